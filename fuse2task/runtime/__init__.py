@@ -1,0 +1,1 @@
+"""What every task needs to run: errors, atomic files, devices, seeds, progress, provenance."""

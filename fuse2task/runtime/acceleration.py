@@ -1,0 +1,25 @@
+"""Accelerate's helper object, made from a recipe's device and precision."""
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from fuse2task.runtime.device import Precision, pick_device, pick_precision
+
+
+def make_accelerator(device: str, precision: Precision) -> Accelerator:
+    """An Accelerator on `device` (auto, cpu, cuda:1 ...) in fp32 or bf16.
+
+    Accelerate keeps its settings for the life of a process; they are forgotten first, so that a process can
+    train one network in bf16 and the next in fp32. Under torchrun the process's own device is taken.
+
+    Raises:
+        RequestError: as `pick_device`.
+    """
+    picked = pick_device(device)
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    AcceleratorState._reset_state(reset_partial_state=not distributed)
+    if picked.type == "cuda" and picked.index is not None and not distributed:
+        torch.cuda.set_device(picked)
+    mixed = "bf16" if pick_precision(precision, picked) == "bf16" else "no"
+    return Accelerator(mixed_precision=mixed, cpu=picked.type == "cpu")

@@ -1,0 +1,39 @@
+"""Keeps libraries that like to phone home from doing so; call before importing them."""
+
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+from fuse2task.runtime.errors import Fuse2TaskError
+
+
+def go_offline() -> None:
+    """Set the environment so that Ultralytics, albumentations and the model hubs open no connection.
+
+    Ultralytics' settings are kept in a folder of our own, so that the user's are neither read nor changed.
+    """
+    settings = Path(tempfile.gettempdir()) / f"fuse2task-ultralytics-{os.getuid()}"
+    settings.mkdir(exist_ok=True)
+    os.environ.update(
+        YOLO_OFFLINE="true",
+        YOLO_AUTOINSTALL="false",
+        YOLO_VERBOSE="false",  # else its first import greets on standard output
+        YOLO_CONFIG_DIR=str(settings),
+        NO_ALBUMENTATIONS_UPDATE="1",
+        HF_HUB_OFFLINE="1",
+    )
+
+
+def quiet_ultralytics() -> None:
+    """Let Ultralytics log warnings only, never sync statistics, and unpickle nothing but its own classes."""
+    go_offline()
+    try:
+        from ultralytics.nn import tasks
+        from ultralytics.utils import LOGGER, SETTINGS
+    except ImportError as error:
+        raise Fuse2TaskError(f"ultralytics cannot be imported ({error}); reinstall fuse2task") from None
+    tasks.SAFE_LOAD = True  # not by its environment variable: ultralytics may have been imported before
+    LOGGER.setLevel(logging.WARNING)
+    if SETTINGS.get("sync"):
+        SETTINGS["sync"] = False
