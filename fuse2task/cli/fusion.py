@@ -1,0 +1,113 @@
+"""`fuse2task fusion`: train, import, apply, pairs."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Train CrossFuse, fuse datasets and loose pairs.")
+
+
+class Color(StrEnum):
+    """Colour mode of the fused files."""
+
+    rgb = "rgb"
+    gray = "gray"
+
+
+class PrecisionName(StrEnum):
+    """Arithmetic of the network."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+MethodOption = Annotated[
+    str, typer.Option("--method", help="crossfuse, visible, infrared, average, maximum, laplacian, or NAME=DIR of fused images.")
+]
+CheckpointOption = Annotated[Path | None, typer.Option("--checkpoint", help="CrossFuse weights (safetensors).")]
+ColorOption = Annotated[Color, typer.Option("--color", help="rgb: chroma of the visible image; gray: luma alone.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+PrecisionOption = Annotated[PrecisionName, typer.Option("--precision", help="auto: bf16 on a GPU that has it, else fp32.")]
+
+
+@app.command("train")
+def train_command(
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or a shipped recipe such as fusion/crossfuse-modern.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key.sub=value, for instance data.0.root=KAIST.")] = None,
+    run: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an interrupted run goes on.")] = Path("runs/crossfuse"),
+) -> None:
+    """Train CrossFuse: an auto-encoder for each modality, then cross attention and fusion decoder."""
+    from fuse2task.config import load_recipe
+    from fusion.recipe import FusionRecipe
+    from fusion.training.trainer import train
+
+    train(load_recipe(FusionRecipe, recipe, overrides or []), run)
+
+
+@app.command("import")
+def import_command(
+    ir: Annotated[Path, typer.Option("--ir", help="The infrared auto-encoder's .model file.")],
+    visible: Annotated[Path, typer.Option("--visible", help="The visible auto-encoder's .model file.")],
+    fusion: Annotated[Path, typer.Option("--fusion", help="The fusion network's .model file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The safetensors file to write.")] = Path("crossfuse.safetensors"),
+) -> None:
+    """Convert the authors' three checkpoints (loaded without running pickled code)."""
+    from fusion.checkpoint import save_crossfuse
+    from fusion.release import import_release
+
+    digest = save_crossfuse(out, import_release(ir, visible, fusion), {"imported": "public CrossFuse release"})
+    typer.echo(f"{out}: {digest[:12]}")
+
+
+@app.command("apply")
+def apply_command(
+    method: MethodOption,
+    data: Annotated[Path, typer.Option("--data", help="Root of the source dataset.")],
+    layout: Annotated[str, typer.Option("--layout", help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, awmm or folder.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The fused dataset; an interrupted one is continued.")],
+    split: Annotated[str | None, typer.Option("--split", help="A split list, or the name of a shipped one.")] = None,
+    boxes: Annotated[Path | None, typer.Option("--boxes", help="Folder of YOLO txt with classes.txt in it or above it.")] = None,
+    annotations: Annotated[Path | None, typer.Option("--annotations", help="COCO json or VOC xml, a file or a folder.")] = None,
+    masks: Annotated[Path | None, typer.Option("--masks", help="Folder of index masks.")] = None,
+    checkpoint: CheckpointOption = None,
+    color: ColorOption = Color.rgb,
+    shard: Annotated[str, typer.Option("--shard", help="i/n: do part i (from 1) of n; the last to finish merges.")] = "1/1",
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = PrecisionName.auto,
+) -> None:
+    """Fuse a dataset: images, labels or masks carried over, data.yaml, COCO truth, manifest."""
+    from fuse2task.data.loading import load_dataset
+    from fusion.dataset_writer import write_fused
+    from fusion.methods import make_method
+    from fusion.shard import Shard
+
+    part = Shard.parse(shard)
+    fuser = make_method(method, checkpoint, device, precision.value)
+    dataset = load_dataset(data, layout, split=split, boxes=boxes, annotations=annotations, masks=masks)
+    finished = write_fused(dataset, fuser, out, color.value, part)
+    typer.echo(f"{out}: {'finished' if finished else f'part {shard} written; other parts are still missing'}")
+
+
+@app.command("pairs")
+def pairs_command(
+    ir: Annotated[Path, typer.Option("--ir", help="Folder of infrared images.")],
+    visible: Annotated[Path, typer.Option("--visible", help="Folder of visible images of the same names.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the fused images.")],
+    method: MethodOption = "crossfuse",
+    checkpoint: CheckpointOption = None,
+    color: ColorOption = Color.rgb,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = PrecisionName.auto,
+) -> None:
+    """Fuse loose folders of images, without labels: writes OUT/<id>.png."""
+    from fuse2task.data.loading import load_dataset
+    from fusion.loose_pairs import fuse_pairs
+    from fusion.methods import make_method
+
+    fuser = make_method(method, checkpoint, device, precision.value)
+    dataset = load_dataset(ir.parent, "folder", infrared=ir, visible=visible)
+    count = fuse_pairs(dataset, fuser, out, color.value)
+    typer.echo(f"{out}: {count} fused images")

@@ -1,0 +1,1 @@
+"""Datasets on disk: layouts, pairs, truth, splits, checks, images and colour, synthetic scenes."""

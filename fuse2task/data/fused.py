@@ -1,0 +1,77 @@
+"""Reading a fused dataset: the folder that `fuse2task fusion apply` writes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import read_json
+
+FORMAT = "fuse2task.fused"
+
+
+@dataclass(frozen=True)
+class FusedDataset:
+    """A finished fused dataset on disk.
+
+    truth: boxes (labels/ and annotations/ are there), masks (masks/ is there) or none.
+    classes: names in id order; empty without truth.
+    """
+
+    root: Path
+    manifest: dict[str, Any]
+    truth: Literal["boxes", "masks", "none"]
+    classes: tuple[str, ...]
+    splits: tuple[str, ...]
+
+    def ids(self, split: str) -> list[str]:
+        """Pair ids of one split, sorted.
+
+        Raises:
+            RequestError: the dataset has no such split.
+        """
+        if split not in self.splits:
+            raise RequestError(f"{self.root}: no split {split!r}; it has {', '.join(self.splits)}")
+        return sorted(row["id"] for row in self.manifest["files"] if row["split"] == split)
+
+    def images(self, split: str) -> list[Path]:
+        """Fused image files of one split, in the order of `ids`."""
+        return [self.root / "images" / split / f"{name}.png" for name in self.ids(split)]
+
+    def masks(self, split: str) -> list[Path]:
+        """Mask files of one split, in the order of `ids`."""
+        self._needs("masks")
+        return [self.root / "masks" / split / f"{name}.png" for name in self.ids(split)]
+
+    def annotations(self, split: str) -> Path:
+        """The COCO truth file of one split."""
+        self._needs("boxes")
+        self.ids(split)
+        return self.root / "annotations" / f"{split}.json"
+
+    def _needs(self, truth: str) -> None:
+        if self.truth != truth:
+            raise RequestError(f"{self.root}: fused with truth {self.truth!r}, but {truth} are needed; fuse it again with them")
+
+
+def open_fused(root: Path) -> FusedDataset:
+    """Open the fused dataset in `root`.
+
+    Raises:
+        RequestError: there is no manifest (not a fused dataset, or not finished), or it is of another format.
+    """
+    path = Path(root) / "manifest.json"
+    if not path.is_file():
+        raise RequestError(
+            f"{root}: not a finished fused dataset (no manifest.json); run `fuse2task fusion apply ... -o {root}` "
+            "to make or finish it"
+        )
+    manifest = read_json(path, "manifest")
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise RequestError(f"{path}: not a manifest of a fused dataset")
+    try:
+        truth = manifest["truth"]
+        splits = tuple(dict.fromkeys(row["split"] for row in manifest["files"]))
+        return FusedDataset(Path(root), manifest, truth["kind"], tuple(truth["classes"]), splits)
+    except (KeyError, TypeError) as error:
+        raise RequestError(f"{path}: incomplete manifest ({error} is missing); fuse again into an empty folder") from None

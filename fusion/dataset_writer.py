@@ -1,0 +1,180 @@
+"""Writing a fused dataset: resumable, in shards, usable by other tools as it lies on disk."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fuse2task.data.dataset import Dataset, Pair
+from fuse2task.data.images import encode_png, read_infrared, read_mask, read_visible
+from fuse2task.data.truth.coco import coco_truth
+from fuse2task.data.truth.yolo import format_yolo
+from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import read_json, remove_leftovers, write_bytes, write_json, write_text
+from fuse2task.runtime.hashing import file_digest, lines_hash
+from fuse2task.runtime.progress import Meter, say
+from fusion.fused_plan import Colour, make_plan
+from fusion.methods.base import Method
+from fusion.shard import Shard
+
+WORK = ".fuse2task"  # plan, journals and part manifests; gone when the dataset is finished
+
+
+def write_fused(dataset: Dataset, method: Method, out: Path, color: Colour = "rgb", shard: Shard | None = None) -> bool:
+    """Fuse the pairs of `dataset` that belong to `shard` into `out`; whoever finishes last writes the manifest.
+
+    A killed run is continued by the same call. Returns whether the whole dataset is finished.
+
+    Raises:
+        RequestError: `out` holds another dataset, the method cannot fuse a pair, an image is unreadable.
+    """
+    return FusedWriter(dataset, method, Path(out), color, shard or Shard()).run()
+
+
+class FusedWriter:
+    """One process's work on one fused dataset."""
+
+    def __init__(self, dataset: Dataset, method: Method, out: Path, color: Colour, shard: Shard):
+        self.dataset, self.method, self.out, self.color, self.shard = dataset, method, out, color, shard
+        method.check(dataset.pairs)
+        self.plan = make_plan(dataset, method, color)
+        self.work = out / WORK
+        self.manifest = out / "manifest.json"
+
+    def run(self) -> bool:
+        """Write what is missing; returns whether the dataset is finished."""
+        if not self._claim():
+            say(f"{self.out}: already finished; nothing to do")
+            return True
+        pairs = self.shard.of(self.dataset.pairs)
+        done = self._journalled()
+        rows = []
+        with Meter(f"{self.method.name}", len(pairs), "pairs") as meter, self._journal().open("a") as journal:
+            for pair in pairs:
+                sources = {"infrared": file_digest(pair.infrared), "visible": file_digest(pair.visible)}
+                row = done.get(pair.id)
+                if row is None or not self._holds(pair, row, sources):
+                    row = self._write(pair) | sources
+                    journal.write(json.dumps(row) + "\n")
+                    journal.flush()
+                rows.append(row)
+                meter.advance()
+        write_json(self._part(self.shard.index), rows)
+        return self._merge()
+
+    def _claim(self) -> bool:
+        # False where the finished dataset lies there already.
+        found = self.manifest if self.manifest.is_file() else self.work / "plan.json"
+        if found.is_file():
+            before = read_json(found, "manifest")
+            differing = [key for key in self.plan if not _agrees(before.get(key), self.plan[key])]
+            if differing:
+                raise RequestError(
+                    f"{self.out}: holds a fused dataset of another {', '.join(differing)}; give another -o, "
+                    "or remove the folder"
+                )
+            if found == self.manifest:
+                return False
+            remove_leftovers(self.out)
+        elif self.out.is_dir() and any(self.out.iterdir()) and not self.work.is_dir():
+            raise RequestError(f"{self.out}: not empty and not a fused dataset; give another -o")
+        write_json(self.work / "plan.json", self.plan)
+        return True
+
+    def _write(self, pair: Pair) -> dict[str, Any]:
+        infrared, visible = read_infrared(pair.infrared), read_visible(pair.visible)
+        fused = self.method.fuse(pair, infrared, visible)
+        label = self._label(pair)
+        if label is not None:
+            write_bytes(label[0], label[1])
+        image = self._image(pair)
+        write_bytes(image, encode_png(fused.rgb if self.color == "rgb" else fused.gray))
+        row = {"id": pair.id, "split": pair.split, "image": file_digest(image)}
+        return row if label is None else row | {"label": file_digest(label[0])}
+
+    def _holds(self, pair: Pair, row: dict[str, Any], sources: dict[str, str]) -> bool:
+        image, label = self._image(pair), self._label_path(pair)
+        return (
+            all(row.get(key) == value for key, value in sources.items())
+            and image.is_file()
+            and file_digest(image) == row["image"]
+            and (label is None or (label.is_file() and file_digest(label) == row.get("label")))
+        )
+
+    def _image(self, pair: Pair) -> Path:
+        return self.out / "images" / pair.split / f"{pair.id}.png"
+
+    def _label_path(self, pair: Pair) -> Path | None:
+        if self.dataset.boxes is not None:
+            return self.out / "labels" / pair.split / f"{pair.id}.txt"
+        return self.out / "masks" / pair.split / f"{pair.id}.png" if self.dataset.masks is not None else None
+
+    def _label(self, pair: Pair) -> tuple[Path, bytes] | None:
+        path = self._label_path(pair)
+        if path is None:
+            return None
+        if self.dataset.boxes is not None:
+            boxes = self.dataset.boxes
+            return path, format_yolo(boxes.boxes[pair.id], boxes.classes, pair.size).encode()
+        assert self.dataset.masks is not None
+        return path, encode_png(read_mask(self.dataset.masks.masks[pair.id]))
+
+    def _journal(self) -> Path:
+        return self.work / f"journal-{self.shard.index}-of-{self.shard.count}.jsonl"
+
+    def _journalled(self) -> dict[str, dict[str, Any]]:
+        done = {}
+        for path in sorted(self.work.glob("journal-*.jsonl")):
+            for line in path.read_text("utf-8").splitlines():
+                try:
+                    row = json.loads(line)
+                except json.JSONDecodeError:  # the line that a kill cut short
+                    continue
+                done[row["id"]] = row
+        return done
+
+    def _part(self, index: int) -> Path:
+        return self.work / f"part-{index}-of-{self.shard.count}.json"
+
+    def _merge(self) -> bool:
+        parts = [self._part(index) for index in range(1, self.shard.count + 1)]
+        try:
+            rows = [row for part in parts for row in json.loads(part.read_text("utf-8"))]
+        except FileNotFoundError:
+            # Either a shard is not finished, or another process has merged and cleaned up in the meantime.
+            return self.manifest.is_file()
+        for path, text in self._companions():
+            write_text(path, text)
+        rows.sort(key=lambda row: (self.dataset.splits.index(row["split"]), row["id"]))
+        sources = lines_hash(f"{row['id']}\t{row['infrared']}\t{row['visible']}" for row in rows)
+        manifest = self.plan | {"files": rows, "source": self.plan["source"] | {"hash": sources}}
+        write_json(self.manifest, manifest)
+        shutil.rmtree(self.work, ignore_errors=True)
+        say(f"{self.out}: {len(rows)} pairs fused by {self.method.name}")
+        return True
+
+    def _companions(self) -> Iterator[tuple[Path, str]]:
+        boxes = self.dataset.boxes
+        if boxes is None:
+            return
+        for split in self.dataset.splits:
+            text = json.dumps(coco_truth(self.dataset.part(split), boxes), sort_keys=True, allow_nan=False)
+            yield self.out / "annotations" / f"{split}.json", text + "\n"
+        folders = {split: f"images/{split}" for split in self.dataset.splits}
+        folders.setdefault("val", folders.get("test", next(iter(folders.values()))))
+        folders.setdefault("train", folders["val"])  # Ultralytics wants the key, also where nothing is trained
+        config: dict[str, Any] = {key: folders[key] for key in ("train", "val", "test") if key in folders}
+        config["names"] = dict(enumerate(boxes.classes))
+        if self.color == "gray":
+            config["channels"] = 1
+        yield self.out / "data.yaml", yaml.safe_dump(config, sort_keys=False)
+
+
+def _agrees(before: Any, planned: Any) -> bool:
+    # A finished manifest says more about its source than the plan (the hash of what was read).
+    if isinstance(before, dict) and isinstance(planned, dict):
+        return all(before.get(key) == value for key, value in planned.items())
+    return bool(before == planned)

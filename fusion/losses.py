@@ -1,0 +1,88 @@
+"""The two training losses of CrossFuse, on grey values in [0, 255]."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+MsSsim = Literal["release", "standard"]
+
+
+def reconstruction_loss(out: Tensor, image: Tensor, ms_ssim: MsSsim = "release") -> dict[str, Tensor]:
+    """Stage 1: MSE + 10000 (1 - MS-SSIM) of (B, 1, H, W) in [0, 255]; keys total, mse, ms_ssim (weighted)."""
+    similarity = release_ms_ssim(out, image) if ms_ssim == "release" else standard_ms_ssim(out, image)
+    mse, structure = F.mse_loss(out, image), 10000 * (1 - similarity)
+    return {"total": mse + structure, "mse": mse, "ms_ssim": structure}
+
+
+def fusion_loss(out: Tensor, infrared: Tensor, visible: Tensor, gradient_weight: float = 10.0) -> dict[str, Tensor]:
+    """Stage 2: pixel + 10 gradient loss of (B, 1, H, W) in [0, 255]; keys total, pixel, gradient (weighted)."""
+    pixel = F.mse_loss(out, intensity_target(infrared, visible))
+    target = torch.maximum(positive_laplacian(infrared), positive_laplacian(visible))
+    gradient = gradient_weight * F.mse_loss(positive_laplacian(out), target)
+    return {"total": pixel + gradient, "pixel": pixel, "gradient": gradient}
+
+
+def intensity_target(infrared: Tensor, visible: Tensor) -> Tensor:
+    """Infrared where its 11x11 zero-padded box mean has the larger share, visible elsewhere."""
+    ir, vi = (F.avg_pool2d(image, 11, stride=1, padding=5) for image in (infrared, visible))
+    total = ir + vi + 1e-6
+    return torch.where(ir / total > vi / total, infrared, visible)
+
+
+def positive_laplacian(x: Tensor) -> Tensor:
+    """relu of the 4-neighbour Laplacian with zero padding, (B, 1, H, W)."""
+    kernel = x.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
+    return F.relu(F.conv2d(x, kernel, padding=1))
+
+
+def release_ms_ssim(out: Tensor, image: Tensor) -> Tensor:
+    """MS-SSIM as the release computes it, quirks included; a scalar over the whole batch.
+
+    Dynamic range guessed from `out` at each level (255 or 1, plus 1 where it falls below -0.5), level means
+    moved to (v + 1) / 2, the last level's term raised to the fourth power by the product over four levels.
+    """
+    cs_levels, last = [], out.new_zeros(())
+    for level in range(len(MS_SSIM_WEIGHTS)):
+        span = (255.0 if out.max() > 128 else 1.0) + (1.0 if out.min() < -0.5 else 0.0)
+        ssim, cs = _ssim(out, image, span)
+        cs_levels.append((cs.mean() + 1) / 2)
+        last = (ssim.mean() + 1) / 2
+        if level < len(MS_SSIM_WEIGHTS) - 1:
+            out, image = F.avg_pool2d(out, 2), F.avg_pool2d(image, 2)
+    product = out.new_ones(())
+    for cs, weight in zip(cs_levels[:-1], MS_SSIM_WEIGHTS[:-1], strict=True):
+        product = product * cs**weight * last ** MS_SSIM_WEIGHTS[-1]
+    return product
+
+
+def standard_ms_ssim(out: Tensor, image: Tensor) -> Tensor:
+    """MS-SSIM of Wang, Simoncelli & Bovik (2003), range 255, per image, then the batch mean.
+
+    Raises:
+        ValueError: a side is below 176, where five levels of an 11-pixel window do not fit.
+    """
+    if min(out.shape[-2:]) < 176:
+        raise ValueError(f"the standard MS-SSIM needs at least 176x176 pixels, not {tuple(out.shape[-2:])}")
+    product = out.new_ones(out.shape[0])
+    for level, weight in enumerate(MS_SSIM_WEIGHTS):
+        ssim, cs = _ssim(out, image, 255.0)
+        is_last = level == len(MS_SSIM_WEIGHTS) - 1
+        product = product * F.relu((ssim if is_last else cs).mean(dim=(1, 2, 3))) ** weight
+        out, image = F.avg_pool2d(out, 2), F.avg_pool2d(image, 2)
+    return product.mean()
+
+
+def _ssim(a: Tensor, b: Tensor, span: float) -> tuple[Tensor, Tensor]:
+    # Maps of SSIM and of its contrast-structure part; Gaussian window, valid convolution.
+    side = min(11, *a.shape[-2:])
+    taps = torch.arange(side, device=a.device, dtype=a.dtype) - side // 2
+    window = torch.exp(-(taps**2) / (2 * 1.5**2))
+    window = (window / window.sum()).outer(window / window.sum())[None, None]
+    mu_a, mu_b, aa, bb, ab = (F.conv2d(x, window) for x in (a, b, a * a, b * b, a * b))
+    c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
+    top, bottom = 2 * (ab - mu_a * mu_b) + c2, aa - mu_a**2 + bb - mu_b**2 + c2
+    cs = top / bottom
+    return (2 * mu_a * mu_b + c1) / (mu_a**2 + mu_b**2 + c1) * cs, cs

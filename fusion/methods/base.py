@@ -1,0 +1,48 @@
+"""What a fusion method is to the dataset writer."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fuse2task.data.colour import luma, with_chroma_of
+from fuse2task.data.dataset import Pair
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A fused pair in both colour modes: rgb (H, W, 3) and gray (H, W), uint8."""
+
+    rgb: np.ndarray
+    gray: np.ndarray
+
+
+class Method(ABC):
+    """Turns a registered pair into a fused image."""
+
+    name: str
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """JSON values that decide the output (weights, precision, version); hashed into the manifest."""
+
+    @abstractmethod
+    def fuse(self, pair: Pair, infrared: np.ndarray, visible: np.ndarray) -> Fused:
+        """Fuse infrared (H, W) with visible (H, W, 3) RGB or (H, W) grey, all uint8."""
+
+    def check(self, pairs: Sequence[Pair]) -> None:  # noqa: B027 - most methods can fuse any pair
+        """Raise RequestError if some of `pairs` cannot be fused, before any work is done."""
+
+
+class LumaMethod(Method):
+    """A method that fuses grey images; colour is the visible image's chroma."""
+
+    @abstractmethod
+    def fuse_luma(self, infrared: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        """(H, W) uint8 from two (H, W) uint8."""
+
+    def fuse(self, pair: Pair, infrared: np.ndarray, visible: np.ndarray) -> Fused:
+        gray = self.fuse_luma(infrared, luma(visible))
+        return Fused(with_chroma_of(gray, visible), gray)

@@ -1,0 +1,44 @@
+"""CrossFuse as a method: a checkpoint applied to pairs of any size."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fuse2task.data.dataset import Pair
+from fuse2task.runtime.device import Precision, pick_device, pick_precision
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError
+from fusion.checkpoint import load_crossfuse
+from fusion.methods.base import LumaMethod
+from fusion.network.crossfuse import MIN_SIDE
+
+
+class CrossFuseMethod(LumaMethod):
+    """Fuses luma with the network; files get the floor of its output, as the release writes them."""
+
+    name = "crossfuse"
+
+    def __init__(self, checkpoint: Path, device: str = "auto", precision: Precision = "auto"):
+        self.device = pick_device(device)
+        self.precision = pick_precision(precision, self.device)
+        network, self.tensor_hash = load_crossfuse(checkpoint)
+        self.network = network.to(self.device, memory_format=torch.channels_last)
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name, "version": 1, "checkpoint": self.tensor_hash, "precision": self.precision}
+
+    def check(self, pairs: Sequence[Pair]) -> None:
+        small = [pair.id for pair in pairs if min(pair.size) < MIN_SIDE]
+        if small:
+            raise RequestError(f"{small[0]}: smaller than {MIN_SIDE}x{MIN_SIDE}, the least that CrossFuse can fuse")
+
+    @torch.inference_mode()
+    def fuse_luma(self, infrared: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        ir, vi = (torch.from_numpy(image).to(self.device).float()[None, None] for image in (infrared, visible))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            fused = self.network(ir, vi)[0, 0]
+        if not bool(torch.isfinite(fused).all()):
+            raise Fuse2TaskError("crossfuse gave values that are not finite; check the checkpoint, or use --precision fp32")
+        return fused.floor().clamp(0, 255).byte().cpu().numpy()

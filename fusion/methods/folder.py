@@ -1,0 +1,63 @@
+"""A folder of already fused images, from any other tool, as a method: matched to the pairs strictly."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuse2task.data.colour import luma, with_chroma_of
+from fuse2task.data.dataset import Pair
+from fuse2task.data.images import SUFFIXES, image_size, read_visible
+from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.hashing import file_digest, value_hash
+from fuse2task.runtime.progress import say
+from fusion.methods.base import Fused, Method
+
+
+class FolderMethod(Method):
+    """Fused images of another method, named by pair id (`/` in an id may be a folder or `__`).
+
+    Grey files get the visible image's chroma in colour mode; colour files are used as they are.
+    """
+
+    def __init__(self, name: str, folder: Path):
+        self.name, self.folder = name, Path(folder)
+        if not self.folder.is_dir():
+            raise RequestError(f"{folder}: no such folder of fused images")
+        self.files: dict[str, Path] = {}
+        for path in sorted(self.folder.rglob("*")):
+            if path.suffix.lower() in SUFFIXES:
+                key = "__".join(path.relative_to(self.folder).with_suffix("").parts)
+                if key in self.files:
+                    raise RequestError(f"{path}: {self.files[key].name} has the same id; remove one")
+                self.files[key] = path
+        self.used: list[str] = []
+
+    def identity(self) -> dict[str, Any]:
+        files = {key: file_digest(self.files[key]) for key in self.used}
+        return {"name": self.name, "version": 1, "files": value_hash(files)}
+
+    def check(self, pairs: Sequence[Pair]) -> None:
+        """Every pair has a file of its size; files of no pair are counted aloud."""
+        missing = [f"{pair.id}: no fused image" for pair in pairs if pair.id not in self.files]
+        if missing:
+            raise RequestError(
+                f"{self.folder}: {len(missing)} of {len(pairs)} pairs have no fused image; add them, or give --split "
+                f"a list of the pairs to compare\n{listing(missing)}"
+            )
+        sizes = {pair.id: image_size(self.files[pair.id]) for pair in pairs}
+        wrong = [
+            f"{self.files[pair.id]}: {'x'.join(map(str, sizes[pair.id]))}, the pair is {'x'.join(map(str, pair.size))}"
+            for pair in pairs
+            if sizes[pair.id] != pair.size
+        ]
+        if wrong:
+            raise RequestError(f"{self.folder}: fused images of another size than their pairs\n{listing(wrong)}")
+        self.used = sorted(pair.id for pair in pairs)
+        if len(self.files) > len(pairs):
+            say(f"{self.folder}: {len(self.files) - len(pairs)} images belong to no pair of this dataset; not used")
+
+    def fuse(self, pair: Pair, infrared: np.ndarray, visible: np.ndarray) -> Fused:
+        pixels = read_visible(self.files[pair.id])
+        return Fused(with_chroma_of(pixels, visible) if pixels.ndim == 2 else pixels, luma(pixels))

@@ -1,0 +1,1 @@
+"""The CrossFuse network (Li & Wu, Information Fusion 103, 2024), as the public release behaves."""

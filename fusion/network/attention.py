@@ -1,0 +1,120 @@
+"""The cross-attention module (CAM): self-attention per modality, then reversed cross attention both ways.
+
+The release rolls each tile by half its side before the second self-attention (at inference, not while training)
+and back after it. There is no such step here: the shift is a whole number of patches, tokens have no position
+encoding, and self-attention commutes with any permutation of its tokens, so it changes nothing.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fusion.network.blocks import pad_reflect
+
+TILE, PATCH, HEADS, DIM = 32, 2, 16, 512
+
+
+class Mlp(nn.Module):
+    """Two linear layers with GELU, hidden width 4 times the token width."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.fc1 = nn.Linear(dim, 4 * dim)
+        self.fc2 = nn.Linear(4 * dim, dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, N, dim) to (B, N, dim)."""
+        return self.fc2(F.gelu(self.fc1(tokens)))
+
+
+def _heads(tokens: Tensor, heads: int) -> Tensor:
+    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def _merge(tokens: Tensor) -> Tensor:
+    return tokens.transpose(1, 2).flatten(2)
+
+
+class SelfBlock(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, dim: int = DIM, heads: int = HEADS):
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = Mlp(dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, N, dim) to (B, N, dim)."""
+        q, k, v = (_heads(part, self.heads) for part in self.qkv(self.norm1(tokens)).chunk(3, dim=-1))
+        tokens = tokens + self.proj(_merge(F.scaled_dot_product_attention(q, k, v)))
+        return tokens + self.mlp(self.norm2(tokens))
+
+
+class CrossBlock(nn.Module):
+    """Cross attention that favours what is *un*correlated: softmax(-q k^T / sqrt(d)), the paper's point."""
+
+    def __init__(self, dim: int = DIM, heads: int = HEADS):
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.q = nn.Linear(dim, dim)
+        self.k = nn.Linear(dim, dim)
+        self.v = nn.Linear(dim, dim)
+        self.proj = nn.Linear(dim, dim)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.mlp = Mlp(dim)
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+
+    def forward(self, asking: Tensor, answering: Tensor) -> Tensor:
+        """Queries from `asking`, keys, values and the residual from `answering`; all (B, N, dim)."""
+        a, b = self.norm1(asking), self.norm1(answering)
+        q, k, v = (_heads(layer(x), self.heads) for layer, x in ((self.q, a), (self.k, b), (self.v, b)))
+        out = answering + self.proj(_merge(F.scaled_dot_product_attention(-q, k, v)))
+        return self.norm(out + self.mlp(self.norm2(out)))
+
+
+def to_tiles(x: Tensor) -> Tensor:
+    """(B, C, H, W) to (B * tiles, C, 32, 32), reflect-padded at right and bottom."""
+    height, width = x.shape[-2:]
+    x = pad_reflect(x, 0, -width % TILE, 0, -height % TILE)
+    batch, channels, height, width = x.shape
+    x = x.reshape(batch, channels, height // TILE, TILE, width // TILE, TILE)
+    return x.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, TILE, TILE)
+
+
+def from_tiles(tiles: Tensor, batch: int, height: int, width: int) -> Tensor:
+    """Inverse of `to_tiles`: (B * tiles, C, 32, 32) to (B, C, height, width), padding cut off."""
+    rows, columns = -(-height // TILE), -(-width // TILE)
+    x = tiles.reshape(batch, rows, columns, -1, TILE, TILE).permute(0, 3, 1, 4, 2, 5)
+    return x.reshape(batch, -1, rows * TILE, columns * TILE)[..., :height, :width]
+
+
+def to_tokens(tiles: Tensor) -> Tensor:
+    """(T, C, 32, 32) to (T, 256, 4 C): 2x2 patches in row order, each flattened as (c, h, w)."""
+    return F.unfold(tiles, PATCH, stride=PATCH).transpose(1, 2)
+
+
+def to_maps(tokens: Tensor) -> Tensor:
+    """Inverse of `to_tokens`."""
+    return F.fold(tokens.transpose(1, 2), TILE, PATCH, stride=PATCH)
+
+
+class CrossAttention(nn.Module):
+    """The whole module; all tiles of a batch go through it in one call. 256-pixel tiles are independent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.self1_ir, self.self1_vi = SelfBlock(), SelfBlock()
+        self.self2_ir, self.self2_vi = SelfBlock(), SelfBlock()
+        self.cross_ir_vi, self.cross_vi_ir = CrossBlock(), CrossBlock()
+
+    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        """Deep features of both modalities, (B, 128, h, w), to the fused deep map of that shape."""
+        batch, _, height, width = infrared.shape
+        ir = self.self2_ir(self.self1_ir(to_tokens(to_tiles(infrared))))
+        vi = self.self2_vi(self.self1_vi(to_tokens(to_tiles(visible))))
+        fused = self.cross_ir_vi(ir, vi) + self.cross_vi_ir(vi, ir)
+        return from_tiles(to_maps(fused), batch, height, width)

@@ -1,0 +1,108 @@
+"""Import of the authors' three checkpoints (pickled state dicts) into one CrossFuse."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fuse2task.runtime.checkpoints import load_into
+from fuse2task.runtime.errors import RequestError
+from fusion.network.crossfuse import CrossFuse
+
+# Layers that the release carries and never uses, and kernels that are constants here.
+UNUSED = ("conv_gra.", "decoder_fusion.weight.")
+
+_DENSE = {f"dense_conv{i}.conv2d.0": f"layers.{i}.conv" for i in range(3)} | {"adjust_conv.conv2d.0": "adjust.conv"}
+ENCODER = {"fea_encoder1.conv1.conv2d.0": "shallow.conv"} | {
+    f"fea_encoder1.dense_blocks.{number}.{theirs}": f"{block}.{ours}"
+    for number, block in ((0, "dense1"), (2, "dense2"))
+    for theirs, ours in _DENSE.items()
+}
+AUTOENCODER = {theirs: f"encoder.{ours}" for theirs, ours in ENCODER.items()} | {
+    f"recon_decoder1.{theirs}.conv2d.0": f"decoder.{ours}.conv"
+    for theirs, ours in (("conv1", "conv1"), ("conv_block.0", "conv2"), ("conv_block.2", "conv3"), ("conv_last", "last"))
+}
+_MLP = {"norm1": "norm1", "norm2": "norm2", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2", "attn.proj": "proj"}
+_SELF = {f"blocks.0.{theirs}": ours for theirs, ours in (_MLP | {"attn.qkv": "qkv"}).items()}
+_CROSS = {f"blocks.0.{theirs}": ours for theirs, ours in _MLP.items()} | {
+    "blocks.0.attn.q_linear": "q", "blocks.0.attn.k_linear": "k", "blocks.0.attn.v_linear": "v", "norm": "norm",
+}  # fmt: skip
+FUSION = (
+    {
+        f"cross_atten_block.self_atten_block{step}.self_atten{number}.{theirs}": f"attention.self{step}_{name}.{ours}"
+        for step in (1, 2)
+        for number, name in ((1, "ir"), (2, "vi"))
+        for theirs, ours in _SELF.items()
+    }
+    | {
+        f"cross_atten_block.cross_atten_block.cross_atten{number}.{theirs}": f"attention.{name}.{ours}"
+        for number, name in ((1, "cross_ir_vi"), (2, "cross_vi_ir"))
+        for theirs, ours in _CROSS.items()
+    }
+    | {
+        f"decoder_fusion.{theirs}.conv2d.{part}": f"decoder.{ours}.{layer}"
+        for theirs, ours in (
+            ("conv1", "conv1"), ("conv_block.0", "conv2"), ("conv_block.2", "conv3"), ("conv_block.4", "conv4"), ("conv_last", "last"),
+        )
+        for part, layer in ((0, "conv"), (1, "norm"))
+    }
+)  # fmt: skip
+
+
+def _unused(name: str) -> bool:
+    trailing_norm = ".self_atten" in name and (name.endswith((".norm.weight", ".norm.bias")))
+    dead_qkv = ".cross_atten1.blocks.0.attn.qkv." in name or ".cross_atten2.blocks.0.attn.qkv." in name
+    return name.startswith(UNUSED) or trailing_norm or dead_qkv
+
+
+def rename(tensors: Mapping[str, Tensor], table: Mapping[str, str], path: Path) -> dict[str, Tensor]:
+    """Tensors under our names.
+
+    Raises:
+        RequestError: a name that the release does not have; `path` is named as the source.
+    """
+    renamed = {}
+    for name, tensor in tensors.items():
+        layer, _, kind = name.rpartition(".")
+        if layer in table:
+            renamed[f"{table[layer]}.{kind}"] = tensor
+        elif not _unused(name):
+            raise RequestError(f"{path}: {name!r} is not a CrossFuse release weight; is the file given for the right option?")
+    return renamed
+
+
+def read_model_file(path: Path) -> dict[str, Tensor]:
+    """The state dict in a `.model` file, loaded with weights_only=True.
+
+    Raises:
+        RequestError: missing, not a plain state dict, or it would run code.
+    """
+    if not Path(path).is_file():
+        raise RequestError(f"{path}: no such file")
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        raise RequestError(f"{path}: not a plain PyTorch state dict ({str(error).splitlines()[0]})") from None
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise RequestError(f"{path}: not a state dict of tensors")
+    return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
+
+
+def import_release(infrared: Path, visible: Path, fusion: Path) -> CrossFuse:
+    """CrossFuse with the weights of the release's infrared and visible auto-encoders and fusion network.
+
+    Raises:
+        RequestError: a file is missing, unsafe, or of another network.
+    """
+    network = CrossFuse()
+    for path, encoder in ((infrared, network.encoder_ir), (visible, network.encoder_vi)):
+        renamed = rename(read_model_file(path), AUTOENCODER, path)
+        part = {name.removeprefix("encoder."): t for name, t in renamed.items() if name.startswith("encoder.")}
+        load_into(encoder, part, path)
+    rest = rename(read_model_file(fusion), FUSION, fusion)
+    for name, module in (("attention", network.attention), ("decoder", network.decoder)):
+        part = {key.removeprefix(f"{name}."): t for key, t in rest.items() if key.startswith(f"{name}.")}
+        load_into(module, part, fusion)
+    return network.eval()

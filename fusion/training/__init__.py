@@ -1,0 +1,1 @@
+"""Training of CrossFuse in two stages."""

@@ -1,0 +1,72 @@
+"""Shared fixtures: where the real test data lies, and one torch thread per worker."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def shared(*parts: str) -> Path:
+    """A path below the real test data, or a skip that says what is missing."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"real test data is not here: ../shared/{'/'.join(parts)}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_path():
+    """`shared(*parts)`: a path below ../shared, skipping the test where it is absent."""
+    return shared
+
+
+@pytest.fixture
+def folder_dataset(tmp_path):
+    """`folder_dataset(count, size=(40, 32), boxes=False)`: a root with ir/, vi/ (and boxes/) of smooth random pairs."""
+
+    def make(count: int = 4, size: tuple[int, int] = (40, 32), boxes: bool = False, name: str = "source") -> Path:
+        import cv2
+        import numpy as np
+
+        from fuse2task.data.images import write_image
+
+        root = tmp_path / name
+        rng = np.random.default_rng(7)
+        for number in range(count):
+            coarse = rng.integers(0, 256, (6, 6, 4), dtype=np.uint8)
+            pixels = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
+            write_image(root / "ir" / f"p{number}.png", np.ascontiguousarray(pixels[..., 3]))
+            write_image(root / "vi" / f"p{number}.png", np.ascontiguousarray(pixels[..., :3]))
+            if boxes:
+                (root / "boxes").mkdir(exist_ok=True)
+                text = "" if number == 0 else f"{number % 2} 0.5 0.5 0.{number + 1} 0.25\n"
+                (root / "boxes" / f"p{number}.txt").write_text(text)
+                (root / "boxes" / "classes.txt").write_text("0 person\n1 car\n")
+        return root
+
+    return make
+
+
+@pytest.fixture
+def run_cli(capsys):
+    """`run_cli(*arguments)`: the exit code of the command; `run_cli.error` is what it said on standard error."""
+
+    def run(*arguments: object) -> int:
+        from fuse2task.cli.main import run as command
+
+        try:
+            command([str(argument) for argument in arguments])
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        run.output, run.error = captured.out, captured.err
+        return code
+
+    run.output = run.error = ""
+    return run
