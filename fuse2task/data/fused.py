@@ -51,7 +51,9 @@ class FusedDataset:
 
     def _needs(self, truth: str) -> None:
         if self.truth != truth:
-            raise RequestError(f"{self.root}: fused with truth {self.truth!r}, but {truth} are needed; fuse it again with them")
+            raise RequestError(
+                f"{self.root}: fused with truth {self.truth!r}, but {truth} are needed; fuse it again with them"
+            )
 
 
 def open_fused(root: Path) -> FusedDataset:
@@ -74,4 +76,6 @@ def open_fused(root: Path) -> FusedDataset:
         splits = tuple(dict.fromkeys(row["split"] for row in manifest["files"]))
         return FusedDataset(Path(root), manifest, truth["kind"], tuple(truth["classes"]), splits)
     except (KeyError, TypeError) as error:
-        raise RequestError(f"{path}: incomplete manifest ({error} is missing); fuse again into an empty folder") from None
+        raise RequestError(
+            f"{path}: incomplete manifest ({error} is missing); fuse again into an empty folder"
+        ) from None

@@ -75,7 +75,9 @@ def encode_png(pixels: np.ndarray) -> bytes:
     if pixels.dtype != np.uint8:
         raise TypeError(f"images are written as uint8, not {pixels.dtype}")
     ordered = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    done, buffer = cv2.imencode(".png", ordered)  # default level: 9x faster than Pillow's, a few percent larger
+    done, buffer = cv2.imencode(
+        ".png", ordered
+    )  # default level: 9x faster than Pillow's, a few percent larger
     if not done:
         raise RuntimeError(f"OpenCV could not encode an image of shape {pixels.shape}")
     return buffer.tobytes()
@@ -105,7 +107,9 @@ def _opened(path: Path) -> Image.Image:
 def _decoded(path: Path, image: Image.Image) -> np.ndarray:
     mode, raw = image.mode, _raw_mode(image)
     if ";16" in raw or mode.startswith("I") or mode == "F":
-        raise RequestError(f"{path}: {mode} with more than 8 bits a channel; convert it to 8 bits with a range you choose")
+        raise RequestError(
+            f"{path}: {mode} with more than 8 bits a channel; convert it to 8 bits with a range you choose"
+        )
     if mode == "1":
         raise RequestError(f"{path}: a 1-bit image; a camera image has 8 bits a channel")
     if mode == "P" and "transparency" not in image.info:

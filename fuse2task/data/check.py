@@ -1,0 +1,169 @@
+"""The dataset check: every image decoded, everything that is wrong listed, everything countable counted."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuse2task.data.colour import luma
+from fuse2task.data.dataset import BoxTruth, Dataset, Finding, Pair
+from fuse2task.data.images import read_visible
+from fuse2task.data.misalignment import edge_shift
+from fuse2task.data.truth.masks import IGNORED, pixel_counts
+from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.progress import Meter
+
+COLOURED = 8.0  # grey levels between channels, on average, above which infrared is false colour
+CONSTANT = 2  # grey levels between darkest and brightest pixel, up to which an image shows nothing
+SHIFTED = 3.0  # pixels from which a pair counts as perhaps misaligned
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """What the pixels of a pair tell. digests: (infrared, visible) hash of the files' bytes."""
+
+    pair: Pair
+    findings: tuple[Finding, ...]
+    digests: tuple[str, str]
+    shift: tuple[float, float] | None
+
+
+@dataclass
+class Report:
+    """A checked dataset: findings make it unsound, notes do not. counts: as in `count`."""
+
+    dataset: Dataset
+    findings: list[Finding]
+    counts: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `data check --json`."""
+        dataset = self.dataset
+        return {
+            "root": str(dataset.root), "layout": dataset.layout,
+            "split": {"name": dataset.split_name, "hash": dataset.split_hash},
+            **self.counts, "notes": self.notes,
+            "findings": [{"kind": item.kind, "message": item.message} for item in self.findings],
+        }  # fmt: skip
+
+
+def check_dataset(dataset: Dataset, findings: Sequence[Finding]) -> Report:
+    """Decode every image of a scanned dataset and complete its findings.
+
+    New findings: `unusable-image` (damaged, 16-bit, 4-channel), `coloured-infrared`, `constant-image`,
+    `duplicate-image` (the same bytes in two splits). Notes: clipped boxes, the same bytes twice in one split,
+    the misalignment probe.
+
+    Args:
+        dataset, findings: from `fuse2task.data.loading.scan_dataset`.
+    """
+    reports = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool, Meter("checking", len(dataset.pairs), "pairs") as meter:
+        for report in pool.map(_examine, dataset.pairs):
+            reports.append(report)
+            meter.advance()
+    everything = [*findings, *(finding for report in reports for finding in report.findings)]
+    checked = Report(dataset, everything, count(dataset))
+    if dataset.boxes is not None and dataset.boxes.clipped:
+        checked.notes.append(f"{dataset.boxes.clipped} boxes were up to 0.5 px outside and count as clipped")
+    _find_duplicates(reports, checked)
+    _note_shifts(reports, checked)
+    return checked
+
+
+def count(dataset: Dataset) -> dict[str, Any]:
+    """What a dataset holds, by split and altogether.
+
+    Returns:
+        pairs: {split: n}; sizes: {"WxH": pairs}; conditions: {name: pairs}; with boxes, clipped and
+        boxes: {split: {class: n}}; with masks, pixels: {class or "ignored": n} over all splits.
+    """
+    pairs = dataset.pairs
+    counts: dict[str, Any] = {
+        "pairs": {split: len(dataset.part(split)) for split in dataset.splits},
+        "sizes": dict(Counter(f"{pair.size[0]}x{pair.size[1]}" for pair in pairs).most_common()),
+        "conditions": dict(sorted(Counter(name for pair in pairs for name in pair.conditions).items())),
+    }
+    if dataset.boxes is not None:
+        truth = dataset.boxes
+        counts["boxes"] = {split: _box_counts(truth, dataset.part(split)) for split in dataset.splits}
+        counts["clipped"] = truth.clipped
+    if dataset.masks is not None:
+        counts["pixels"] = _mask_pixels(dataset.masks.classes, dataset.masks.masks)
+    return counts
+
+
+def _box_counts(truth: BoxTruth, pairs: Sequence[Pair]) -> dict[str, int]:
+    found = Counter(box.name for pair in pairs for box in truth.boxes[pair.id])
+    return {name: found[name] for name in truth.classes}
+
+
+def _mask_pixels(classes: Sequence[str], masks: Mapping[str, Path]) -> dict[str, int]:
+    total = np.zeros(256, dtype=np.int64)
+    for path in masks.values():
+        try:
+            total += pixel_counts(path)
+        except RequestError:
+            continue  # the scan has listed it
+    names = {**dict(enumerate(classes)), IGNORED: "ignored"}
+    return {name: int(total[value]) for value, name in names.items() if total[value] or value != IGNORED}
+
+
+def _examine(pair: Pair) -> PairReport:
+    findings: list[Finding] = []
+    digests = tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in (pair.infrared, pair.visible))
+    images = []
+    for path, coloured_allowed in ((pair.infrared, False), (pair.visible, True)):
+        try:
+            pixels = read_visible(path)
+        except RequestError as error:
+            findings.append(Finding("unusable-image", str(error)))
+            continue
+        if int(pixels.max()) - int(pixels.min()) <= CONSTANT:
+            findings.append(
+                Finding("constant-image", f"{path}: shows nothing, all pixels are {pixels.max()}")
+            )
+        spread = float(np.ptp(pixels, axis=2).mean()) if pixels.ndim == 3 else 0.0
+        if spread > COLOURED and not coloured_allowed:
+            text = f"{path}: infrared in false colour (channels differ by {spread:.0f}); use the raw infrared"
+            findings.append(Finding("coloured-infrared", text))
+        images.append(pixels)
+    shift = edge_shift(luma(images[0]), luma(images[1])) if len(images) == 2 else None
+    return PairReport(pair, tuple(findings), (digests[0], digests[1]), shift)
+
+
+def _find_duplicates(reports: Sequence[PairReport], checked: Report) -> None:
+    same: dict[str, list[tuple[str, Path]]] = {}
+    for report in reports:
+        for digest, path in zip(report.digests, (report.pair.infrared, report.pair.visible), strict=True):
+            same.setdefault(digest, []).append((report.pair.split, path))
+    within = 0
+    for places in same.values():
+        if len({split for split, _ in places}) > 1:
+            text = ", ".join(f"{path} ({split})" for split, path in places)
+            checked.findings.append(Finding("duplicate-image", f"the same image in several splits: {text}"))
+        else:
+            within += len(places) - 1
+    if within:
+        checked.notes.append(f"{within} images are copies of another image of their split")
+
+
+def _note_shifts(reports: Sequence[PairReport], checked: Report) -> None:
+    shifts = np.array([report.shift for report in reports if report.shift is not None])
+    if not len(shifts):
+        return
+    dx, dy = (round(float(value), 2) for value in np.median(shifts, axis=0))
+    share = round(float((np.hypot(shifts[:, 0], shifts[:, 1]) > SHIFTED).mean()), 4)
+    checked.counts["misalignment"] = {"dx": dx, "dy": dy, "share_above_3px": share}
+    checked.notes.append(
+        f"misalignment probe: edges agree best at a shift of ({dx:+.1f}, {dy:+.1f}) px (median), "
+        f"above {SHIFTED:g} px in {share:.0%} of {len(shifts)} pairs; a large median is worth a look, "
+        "a large share is common at night"
+    )

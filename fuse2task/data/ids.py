@@ -1,0 +1,56 @@
+"""Pair ids: the path below a modality folder without suffix, `/` written `__`."""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from fuse2task.data.dataset import Finding
+
+
+def is_safe_id(name: str) -> bool:
+    """Whether `name` can be a pair id: it names a file in a folder and can lead nowhere else."""
+    return (
+        bool(name)
+        and name == name.strip()
+        and not name.startswith(".")
+        and not any(character in "/\\" or not character.isprintable() for character in name)
+    )
+
+
+def path_id(relative: str, suffixes: Collection[str]) -> str:
+    """The id of a path such as `set00/V000/I00001.jpg`; only a suffix in `suffixes` is taken off."""
+    stem, suffix = os.path.splitext(relative)
+    return (stem if suffix.lower() in suffixes else relative).replace("\\", "/").replace("/", "__")
+
+
+def files_by_id(
+    folder: Path, suffixes: Collection[str], prefix: str = ""
+) -> tuple[dict[str, Path], list[Finding]]:
+    """Files of the given kinds in `folder` and below, by id, in sorted order.
+
+    Hidden files and files of other kinds (Thumbs.db) are no data and are passed over.
+
+    Args:
+        folder: an existing folder.
+        suffixes: lower-case, with the dot.
+        prefix: put before each id, as if the files lay in a folder of that name.
+
+    Returns:
+        The files, and findings: `duplicate-id` (a.png and a.jpg), `bad-name` (no possible id).
+    """
+    found: dict[str, Path] = {}
+    findings = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if name.startswith(".") or path.suffix.lower() not in suffixes:
+                continue
+            key = path_id((Path(prefix) / path.relative_to(folder)).as_posix(), suffixes)
+            if not is_safe_id(key):
+                findings.append(Finding("bad-name", f"{str(path)!a}: the name cannot be an id; rename it"))
+            elif key in found:
+                findings.append(Finding("duplicate-id", f"{path}: same id {key!r} as {found[key]}; keep one"))
+            else:
+                found[key] = path
+    return found, findings

@@ -1,0 +1,196 @@
+"""Where each data set keeps its pairs and its truth, as one table, and finding those folders on disk."""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+from fuse2task.data import classes, conditions
+from fuse2task.data.dataset import Finding
+from fuse2task.data.ids import files_by_id
+from fuse2task.data.images import SUFFIXES
+from fuse2task.runtime.errors import RequestError
+
+
+@dataclass(frozen=True)
+class Folders:
+    """A pair of modality folders below the root.
+
+    template: path below the root with `{}` for the modality folder. What a part with `*` matches becomes the
+    beginning of the ids. split: where the layout puts these pairs.
+    """
+
+    template: str
+    infrared: str
+    visible: str
+    split: str = "test"
+
+
+@dataclass(frozen=True)
+class OwnTruth:
+    """Truth that comes with the layout: folders below the root (any that exist are read), and its classes."""
+
+    kind: Literal["voc", "yolo", "masks"]
+    folders: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One data set's way of lying on disk.
+
+    trees: alternatives, each a tuple of folders. flat: name prefixes (infrared, visible) of files that lie
+    side by side in the root. truth: the first kind that exists is read. split_lists: own ones, a name a line.
+    box_classes: fixed class order for boxes, whoever wrote them. mask_classes: for masks pointed at.
+    conditions: (root, id) -> names.
+    """
+
+    trees: tuple[tuple[Folders, ...], ...]
+    flat: tuple[str, str] | None = None
+    truth: tuple[OwnTruth, ...] = ()
+    split_lists: tuple[str, ...] = ()
+    box_classes: tuple[str, ...] | None = None
+    mask_classes: tuple[str, ...] = classes.MSRS
+    conditions: Callable[[Path, str], tuple[str, ...]] = conditions.no_conditions
+
+
+_PLAIN = ((Folders("{}", "ir", "vi"),), (Folders("{}", "infrared", "visible"),))
+
+LAYOUTS: dict[str, Layout] = {
+    "m3fd": Layout(
+        trees=((Folders("{}", "Ir", "Vis"),), (Folders("{}", "ir", "vi"),)),
+        truth=(OwnTruth("voc", ("Annotation",), classes.M3FD), OwnTruth("yolo", ("labels",), classes.M3FD)),
+        split_lists=("meta/train.txt", "meta/val.txt", "meta/test.txt", "meta/pred.txt"),
+        box_classes=classes.M3FD,
+        conditions=conditions.m3fd_conditions,
+    ),
+    "msrs": Layout(
+        trees=((Folders("train/{}", "ir", "vi", "train"), Folders("test/{}", "ir", "vi", "test")),),
+        truth=(OwnTruth("masks", ("train/Segmentation_labels", "test/Segmentation_labels"), classes.MSRS),),
+        conditions=conditions.msrs_conditions,
+    ),
+    "roadscene": Layout(trees=((Folders("{}", "cropinfrared", "crop_LR_visible"),),)),
+    "tno": Layout(trees=_PLAIN, flat=("IR", "VIS")),
+    "llvip": Layout(
+        trees=((
+            Folders("{}/train", "infrared", "visible", "train"),
+            Folders("{}/test", "infrared", "visible", "test"),
+        ),),
+        truth=(OwnTruth("voc", ("Annotations",), classes.LLVIP),),
+    ),
+    "kaist": Layout(
+        trees=((Folders("set*/V*/{}", "lwir", "visible"),),), conditions=conditions.kaist_conditions
+    ),
+    "fmb": Layout(
+        trees=((Folders("{}", "Infrared", "Visible"),),),
+        truth=(OwnTruth("masks", ("Label",), classes.FMB),),
+        split_lists=("train.txt", "test.txt"),
+        mask_classes=classes.FMB,
+    ),
+    "awmm": Layout(
+        trees=((Folders("{}", "ir", "vi"), Folders("*/{}", "ir", "vi"), Folders("*/*/{}", "ir", "vi")),),
+        conditions=conditions.awmm_conditions,
+    ),
+    "folder": Layout(trees=_PLAIN),
+}  # fmt: skip
+
+
+@dataclass
+class Located:
+    """Image files of both modalities by id, and the split that the folders stand for, by id."""
+
+    infrared: dict[str, Path] = field(default_factory=dict)
+    visible: dict[str, Path] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, infrared: Path, visible: Path, split: str = "test", prefix: str = "") -> None:
+        """Add the images of two folders."""
+        for folder, known in ((infrared, self.infrared), (visible, self.visible)):
+            files, findings = files_by_id(folder, SUFFIXES, prefix)
+            self.findings += findings
+            if not files:
+                self.findings.append(Finding("empty-folder", f"{folder}: no images in it"))
+            for name, path in files.items():
+                if name in known:
+                    text = f"{path}: same id {name!r} as {known[name]}; a pair belongs to one split"
+                    self.findings.append(Finding("duplicate-id", text))
+                else:
+                    known[name] = path
+                    self.splits.setdefault(name, split)
+
+
+def locate(root: Path, layout: str) -> Located:
+    """Image files below `root`, laid out as `layout`.
+
+    Raises:
+        RequestError: the folders that the layout needs are not there, or two alternatives of it are.
+    """
+    table = LAYOUTS[layout]
+    trees = [tree for tree in table.trees if any(_both(root, folders)[2] for folders in tree)]
+    if len(trees) > 1:
+        raise RequestError(
+            f"{root}: two trees of layout {layout} lie in it ({_wanted(table)}); move one away"
+        )
+    located = Located()
+    if not trees:
+        if table.flat and _flat(root, table.flat, located):
+            return located
+        raise RequestError(f"{root}: not of layout {layout}; its folders are {_wanted(table)}")
+    for folders in trees[0]:
+        infrared, visible, common = _both(root, folders)
+        for prefix in sorted(infrared.keys() ^ visible.keys()):
+            found = infrared.get(prefix) or visible[prefix]
+            text = f"{found}: its {'visible' if prefix in infrared else 'infrared'} folder is missing"
+            located.findings.append(Finding("missing-partner", text))
+        for prefix in common:
+            located.add(infrared[prefix], visible[prefix], folders.split, prefix)
+    return located
+
+
+def _both(root: Path, folders: Folders) -> tuple[dict[str, Path], dict[str, Path], list[str]]:
+    infrared = dict(_expand(root, folders.template.format(folders.infrared).split("/")))
+    visible = dict(_expand(root, folders.template.format(folders.visible).split("/")))
+    return infrared, visible, sorted(infrared.keys() & visible.keys())
+
+
+def _expand(folder: Path, parts: list[str], prefix: str = "") -> list[tuple[str, Path]]:
+    """(what the `*` parts matched, folder), case-sensitive on every file system."""
+    if not parts:
+        return [(prefix, folder)]
+    found = []
+    for name in sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()):
+        if fnmatchcase(name, parts[0]) and not name.startswith("."):
+            inner = f"{prefix}/{name}".lstrip("/") if "*" in parts[0] else prefix
+            found += _expand(folder / name, parts[1:], inner)
+    return found
+
+
+def _flat(root: Path, prefixes: tuple[str, str], located: Located) -> bool:
+    """Add pairs IR1.png, VIS1.png lying side by side in the root; False where there is no such file."""
+    for path in sorted(path for path in root.iterdir() if path.suffix.lower() in SUFFIXES):
+        match = re.fullmatch(f"({'|'.join(prefixes)})(.+)", path.stem)
+        if match is None:
+            text = f"{path}: its name begins with neither {prefixes[0]} nor {prefixes[1]}"
+            located.findings.append(Finding("bad-name", text))
+            continue
+        known = located.infrared if match[1] == prefixes[0] else located.visible
+        if match[2] in known:
+            text = f"{path}: same id {match[2]!r} as {known[match[2]]}; keep one"
+            located.findings.append(Finding("duplicate-id", text))
+        known.setdefault(match[2], path)
+        located.splits[match[2]] = "test"
+    return bool(located.infrared or located.visible)
+
+
+def _wanted(table: Layout) -> str:
+    trees = (
+        " ".join(
+            f"{folders.template.format(f'{{{folders.infrared},{folders.visible}}}')}/" for folders in tree
+        )
+        for tree in table.trees
+    )
+    return " or ".join(trees)

@@ -1,0 +1,138 @@
+"""Split lists: which pair is for training and which for testing, as a file with a hash."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fuse2task.config.recipes import configs_folder
+from fuse2task.data.ids import is_safe_id
+from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.files import write_text
+from fuse2task.runtime.hashing import lines_hash
+from fuse2task.runtime.seeding import generator
+
+_SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def shipped_splits() -> list[str]:
+    """Names of the shipped split lists, sorted.
+
+    `msrs-official` holds the authors' 1 083 / 361 names (those that Lele-3/MSRS-detection-label labels,
+    all of them); `msrs-open` 119 / 122 of the official test half; `roadscene-171-50` CDDFuse's 50 for test;
+    `m3fd-scenes` the 2 727 / 633 / 840 of ganlumomo/voc2coco; the other two are `make_split`'s.
+    """
+    return sorted(path.stem for path in (configs_folder() / "splits").glob("*.txt"))
+
+
+def resolve(reference: str | Path) -> Path:
+    """The file behind a path, or behind the name of a shipped list such as `m3fd-811`.
+
+    Raises:
+        RequestError: neither.
+    """
+    if Path(reference).is_file():
+        return Path(reference)
+    name = str(reference).removesuffix(".txt")
+    if name in shipped_splits():
+        return configs_folder() / "splits" / f"{name}.txt"
+    names = ", ".join(shipped_splits())
+    raise RequestError(f"{reference}: no such split list, and none of that name is shipped. Shipped: {names}")
+
+
+def read_split(path: Path) -> dict[str, str]:
+    """Pair id -> split, from lines `split<TAB>id`.
+
+    Raises:
+        RequestError: missing or not text, empty, a line of another form, an id twice, an id that leads out of
+            its folder; all bad lines are listed.
+    """
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        raise RequestError(f"{path}: no such split list") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: not a readable split list: {error}") from None
+    split: dict[str, str] = {}
+    problems = []
+    for number, line in enumerate(lines, 1):
+        part, tab, name = line.partition("\t")
+        if not tab or not _SPLIT_NAME.fullmatch(part):
+            problems.append(f"line {number}: {line!r} is not split<TAB>id")
+        elif not is_safe_id(name):
+            problems.append(f"line {number}: {name!r} is no pair id (a name without / or leading dot)")
+        elif name in split:
+            problems.append(f"line {number}: id {name!r} is there twice")
+        else:
+            split[name] = part
+    if not lines:
+        problems.append("the list is empty")
+    if problems:
+        raise RequestError(f"{path}: bad split list\n{listing(problems)}")
+    return split
+
+
+def split_hash(split: Mapping[str, str]) -> str:
+    """Hash of a split: first 12 hex digits of sha256 over its sorted lines `split<TAB>id`."""
+    return lines_hash(f"{part}\t{name}" for name, part in split.items())
+
+
+def write_split(path: Path, split: Mapping[str, str]) -> str:
+    """Write `split` as sorted lines, atomically; returns its hash."""
+    write_text(path, "".join(f"{part}\t{name}\n" for part, name in sorted((p, n) for n, p in split.items())))
+    return split_hash(split)
+
+
+def parse_parts(text: str) -> dict[str, float]:
+    """Shares from a text such as `train=0.8,val=0.1,test=0.1`.
+
+    Raises:
+        RequestError: another form, a share that is not above 0, or shares that do not add up to 1.
+    """
+    parts: dict[str, float] = {}
+    for item in text.split(","):
+        name, _, share = item.strip().partition("=")
+        try:
+            value = float(share)
+        except ValueError:
+            value = 0.0
+        if not _SPLIT_NAME.fullmatch(name) or name in parts or not 0 < value <= 1:
+            raise RequestError(
+                f"parts {text!r}: {item!r} is not name=share with a new name and a share in (0, 1]"
+            )
+        parts[name] = value
+    if abs(sum(parts.values()) - 1) > 1e-6:
+        raise RequestError(f"parts {text!r}: the shares add up to {sum(parts.values()):g}, not 1")
+    return parts
+
+
+def make_split(
+    ids: Sequence[str], parts: Mapping[str, float], seed: int = 0, block: int = 1
+) -> dict[str, str]:
+    """Deal out ids at random, fixed by `seed`.
+
+    With block > 1, runs of that many consecutive ids (in sorted order) stay together, so that neighbouring
+    frames of a video do not end on both sides. The shipped `m3fd-811` is seed 0, block 1; `m3fd-blocks` is
+    block 60 and seed 101, the one of 0 to 199 that spreads classes and scenes most evenly; both are over
+    00000 to 04199 with train=0.8,val=0.1,test=0.1.
+
+    Raises:
+        RequestError: fewer blocks than parts.
+    """
+    ordered = sorted(ids)
+    blocks = [ordered[start : start + block] for start in range(0, len(ordered), block)]
+    counts = _shares(len(blocks), parts)
+    if min(counts.values()) == 0:
+        raise RequestError(f"{len(blocks)} blocks of {block} are too few for the parts {', '.join(parts)}")
+    labels = [name for name, count in counts.items() for _ in range(count)]
+    order = generator(seed, "split", block).permutation(len(blocks))
+    return {name: labels[rank] for rank, index in enumerate(order) for name in blocks[index]}
+
+
+def _shares(total: int, parts: Mapping[str, float]) -> Counter[str]:
+    """Whole numbers that add up to `total`, by largest remainder."""
+    counts = Counter({name: int(total * share + 1e-9) for name, share in parts.items()})
+    remainders = sorted(parts, key=lambda name: (counts[name] - total * parts[name], name))
+    for name in remainders[: total - counts.total()]:
+        counts[name] += 1
+    return counts

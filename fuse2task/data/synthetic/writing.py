@@ -1,0 +1,96 @@
+"""Synthetic scenes on disk, laid out as M3FD and MSRS are."""
+
+from pathlib import Path
+
+import numpy as np
+
+from fuse2task.data.images import write_image
+from fuse2task.data.splits import write_split
+from fuse2task.data.synthetic.scene import Scene, render
+from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import write_text
+from fuse2task.runtime.progress import Meter
+
+
+def write_m3fd(
+    root: Path,
+    count: int,
+    seed: int,
+    size: tuple[int, int] = (320, 256),
+    val_share: float = 0.15,
+    test_share: float = 0.25,
+) -> None:
+    """`count` pairs with boxes of the six classes, as M3FD: {Ir,Vis}/00000.png, Annotation/00000.xml.
+
+    Every other scene is by night, which `scenes.tsv` tells (first, last frame and scene). The infrared files
+    have three equal channels, as the real ones. VOC coordinates are edges. `split.txt`, written last, deals
+    the scenes out in runs: train first, then val and test.
+
+    Raises:
+        RequestError: `root` is not empty, a split would have no scene, or `size` is out of range.
+    """
+    val, test = max(round(count * val_share), 1), max(round(count * test_share), 1)
+    train = count - val - test
+    if train < 1:
+        raise RequestError(f"{count} scenes are too few for train, val and test; ask for at least 3")
+    _refuse_used(root)
+    split, scenes = {}, []
+    with Meter(f"synthetic scenes in {root}", count) as meter:
+        for index in range(count):
+            name = f"{index:05d}"
+            scene = render(seed, index, size, night=index % 2 == 1, task="detection")
+            write_image(root / "Vis" / f"{name}.png", scene.visible)
+            write_image(root / "Ir" / f"{name}.png", np.repeat(scene.infrared[..., None], 3, axis=2))
+            write_text(root / "Annotation" / f"{name}.xml", _voc(f"{name}.png", scene))
+            scenes.append(f"{name}\t{name}\t{'night' if index % 2 else 'daytime'}\n")
+            split[name] = "train" if index < train else "val" if index < train + val else "test"
+            meter.advance()
+    write_text(root / "scenes.tsv", "".join(scenes))
+    write_split(root / "split.txt", split)
+
+
+def write_msrs(root: Path, train: int, test: int, seed: int, size: tuple[int, int] = (320, 256)) -> None:
+    """Pairs with masks of the nine classes, as MSRS: {train,test}/{vi,ir,Segmentation_labels}/00001D.png.
+
+    Names count from 1 over both splits and end in D (day) or N (night), in turn. Infrared is one channel, a
+    mask one channel of class indices.
+
+    Raises:
+        RequestError: `root` is not empty, a split has no scene, or `size` is out of range.
+    """
+    if min(train, test) < 1:
+        raise RequestError(f"{train} train and {test} test scenes: each split needs at least one")
+    _refuse_used(root)
+    with Meter(f"synthetic scenes in {root}", train + test) as meter:
+        for index in range(train + test):
+            night = index % 2 == 1
+            scene = render(seed, index, size, night=night, task="segmentation")
+            folder = root / ("train" if index < train else "test")
+            name = f"{index + 1:05d}{'N' if night else 'D'}.png"
+            write_image(folder / "vi" / name, scene.visible)
+            write_image(folder / "ir" / name, scene.infrared)
+            write_image(folder / "Segmentation_labels" / name, scene.mask)
+            meter.advance()
+
+
+def _refuse_used(root: Path) -> None:
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise RequestError(
+            f"{root}: not an empty folder; name a new one for the synthetic scenes, or empty it"
+        )
+
+
+def _voc(file_name: str, scene: Scene) -> str:
+    """VOC XML of one image."""
+    height, width = scene.mask.shape
+    objects = "".join(
+        f"  <object><name>{box.name}</name><difficult>0</difficult><bndbox>"
+        f"<xmin>{box.x:.0f}</xmin><ymin>{box.y:.0f}</ymin>"
+        f"<xmax>{box.x + box.w:.0f}</xmax><ymax>{box.y + box.h:.0f}</ymax></bndbox></object>\n"
+        for box in scene.boxes
+    )
+    image_size = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
+    return (
+        f"<annotation>\n  <folder>M3FD</folder>\n  <filename>{file_name}</filename>\n  {image_size}\n"
+        f"{objects}</annotation>\n"
+    )

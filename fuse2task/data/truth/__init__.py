@@ -1,0 +1,1 @@
+"""Reading truth: boxes from YOLO, VOC and COCO files, class masks."""

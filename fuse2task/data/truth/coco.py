@@ -1,0 +1,177 @@
+"""COCO JSON: reading boxes from a file or a folder of files, writing the truth of a fused dataset."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fuse2task.data.classes import in_known_order
+from fuse2task.data.dataset import BoxTruth, Finding, Pair
+from fuse2task.data.ids import path_id
+from fuse2task.data.images import SUFFIXES
+from fuse2task.data.truth.boxes import BoxCollector
+from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import read_json
+
+
+@dataclass
+class CocoImage:
+    """An image of a COCO file with its annotations. scene: the file's own field, empty where it has none."""
+
+    source: Path
+    id: str
+    size: tuple[Any, Any]
+    scene: str
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CocoCounts:
+    """Images by file stem, boxes by class name, images by scene, of COCO files as they are."""
+
+    images: Mapping[str, int]
+    classes: Mapping[str, int]
+    scenes: Mapping[str, int]
+
+
+def read_coco(
+    path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None
+) -> tuple[BoxTruth, list[Finding]]:
+    """Boxes of `pairs` from a COCO file, or from all `*.json` of a folder together.
+
+    An image belongs to the pair whose id its `file_name` gives, with its folders or without them. Classes are
+    the categories in id order, or all of `known` where those hold every category.
+
+    Returns:
+        The truth, and findings: `missing-truth`, `bad-annotation`, `truth-size`, `duplicate-id`, `crowd-box`
+        (a box round many objects cannot be scored as one), and those of `BoxCollector.add`.
+
+    Raises:
+        RequestError: a file is not COCO JSON, or two categories share an id or a name.
+    """
+    names, images = _load(path)
+    collector = BoxCollector(in_known_order(list(dict.fromkeys(names.values())), known))
+    by_id: dict[str, CocoImage] = {}
+    stems: dict[str, list[CocoImage]] = {}
+    for image in images:
+        if image.id in by_id:
+            collector.find("duplicate-id", f"{image.source}: image {image.id!r} is there twice")
+        by_id[image.id] = image
+        stems.setdefault(image.id.rsplit("__", 1)[-1], []).append(image)
+    for pair in pairs:
+        collector.open(pair)
+        same_stem = stems.get(pair.id, [])
+        found = by_id.get(pair.id) or (same_stem[0] if len(same_stem) == 1 else None)
+        if found is None:
+            collector.find("missing-truth", f"{path}: no image {pair.id!r}, or several of that name")
+            continue
+        if found.size != pair.size and any(found.size):
+            text = f"{found.source}: {pair.id} is {found.size[0]}x{found.size[1]} there, but the image is"
+            collector.find("truth-size", f"{text} {pair.size[0]}x{pair.size[1]}")
+        for annotation in found.annotations:
+            _add(collector, pair, found.source, annotation, names)
+    return collector.truth(), collector.findings
+
+
+def is_coco(path: Path) -> bool:
+    """Whether annotations (file or folder) are COCO rather than VOC.
+
+    Raises:
+        RequestError: the folder holds both kinds, or neither.
+    """
+    if path.is_file():
+        return path.suffix.lower() != ".xml"
+    json, xml = any(path.glob("*.json")), any(path.rglob("*.xml"))
+    if json == xml:
+        both = "both COCO (.json) and VOC (.xml) files; point at one kind"
+        raise RequestError(f"{path}: holds {both if json else 'neither COCO (.json) nor VOC (.xml) files'}")
+    return json
+
+
+def count_coco(path: Path) -> CocoCounts:
+    """Images, boxes by class and images by scene of COCO files, whether or not the images are on disk.
+
+    Raises:
+        RequestError: as `read_coco`.
+    """
+    names, images = _load(path)
+    classes = Counter(dict.fromkeys(names.values(), 0))
+    for image in images:
+        classes.update(names.get(item.get("category_id", -1), "unknown") for item in image.annotations)
+    scenes = Counter(image.scene for image in images if image.scene)
+    return CocoCounts(Counter(image.source.stem for image in images), classes, scenes)
+
+
+def coco_truth(pairs: Sequence[Pair], truth: BoxTruth) -> dict[str, Any]:
+    """COCO ground truth of `pairs`: the same for every fusion method.
+
+    Image ids are 1 to n over the pairs sorted by id, category ids 1 to K in class order, annotation ids 1 to
+    m; `file_name` is `<id>.png`, and each image has its `conditions`.
+    """
+    ordered = sorted(pairs, key=lambda pair: pair.id)
+    category = {name: number for number, name in enumerate(truth.classes, 1)}
+    images = [
+        {
+            "id": number, "file_name": f"{pair.id}.png", "width": pair.size[0], "height": pair.size[1],
+            "conditions": list(pair.conditions),
+        }
+        for number, pair in enumerate(ordered, 1)
+    ]  # fmt: skip
+    boxes = [(number, box) for number, pair in enumerate(ordered, 1) for box in truth.boxes[pair.id]]
+    annotations = [
+        {
+            "id": number, "image_id": image, "category_id": category[box.name],
+            "bbox": [box.x, box.y, box.w, box.h], "area": box.w * box.h, "iscrowd": 0,
+        }
+        for number, (image, box) in enumerate(boxes, 1)
+    ]  # fmt: skip
+    categories = [{"id": number, "name": name} for name, number in category.items()]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _load(path: Path) -> tuple[dict[int, str], list[CocoImage]]:
+    """Category names by id, and the images of all files, each with its annotations."""
+    names: dict[int, str] = {}
+    images: list[CocoImage] = []
+    for source in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+        value = read_json(source, "COCO file")
+        try:
+            categories = {int(item["id"]): str(item["name"]) for item in value["categories"]}
+            own = {
+                item["id"]: CocoImage(
+                    source, path_id(str(item["file_name"]), SUFFIXES),
+                    (item.get("width"), item.get("height")), str(item.get("scene") or ""),
+                )
+                for item in value["images"]
+            }  # fmt: skip
+            for item in value["annotations"]:
+                own[item["image_id"]].annotations.append(item)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RequestError(
+                f"{source}: not a COCO detection file ({type(error).__name__}: {error})"
+            ) from None
+        if len(own) != len(value["images"]) or len(set(categories.values())) != len(value["categories"]):
+            raise RequestError(f"{source}: an image id, a category id or a category name is there twice")
+        if names and categories != names:
+            raise RequestError(f"{source}: other categories than in the other files of {path}")
+        names = dict(sorted(categories.items()))
+        images += own.values()
+    return names, images
+
+
+def _add(
+    collector: BoxCollector, pair: Pair, source: Path, annotation: Mapping[str, Any], names: Mapping[int, str]
+) -> None:
+    where = f"{source}, annotation {annotation.get('id')} ({pair.id})"
+    box, category = annotation.get("bbox"), annotation.get("category_id", -1)
+    numbers = isinstance(box, list) and len(box) == 4 and all(type(item) in (int, float) for item in box)
+    if not numbers or box is None:
+        collector.find("bad-annotation", f"{where}: bbox must be four numbers x, y, w, h")
+    elif category not in names:
+        collector.find("unknown-class", f"{where}: category_id {category} is not among the categories")
+    elif annotation.get("iscrowd"):
+        collector.find("crowd-box", f"{where}: a crowd region; remove it or box its objects one by one")
+    else:
+        x, y, w, h = (min(max(item, -1e300), 1e300) if item == item else item for item in box)
+        collector.add(pair, where, names[category], (x, y, x + w, y + h))

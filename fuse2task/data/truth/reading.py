@@ -1,0 +1,69 @@
+"""Reading the truth of a dataset: what the user points at, else what the layout has."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fuse2task.data.classes import read_class_list
+from fuse2task.data.dataset import BoxTruth, Finding, MaskTruth, Pair
+from fuse2task.data.layouts import Layout
+from fuse2task.data.truth.coco import is_coco, read_coco
+from fuse2task.data.truth.masks import read_masks
+from fuse2task.data.truth.voc import read_voc
+from fuse2task.data.truth.yolo import read_yolo
+from fuse2task.runtime.errors import RequestError
+
+Truth = tuple[BoxTruth | None, MaskTruth | None, list[Finding]]
+
+
+def read_truth(
+    root: Path, table: Layout, pairs: Sequence[Pair],
+    boxes: Path | None, annotations: Path | None, masks: Path | None,
+) -> Truth:  # fmt: skip
+    """Boxes or masks of `pairs`, and what is wrong with them; options as `scan_dataset` describes them.
+
+    Raises:
+        RequestError: more than one option, or one that leads nowhere.
+    """
+    given = [path for path in (boxes, annotations, masks) if path is not None]
+    if len(given) > 1:
+        raise RequestError("give one of boxes, annotations and masks, not several")
+    for path in given:
+        if not Path(path).exists() or not (Path(path).is_dir() or path == annotations):
+            raise RequestError(f"{path}: no such folder of truth")
+    if boxes is not None:
+        truth, findings = read_yolo(Path(boxes), pairs, table.box_classes)
+        return truth, None, findings
+    if annotations is not None:
+        reader = read_coco if is_coco(Path(annotations)) else read_voc
+        truth, findings = reader(Path(annotations), pairs, table.box_classes)
+        return truth, None, findings
+    if masks is not None:
+        names = _mask_classes(Path(masks), table)
+        mask_truth, findings = read_masks([Path(masks)], pairs, names)
+        return None, mask_truth, findings
+    return _own_truth(root, table, pairs)
+
+
+def _own_truth(root: Path, table: Layout, pairs: Sequence[Pair]) -> Truth:
+    for own in table.truth:
+        folders = [root / name for name in own.folders if (root / name).is_dir()]
+        if not folders:
+            continue
+        if own.kind == "masks":
+            mask_truth, findings = read_masks(folders, pairs, own.classes)
+            return None, mask_truth, findings
+        if own.kind == "voc":
+            return _boxes_only(read_voc(folders[0], pairs, own.classes))
+        return _boxes_only(read_yolo(folders[0], pairs, own.classes, only_known=True))
+    return None, None, []
+
+
+def _boxes_only(read: tuple[BoxTruth | None, list[Finding]]) -> Truth:
+    return read[0], None, read[1]
+
+
+def _mask_classes(folder: Path, table: Layout) -> tuple[str, ...]:
+    for place in (folder, folder.resolve().parent):
+        if (place / "classes.txt").is_file():
+            return read_class_list(place / "classes.txt")
+    return table.mask_classes
