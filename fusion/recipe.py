@@ -22,7 +22,7 @@ class Source(Recipe):
 class Sampling(Recipe):
     """How a training sample is made from a pair. resize squashes as the release does; crop cuts at native scale."""
 
-    size: int = Field(256, ge=16, description="side of the square sample in pixels")
+    size: int = Field(default=256, ge=16, description="side of the square sample in pixels")
     mode: Literal["resize", "crop"] = "crop"
     flips: bool = True
 

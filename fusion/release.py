@@ -22,7 +22,12 @@ ENCODER = {"fea_encoder1.conv1.conv2d.0": "shallow.conv"} | {
 }
 AUTOENCODER = {theirs: f"encoder.{ours}" for theirs, ours in ENCODER.items()} | {
     f"recon_decoder1.{theirs}.conv2d.0": f"decoder.{ours}.conv"
-    for theirs, ours in (("conv1", "conv1"), ("conv_block.0", "conv2"), ("conv_block.2", "conv3"), ("conv_last", "last"))
+    for theirs, ours in (
+        ("conv1", "conv1"),
+        ("conv_block.0", "conv2"),
+        ("conv_block.2", "conv3"),
+        ("conv_last", "last"),
+    )
 }
 _MLP = {"norm1": "norm1", "norm2": "norm2", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2", "attn.proj": "proj"}
 _SELF = {f"blocks.0.{theirs}": ours for theirs, ours in (_MLP | {"attn.qkv": "qkv"}).items()}
@@ -44,7 +49,8 @@ FUSION = (
     | {
         f"decoder_fusion.{theirs}.conv2d.{part}": f"decoder.{ours}.{layer}"
         for theirs, ours in (
-            ("conv1", "conv1"), ("conv_block.0", "conv2"), ("conv_block.2", "conv3"), ("conv_block.4", "conv4"), ("conv_last", "last"),
+            ("conv1", "conv1"), ("conv_block.0", "conv2"), ("conv_block.2", "conv3"), ("conv_block.4", "conv4"),
+            ("conv_last", "last"),
         )
         for part, layer in ((0, "conv"), (1, "norm"))
     }
@@ -69,7 +75,9 @@ def rename(tensors: Mapping[str, Tensor], table: Mapping[str, str], path: Path) 
         if layer in table:
             renamed[f"{table[layer]}.{kind}"] = tensor
         elif not _unused(name):
-            raise RequestError(f"{path}: {name!r} is not a CrossFuse release weight; is the file given for the right option?")
+            raise RequestError(
+                f"{path}: {name!r} is not a CrossFuse release weight; is the file given for the right option?"
+            )
     return renamed
 
 
@@ -83,7 +91,15 @@ def read_model_file(path: Path) -> dict[str, Tensor]:
         raise RequestError(f"{path}: no such file")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        AttributeError,
+    ) as error:
         raise RequestError(f"{path}: not a plain PyTorch state dict ({str(error).splitlines()[0]})") from None
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise RequestError(f"{path}: not a state dict of tensors")

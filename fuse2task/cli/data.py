@@ -16,9 +16,7 @@ app = typer.Typer(help="Look at datasets, split them, draw synthetic ones.", no_
 app.command("synth")(synth)
 
 Root = Annotated[Path, typer.Argument(help="Folder that the layout begins at.")]
-LayoutName = Annotated[
-    str, typer.Option(help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, awmm or folder.")
-]
+LayoutName = Annotated[str, typer.Option(help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, awmm or folder.")]
 Infrared = Annotated[Path | None, typer.Option(help="Infrared folder, for layout folder.")]
 Visible = Annotated[Path | None, typer.Option(help="Visible folder, for layout folder.")]
 
@@ -51,9 +49,7 @@ def check(
     report = check_dataset(dataset, findings)
     files = _annotation_counts(annotations)
     if as_json:
-        typer.echo(
-            json.dumps({**report.as_json(), **({"annotation_files": files} if files else {})}, indent=2)
-        )
+        typer.echo(json.dumps({**report.as_json(), **({"annotation_files": files} if files else {})}, indent=2))
     else:
         _show(report, files)
     raise typer.Exit(1 if report.findings else 0)

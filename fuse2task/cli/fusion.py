@@ -25,19 +25,29 @@ class PrecisionName(StrEnum):
 
 
 MethodOption = Annotated[
-    str, typer.Option("--method", help="crossfuse, visible, infrared, average, maximum, laplacian, or NAME=DIR of fused images.")
+    str,
+    typer.Option(
+        "--method",
+        help="crossfuse, visible, infrared, average, maximum, laplacian, or NAME=DIR of fused images.",
+    ),
 ]
 CheckpointOption = Annotated[Path | None, typer.Option("--checkpoint", help="CrossFuse weights (safetensors).")]
 ColorOption = Annotated[Color, typer.Option("--color", help="rgb: chroma of the visible image; gray: luma alone.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
-PrecisionOption = Annotated[PrecisionName, typer.Option("--precision", help="auto: bf16 on a GPU that has it, else fp32.")]
+PrecisionOption = Annotated[
+    PrecisionName, typer.Option("--precision", help="auto: bf16 on a GPU that has it, else fp32.")
+]
 
 
 @app.command("train")
 def train_command(
     recipe: Annotated[str, typer.Argument(help="A YAML file, or a shipped recipe such as fusion/crossfuse-modern.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key.sub=value, for instance data.0.root=KAIST.")] = None,
-    run: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an interrupted run goes on.")] = Path("runs/crossfuse"),
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key.sub=value, for instance data.0.root=KAIST.")
+    ] = None,
+    run: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an interrupted run goes on.")] = Path(
+        "runs/crossfuse"
+    ),
 ) -> None:
     """Train CrossFuse: an auto-encoder for each modality, then cross attention and fusion decoder."""
     from fuse2task.config import load_recipe
@@ -52,7 +62,9 @@ def import_command(
     ir: Annotated[Path, typer.Option("--ir", help="The infrared auto-encoder's .model file.")],
     visible: Annotated[Path, typer.Option("--visible", help="The visible auto-encoder's .model file.")],
     fusion: Annotated[Path, typer.Option("--fusion", help="The fusion network's .model file.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The safetensors file to write.")] = Path("crossfuse.safetensors"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="The safetensors file to write.")] = Path(
+        "crossfuse.safetensors"
+    ),
 ) -> None:
     """Convert the authors' three checkpoints (loaded without running pickled code)."""
     from fusion.checkpoint import save_crossfuse
@@ -66,15 +78,23 @@ def import_command(
 def apply_command(
     method: MethodOption,
     data: Annotated[Path, typer.Option("--data", help="Root of the source dataset.")],
-    layout: Annotated[str, typer.Option("--layout", help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, awmm or folder.")],
+    layout: Annotated[
+        str, typer.Option("--layout", help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, awmm or folder.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The fused dataset; an interrupted one is continued.")],
     split: Annotated[str | None, typer.Option("--split", help="A split list, or the name of a shipped one.")] = None,
-    boxes: Annotated[Path | None, typer.Option("--boxes", help="Folder of YOLO txt with classes.txt in it or above it.")] = None,
-    annotations: Annotated[Path | None, typer.Option("--annotations", help="COCO json or VOC xml, a file or a folder.")] = None,
+    boxes: Annotated[
+        Path | None, typer.Option("--boxes", help="Folder of YOLO txt with classes.txt in it or above it.")
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option("--annotations", help="COCO json or VOC xml, a file or a folder.")
+    ] = None,
     masks: Annotated[Path | None, typer.Option("--masks", help="Folder of index masks.")] = None,
     checkpoint: CheckpointOption = None,
     color: ColorOption = Color.rgb,
-    shard: Annotated[str, typer.Option("--shard", help="i/n: do part i (from 1) of n; the last to finish merges.")] = "1/1",
+    shard: Annotated[
+        str, typer.Option("--shard", help="i/n: do part i (from 1) of n; the last to finish merges.")
+    ] = "1/1",
     device: DeviceOption = "auto",
     precision: PrecisionOption = PrecisionName.auto,
 ) -> None:

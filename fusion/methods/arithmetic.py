@@ -63,7 +63,9 @@ def laplacian_pyramid(infrared: np.ndarray, visible: np.ndarray) -> np.ndarray:
     for _ in range(levels):
         smaller = [cv2.pyrDown(image) for image in (infrared, visible)]
         size = infrared.shape[1::-1]
-        ir, vi = (image - cv2.pyrUp(small, dstsize=size) for image, small in zip((infrared, visible), smaller, strict=True))
+        ir, vi = (
+            image - cv2.pyrUp(small, dstsize=size) for image, small in zip((infrared, visible), smaller, strict=True)
+        )
         details.append(np.where(np.abs(ir) > np.abs(vi), ir, vi))
         infrared, visible = smaller
     fused = (infrared + visible) / 2

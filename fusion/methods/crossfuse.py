@@ -24,7 +24,7 @@ class CrossFuseMethod(LumaMethod):
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
         network, self.tensor_hash = load_crossfuse(checkpoint)
-        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.network = network.to(memory_format=torch.channels_last).to(self.device)
 
     def identity(self) -> dict[str, Any]:
         return {"name": self.name, "version": 1, "checkpoint": self.tensor_hash, "precision": self.precision}
@@ -40,5 +40,7 @@ class CrossFuseMethod(LumaMethod):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             fused = self.network(ir, vi)[0, 0]
         if not bool(torch.isfinite(fused).all()):
-            raise Fuse2TaskError("crossfuse gave values that are not finite; check the checkpoint, or use --precision fp32")
+            raise Fuse2TaskError(
+                "crossfuse gave values that are not finite; check the checkpoint, or use --precision fp32"
+            )
         return fused.floor().clamp(0, 255).byte().cpu().numpy()

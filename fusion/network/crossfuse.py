@@ -90,7 +90,10 @@ class CrossFuse(nn.Module):
             ValueError: a side is below 16 or the shapes differ.
         """
         if infrared.shape != visible.shape or min(infrared.shape[-2:]) < MIN_SIDE:
-            raise ValueError(f"CrossFuse needs two equal images of at least 16x16, not {tuple(infrared.shape)} and {tuple(visible.shape)}")
+            raise ValueError(
+                f"CrossFuse needs two equal images of at least 16x16, "
+                f"not {tuple(infrared.shape)} and {tuple(visible.shape)}"
+            )
         ir, vi = self.features(infrared, visible)
         return self.fuse(ir, vi)
 

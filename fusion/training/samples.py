@@ -33,7 +33,9 @@ def gather(recipe: FusionRecipe) -> tuple[list[Pair], list[Pair]]:
             raise RequestError(f"{source.root}: no split {missing[0]!r}; it has {', '.join(dataset.splits)}")
         pairs += [pair for part in source.parts for pair in dataset.part(part)]
     if len(pairs) <= recipe.held_out:
-        raise RequestError(f"{len(pairs)} training pairs, of which held_out={recipe.held_out} leave none; give more data")
+        raise RequestError(
+            f"{len(pairs)} training pairs, of which held_out={recipe.held_out} leave none; give more data"
+        )
     kept = {(2 * i + 1) * len(pairs) // (2 * recipe.held_out) for i in range(recipe.held_out)}
     training = [pair for number, pair in enumerate(pairs) if number not in kept]
     return training, [pairs[number] for number in sorted(kept)]

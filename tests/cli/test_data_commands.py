@@ -24,9 +24,7 @@ def tree(tmp_path):
     for name in "abc":
         for folder in ("ir", "vi"):
             (tmp_path / folder).mkdir(exist_ok=True)
-            Image.fromarray(rng.integers(0, 256, (24, 32), dtype=np.uint8)).save(
-                tmp_path / folder / f"{name}.png"
-            )
+            Image.fromarray(rng.integers(0, 256, (24, 32), dtype=np.uint8)).save(tmp_path / folder / f"{name}.png")
     return tmp_path
 
 
@@ -98,8 +96,6 @@ def test_split_writes_a_list_and_prints_its_hash(tree):
 
 def test_split_refuses_unsound_pairs(tree):
     (tree / "ir" / "a.png").unlink()
-    result = run(
-        "split", tree, "--layout", "folder", "--parts", "train=0.5,test=0.5", "-o", tree / "list.txt"
-    )
+    result = run("split", tree, "--layout", "folder", "--parts", "train=0.5,test=0.5", "-o", tree / "list.txt")
     assert isinstance(result.exception, RequestError)
     assert not (tree / "list.txt").exists()

@@ -88,9 +88,7 @@ def test_yolo_without_class_names(tmp_path, pairs_in):
     assert "disagree" in findings[0].message
 
 
-@pytest.mark.parametrize(
-    "names", ["", "car\n\nperson\n", "car\ncar\n", "0 car\n2 person\n", "0 car\n0 person\n"]
-)
+@pytest.mark.parametrize("names", ["", "car\n\nperson\n", "car\ncar\n", "0 car\n2 person\n", "0 car\n0 person\n"])
 def test_bad_lists_of_class_names(yolo, names):
     assert yolo("", names=names) == (None, ["no-class-names"])
 
@@ -127,9 +125,7 @@ def test_pointed_at_names_define_the_list_unless_the_layout_knows_them(yolo):
     assert yolo("", names="Truck\nCar\n", known=M3FD)[0].classes == M3FD
 
 
-@pytest.mark.parametrize(
-    ("beyond", "clipped", "kinds"), [(0.3, 1, []), (0.5, 1, []), (0.51, 0, ["box-outside"])]
-)
+@pytest.mark.parametrize(("beyond", "clipped", "kinds"), [(0.3, 1, []), (0.5, 1, []), (0.51, 0, ["box-outside"])])
 @pytest.mark.parametrize("side", ["left", "top", "right", "bottom"])
 def test_boxes_a_little_outside_are_clipped_and_counted(tmp_path, pair, side, beyond, clipped, kinds):
     places = {
@@ -161,9 +157,7 @@ sides = st.integers(2, 1024)
 @given(st.data(), sides, sides)
 def test_yolo_round_trip(tmp_path_factory, data, width, height):
     left, top = data.draw(st.floats(0, width - 1)), data.draw(st.floats(0, height - 1))
-    box = Box(
-        "b", left, top, data.draw(st.floats(0.5, width - left)), data.draw(st.floats(0.5, height - top))
-    )
+    box = Box("b", left, top, data.draw(st.floats(0.5, width - left)), data.draw(st.floats(0.5, height - top)))
     folder = tmp_path_factory.mktemp("yolo")
     (folder / "classes.txt").write_text("a\nb\n")
     text = format_yolo([box], ("a", "b"), (width, height))

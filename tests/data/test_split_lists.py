@@ -78,9 +78,7 @@ def test_too_few_for_the_parts():
         make_split(FRAMES[:120], PARTS, block=60)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "train", "train=0.5,test=0.4", "a=0.5,a=0.5", "train=1.5,test=-.5", "x y=1"]
-)
+@pytest.mark.parametrize("text", ["", "train", "train=0.5,test=0.4", "a=0.5,a=0.5", "train=1.5,test=-.5", "x y=1"])
 def test_bad_parts(text):
     with pytest.raises(RequestError, match="parts"):
         parse_parts(text)

@@ -103,9 +103,7 @@ def test_scenery_hides_but_is_not_labelled():
     assert (canvas.boxes[0].x, canvas.boxes[0].w) == (40, 50)
 
 
-@pytest.mark.parametrize(
-    ("linear", "level"), [(0.18, 117.7), (0.2140, 127.5), (0.5, 187.5), (0.0031308, 10.3)]
-)
+@pytest.mark.parametrize(("linear", "level"), [(0.18, 117.7), (0.2140, 127.5), (0.5, 187.5), (0.0031308, 10.3)])
 def test_visible_levels_follow_srgb(linear, level):
     """IEC 61966-2-1: 18 % grey is level 117.7 of 255, half level is 21.4 % grey, the toe ends at 0.04045."""
     image = seen(Material((linear,) * 3), DAY)
@@ -124,9 +122,7 @@ def test_shot_noise_grows_with_the_root_of_the_light():
     image = seen(Material((0.5,) * 3), DAY).astype(float)
     slope = 255 * 1.055 / 2.4 * 0.5 ** (1 / 2.4 - 1)
     # The lens blur comes before the noise, so neighbouring pixels are independent.
-    assert image[..., 0].std() == pytest.approx(
-        np.hypot(slope * np.sqrt(0.5 / 9000 + 1e-6), 12**-0.5), rel=0.05
-    )
+    assert image[..., 0].std() == pytest.approx(np.hypot(slope * np.sqrt(0.5 / 9000 + 1e-6), 12**-0.5), rel=0.05)
     assert abs(np.corrcoef(image[:, :-1, 0].ravel(), image[:, 1:, 0].ravel())[0, 1]) < 0.02
 
 
@@ -195,9 +191,7 @@ def test_things_beside_the_picture_are_left_out():
 def test_the_backdrop_leaves_no_pixel_empty(width, height, seed):
     view = View.of((width, height))
     canvas = Canvas(view)
-    for item in sorted(
-        backdrop(view, np.random.default_rng(seed)), key=lambda item: (item.flat, item.distance)
-    ):
+    for item in sorted(backdrop(view, np.random.default_rng(seed)), key=lambda item: (item.flat, item.distance)):
         canvas.paint(item)
     assert canvas.surface.min() >= 0
     assert canvas.instances.max() == 0

@@ -59,9 +59,7 @@ def separations(scenes: list[Scene], name: str) -> tuple[float, float]:
         for number, box in enumerate(scene.boxes, start=1):
             ring, inside = surroundings(scene, number), scene.instances == number
             if box.name == name and ring.sum() >= 30:
-                levels = [
-                    [np.histogram(i[m], 32, (0, 256))[0] / m.sum() for m in (inside, ring)] for i in images
-                ]
+                levels = [[np.histogram(i[m], 32, (0, 256))[0] / m.sum() for m in (inside, ring)] for i in images]
                 found.append([1 - np.minimum(own, around).sum() for own, around in levels])
     visible, infrared = np.median(found, axis=0)
     return visible, infrared
@@ -95,10 +93,7 @@ def test_cars_by_day_show_in_both(scenes, task, name):
 
 
 def test_people_by_day_are_fainter_in_infrared_than_at_night(scenes):
-    assert (
-        contrasts(scenes["detection", False], "People")[1]
-        < contrasts(scenes["detection", True], "People")[1] / 4
-    )
+    assert contrasts(scenes["detection", False], "People")[1] < contrasts(scenes["detection", True], "People")[1] / 4
 
 
 def test_night_is_dark_except_for_lamps(scenes):
@@ -110,9 +105,7 @@ def test_night_is_dark_except_for_lamps(scenes):
 
 def test_sky_is_cold_and_the_two_cameras_do_not_copy_each_other(scenes):
     for scene in scenes["detection", False]:
-        sky = (scene.visible[:8, :, 2].astype(int) - scene.visible[:8, :, 0] > 20) & (
-            scene.visible[:8, :, 2] > 180
-        )
+        sky = (scene.visible[:8, :, 2].astype(int) - scene.visible[:8, :, 0] > 20) & (scene.visible[:8, :, 2] > 180)
         if sky.sum() > 50:
             assert np.median(scene.infrared[:8][sky]) < 0.2 * np.median(scene.infrared[128:])
         correlation = np.corrcoef(scene.visible.mean(axis=2).ravel(), scene.infrared.ravel())[0, 1]
@@ -129,9 +122,7 @@ def test_visible_and_infrared_are_registered(scenes):
                 np.hypot(cv2.Sobel(image, cv2.CV_32F, 1, 0), cv2.Sobel(image, cv2.CV_32F, 0, 1))
                 for image in (grey, scene.infrared.astype(np.float32))
             ]
-            shifts.append(
-                phase_cross_correlation(edges[0], edges[1], upsample_factor=4, normalization=None)[0]
-            )
+            shifts.append(phase_cross_correlation(edges[0], edges[1], upsample_factor=4, normalization=None)[0])
         assert np.abs(np.median(shifts, axis=0)).max() <= 0.5
 
 
@@ -171,9 +162,7 @@ def test_twelve_scenes_have_every_class_by_day_and_by_night(seed, task):
     wanted = set(M3FD) if task == "detection" else set(MSRS[1:])
     for night in (False, True):
         seen = {
-            box.name
-            for index in range(int(night), 12, 2)
-            for box in render(seed, index, (160, 128), night, task).boxes
+            box.name for index in range(int(night), 12, 2) for box in render(seed, index, (160, 128), night, task).boxes
         }
         assert seen == wanted
 

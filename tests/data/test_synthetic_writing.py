@@ -34,9 +34,7 @@ def msrs(tmp_path_factory) -> Path:
 
 
 def files(root: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def test_m3fd_has_the_real_tree(m3fd):
@@ -80,9 +78,7 @@ def test_m3fd_boxes_are_edges_of_the_scene(m3fd):
         assert corners == [(b.name, b.x, b.y, b.x + b.w, b.y + b.h) for b in scene.boxes]
         pixels = np.asarray(Image.open(m3fd / "Vis" / f"{index:05d}.png"))
         assert np.array_equal(pixels, scene.visible)
-        assert np.array_equal(
-            np.asarray(Image.open(m3fd / "Ir" / f"{index:05d}.png"))[..., 1], scene.infrared
-        )
+        assert np.array_equal(np.asarray(Image.open(m3fd / "Ir" / f"{index:05d}.png"))[..., 1], scene.infrared)
 
 
 def test_m3fd_loads_without_findings(m3fd):
@@ -164,9 +160,7 @@ app.command()(synth)
 @pytest.mark.parametrize(("layout", "images"), [("m3fd", "Vis/*.png"), ("msrs", "*/vi/*.png")])
 def test_command_writes_what_was_asked_for(tmp_path, layout, images):
     root = tmp_path / "new"
-    done = CliRunner().invoke(
-        app, [str(root), "--layout", layout, "--count", "5", "--size", "80x64", "--seed", "9"]
-    )
+    done = CliRunner().invoke(app, [str(root), "--layout", layout, "--count", "5", "--size", "80x64", "--seed", "9"])
     assert done.exit_code == 0, done.output
     paths = sorted(root.glob(images))
     assert len(paths) == 5

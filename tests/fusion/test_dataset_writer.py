@@ -51,7 +51,12 @@ def test_what_lies_on_disk(dataset, tmp_path):
     assert [image["file_name"] for image in truth["images"]] == [f"{i}.png" for i in ids]
     assert truth["annotations"][0]["bbox"] == pytest.approx([16, 12, 8, 8])
     fused = open_fused(out)
-    assert (fused.truth, fused.classes, fused.splits, fused.ids("test")) == ("boxes", ("person", "car"), ("test",), ids)
+    assert (fused.truth, fused.classes, fused.splits, fused.ids("test")) == (
+        "boxes",
+        ("person", "car"),
+        ("test",),
+        ids,
+    )
     for row in fused.manifest["files"]:
         assert row["image"] == hashlib.sha256((out / "images/test" / f"{row['id']}.png").read_bytes()).hexdigest()
     assert str(tmp_path) not in (out / "manifest.json").read_text()

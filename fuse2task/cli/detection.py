@@ -1,0 +1,134 @@
+"""`fuse2task detection`: train YOLO, predict with a judge, COCO average precision."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fuse2task.data.fused import FusedDataset, open_fused
+from fuse2task.runtime.errors import RequestError
+
+app = typer.Typer(help="Train YOLO on fused images, predict, evaluate by COCO AP.", no_args_is_help=True)
+
+Data = Annotated[Path | None, typer.Option("--data", metavar="OUT", help="Fused dataset (of `fusion apply`).")]
+Split = Annotated[str | None, typer.Option("--split", help="Its split: train, val or test.")]
+Weights = Annotated[Path | None, typer.Option("--weights", help="Judge: .onnx, .pt, or RUN/best.safetensors.")]
+Map = Annotated[
+    str | None,
+    typer.Option("--class-map", help="YAML, `judge class: truth class`: a file, or a shipped map (m3fd-coco)."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="YAML file, or a shipped recipe: detection/yolo-n-m3fd, say.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value; data=OUT gives the fused dataset.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="RUN", help="Run folder (default: runs/detection/RECIPE-HASH)."),
+    ] = None,
+) -> None:
+    """Train YOLO on the train split of a fused dataset, offline."""
+    from detection.recipe import DetectionRecipe
+    from detection.training import train as train_detector
+    from fuse2task.config.recipes import load_recipe
+    from fuse2task.runtime.hashing import value_hash
+
+    loaded = load_recipe(DetectionRecipe, recipe, overrides or [])
+    name = f"{Path(recipe).stem}-{value_hash(loaded.model_dump(mode='json'))}"
+    run = output or Path("runs") / "detection" / name
+    card = train_detector(loaded, run)
+    typer.echo(f"{run}/best.safetensors: {card['selection']}, {card['epochs']} epochs")
+    if card["native"]:
+        typer.echo(f"val by Ultralytics' own validator (not COCO AP): mAP50-95 {card['native']['mAP50-95']:.2%}")
+
+
+@app.command()
+def predict(
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="dets.json", help="COCO results.")],
+    weights: Weights = None,
+    data: Data = None,
+    split: Split = None,
+    class_map: Map = None,
+    device: Device = "auto",
+) -> None:
+    """Predict one split with a judge; writes COCO results."""
+    from fuse2task.runtime.files import write_json
+
+    _, results, left_out = _predicted(weights, data, split, class_map, device)
+    write_json(output, results)
+    typer.echo(f"{output}: {len(results)} boxes")
+    if left_out:
+        typer.echo(f"the judge lacks {', '.join(left_out)}; give eval the same --class-map")
+
+
+@app.command("eval")
+def evaluate(
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="metrics.json", help="Metrics, fractions.")],
+    truth: Annotated[Path | None, typer.Option(metavar="gt.json", help="COCO ground truth.")] = None,
+    predictions: Annotated[Path | None, typer.Option(metavar="dets.json", help="COCO results.")] = None,
+    weights: Weights = None,
+    data: Data = None,
+    split: Split = None,
+    class_map: Map = None,
+    device: Device = "auto",
+) -> None:
+    """COCO AP: --truth and --predictions, or a judge's (--weights --data --split)."""
+    from detection.classes import classes_left_out, load_class_map
+    from detection.coco import read_truth
+    from detection.evaluation import evaluate as evaluate_results
+    from fuse2task.runtime.files import write_json
+
+    if any((truth, predictions)) == any((weights, data, split)):
+        raise RequestError("give either --truth and --predictions, or --weights, --data and --split")
+    left_out: tuple[str, ...] = ()
+    if truth and predictions:
+        if class_map:
+            names = [item["name"] for item in read_truth(truth)["categories"]]
+            left_out = classes_left_out(names, load_class_map(class_map), class_map)
+        metrics = evaluate_results(truth, predictions, left_out=left_out)
+    elif truth or predictions:
+        raise RequestError("--truth and --predictions are needed together")
+    else:
+        dataset, results, left_out = _predicted(weights, data, split, class_map, device)
+        metrics = evaluate_results(dataset.annotations(str(split)), results, left_out=left_out)
+    write_json(output, metrics)
+    _show(metrics)
+
+
+def _predicted(
+    weights: Path | None, data: Path | None, split: str | None, class_map: str | None, device: str
+) -> tuple[FusedDataset, list[dict[str, Any]], tuple[str, ...]]:
+    from detection.classes import load_class_map
+    from detection.judge import load_judge
+    from detection.prediction import predict as predict_split
+
+    if not (weights and data and split):
+        raise RequestError("--weights, --data and --split are needed together")
+    dataset = open_fused(data)
+    mapping = load_class_map(class_map) if class_map else None
+    judge = load_judge(weights, device)
+    return dataset, *predict_split(dataset, split, judge, mapping, source=class_map or "")
+
+
+def _show(metrics: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = ("AP", "AP50", "AP75")
+    table = Table("class", *(f"{name} (%)" for name in columns), "instances")
+    for name, row in metrics["per_class"].items():
+        table.add_row(name, *(_percent(row[column]) for column in columns), str(row["instances"]))
+    total = sum(row["instances"] for row in metrics["per_class"].values())
+    table.add_section()
+    table.add_row("mean", *(_percent(metrics[column]) for column in columns), str(total))
+    console = Console()
+    console.print(table)
+    others = ("AP_small", "AP_medium", "AP_large", "AR100")
+    console.print(", ".join(f"{name} {_percent(metrics[name])} %" for name in others), f"({metrics['images']} images)")
+    console.print(metrics["definition"], markup=False, highlight=False)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"

@@ -1,0 +1,89 @@
+"""Training samples: fixed by their key, inside the images, held-out pairs kept apart."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fuse2task.data.colour import luma
+from fuse2task.data.images import read_infrared, read_visible
+from fuse2task.data.loading import load_dataset
+from fuse2task.runtime.errors import RequestError
+from fusion.recipe import FusionRecipe, Sampling, Source, Stage1, Stage2
+from fusion.training.samples import Draw, EpochSampler, Samples, gather
+from fusion.training.schedule import learning_rate
+
+
+@pytest.fixture
+def pairs(folder_dataset):
+    return load_dataset(folder_dataset(5), "folder").pairs
+
+
+def recipe(root, held_out=2, **changes) -> FusionRecipe:
+    stage = {"epochs": 1, "batch": 2, "lr": 1e-3}
+    source = Source(root=root, layout="folder", parts=("test",))
+    return FusionRecipe(data=(source,), held_out=held_out, stage1=Stage1(**stage), stage2=Stage2(**stage), **changes)
+
+
+def test_crops_are_cut_at_native_scale_from_both_images_alike(pairs):
+    samples = Samples(pairs, Sampling(size=16, flips=False))
+    infrared, visible, number = samples[Draw(3, ("key", 1))]
+    assert infrared.shape == visible.shape == (1, 16, 16)
+    assert number == 3
+    whole = [read_infrared(pairs[3].infrared), luma(read_visible(pairs[3].visible))]
+    places = [
+        (y, x)
+        for y in range(32 - 15)
+        for x in range(40 - 15)
+        if all(np.array_equal(w[y : y + 16, x : x + 16], c[0]) for w, c in zip(whole, (infrared, visible), strict=True))
+    ]
+    assert len(places) == 1
+
+
+def test_the_same_key_gives_the_same_sample_and_others_differ(pairs):
+    samples, again = (Samples(pairs, Sampling(size=16)) for _ in range(2))
+    first = [samples[Draw(1, ("a", i))][0] for i in range(8)]
+    second = [again[Draw(1, ("a", i))][0] for i in reversed(range(8))][::-1]
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert len({a.numpy().tobytes() for a in first}) > 4
+
+
+def test_small_images_are_grown_and_resizing_squashes(pairs):
+    assert Samples(pairs, Sampling(size=64))[Draw(0, ("k",))][0].shape == (1, 64, 64)
+    assert Samples(pairs, Sampling(size=24, mode="resize"))[Draw(0, None)][1].shape == (1, 24, 24)
+
+
+@settings(max_examples=30, deadline=None)
+@given(pairs=st.integers(1, 9), count=st.integers(1, 30), start=st.integers(0, 30))
+def test_an_epoch_resumed_anywhere_draws_the_same(pairs, count, start):
+    start = min(start, count)
+    whole, rest = (list(EpochSampler(pairs, count, (0, "s", 1), at)) for at in (0, start))
+    assert rest == whole[start:]
+    assert len(whole) == count
+    numbers = [draw.number for draw in whole]
+    for begin in range(0, count - pairs + 1, pairs):
+        assert sorted(numbers[begin : begin + pairs]) == list(range(pairs))
+
+
+def test_held_out_pairs_are_not_trained_on(folder_dataset):
+    root = folder_dataset(6)
+    training, held_out = gather(recipe(root))
+    assert len(training) == 4
+    assert not {p.id for p in training} & {p.id for p in held_out}
+    with pytest.raises(RequestError, match="leave none"):
+        gather(recipe(root, held_out=6))
+    with pytest.raises(RequestError, match="no split 'train'"):
+        gather(recipe(root).model_copy(update={"data": (Source(root=root, layout="folder"),)}))
+
+
+def test_schedules():
+    release = Stage1(epochs=4, batch=2, lr=1e-4, schedule="release")
+    assert [learning_rate(release, step, 10) for step in (0, 19, 20, 39)] == pytest.approx([1e-4, 1e-4, 1e-5, 1e-5])
+    cosine = Stage1(epochs=2, batch=2, lr=1.0, warmup=0.1)
+    rates = [learning_rate(cosine, step, 50) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[10] == pytest.approx(1)
+    assert rates[-1] < 0.001
+    expected = torch.optim.lr_scheduler.CosineAnnealingLR(torch.optim.SGD([torch.zeros(1)], lr=1.0), 90)
+    assert rates[55] == pytest.approx(expected.base_lrs[0] * 0.5 * (1 + np.cos(np.pi * 45 / 90)))

@@ -1,0 +1,186 @@
+"""Training: it learns, it resumes to the same weights after a kill, it stops on rubbish."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from fuse2task.config import load_recipe, shipped_recipes
+from fuse2task.runtime.checkpoints import read_safetensors
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError
+from fuse2task.runtime.runfolder import RunFolder
+from fusion.checkpoint import load_crossfuse
+from fusion.recipe import FusionRecipe
+from fusion.training.trainer import StageRun, train
+
+TINY = """
+data: [{root: ROOT, layout: folder, parts: [test]}]
+held_out: 2
+sampling: {size: 32}
+stage1: {epochs: 2, samples: 8, batch: 2, lr: 1.0e-3}
+stage2: {epochs: 2, samples: 6, batch: 2, lr: 1.0e-3, clip: 100000}
+device: cpu
+precision: fp32
+save_every: 0.2
+"""
+
+
+@pytest.fixture
+def recipe_file(folder_dataset, tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY.replace("ROOT", str(folder_dataset(6))))
+    return path
+
+
+@pytest.fixture
+def recipe(recipe_file):
+    return load_recipe(FusionRecipe, str(recipe_file))
+
+
+def weights(run):
+    return read_safetensors(run / "last.safetensors")[0]
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.slow
+def test_a_run_leaves_what_the_contract_names(recipe, tmp_path, folder_dataset, run_cli):
+    best = train(recipe, tmp_path / "run")
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {
+        "recipe.yaml",
+        "log.csv",
+        "samples",
+        "best.safetensors",
+        "last.safetensors",
+        "resume",
+        "card.json",
+    } <= names
+    rows = RunFolder(tmp_path / "run", recipe.model_dump(mode="json")).rows()
+    assert [(row["stage"], row["epoch"]) for row in rows] == [
+        (stage, epoch) for stage in ("stage1_infrared", "stage1_visible", "stage2") for epoch in ("1", "2")
+    ]
+    assert float(rows[5]["val_total"]) < float(rows[4]["val_total"])
+    assert all(rows[-1][key] for key in ("val_pixel", "val_gradient", "val_EN", "val_MI", "val_SSIM", "lr"))
+    card = json.loads((tmp_path / "run" / "card.json").read_text())
+    assert card["samples"] == {"stage1": 16, "stage2": 12}
+    assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 6
+    network, digest = load_crossfuse(best)
+    assert len(digest) == 64
+    trained = read_safetensors(tmp_path / "run" / "stage1_visible.safetensors")[0]
+    assert torch.equal(network.encoder_vi.shallow.conv.weight, trained["encoder.shallow.conv.weight"])
+    assert train(recipe, tmp_path / "run") == best  # finished: not trained again
+    with pytest.raises(RequestError, match="another recipe"):
+        train(recipe.model_copy(update={"seed": 1}), tmp_path / "run")
+    root = folder_dataset(1)
+    wrong = ("--checkpoint", tmp_path / "run" / "stage1_visible.safetensors")
+    assert run_cli("fusion", "pairs", "--ir", root / "ir", "--visible", root / "vi", "-o", tmp_path / "o", *wrong) == 2
+    assert "fuse2task.autoencoder" in run_cli.error
+
+
+@pytest.mark.slow
+def test_a_run_stopped_anywhere_resumes_to_the_same_weights(recipe, tmp_path, monkeypatch):
+    train(recipe, tmp_path / "whole")
+    step, left = StageRun._step, [6]
+
+    def stopping(self, *arguments):
+        if left[0] == 0:
+            left[0] = 7
+            raise KeyboardInterrupt
+        left[0] -= 1
+        return step(self, *arguments)
+
+    monkeypatch.setattr(StageRun, "_step", stopping)
+    for _ in range(10):
+        try:
+            train(recipe, tmp_path / "stopped")
+            break
+        except KeyboardInterrupt:
+            continue
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+
+    def log(run):
+        rows = RunFolder(run, recipe.model_dump(mode="json")).rows()
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+    assert log(tmp_path / "whole") == log(tmp_path / "stopped")
+
+
+@pytest.mark.slow
+def test_a_killed_process_resumes_to_the_same_weights(recipe_file, tmp_path):
+    def command(run):
+        arguments = ["fusion", "train", str(recipe_file), "-o", str(tmp_path / run)]
+        code = "from fuse2task.cli.main import run; run()"
+        return subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, env=dict(os.environ))
+
+    killed = command("killed")
+    state = tmp_path / "killed" / "resume" / "state.safetensors"
+    deadline = time.monotonic() + 120
+    while not state.is_file() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "killed" / "card.json").exists()
+    for run in ("killed", "whole"):
+        process = command(run)
+        _, error = process.communicate(timeout=300)
+        assert process.returncode == 0, error.decode()
+    assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one(recipe_file, tmp_path):
+    # Stage 1 has no batch normalisation, so that splitting a batch only changes the order of sums; its release
+    # MS-SSIM is taken over the batch, so the standard gradient mean is compared loosely.
+    code = "from fuse2task.cli.main import run; run()"
+    arguments = ["fusion", "train", str(recipe_file), "-o", str(tmp_path / "two")]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29777"]
+    script = tmp_path / "launch.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [*launcher, str(script), *arguments], capture_output=True, text=True, timeout=400, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    subprocess.run([sys.executable, str(script), *arguments[:-1], str(tmp_path / "one")], check=True, timeout=300)
+    one, two = (read_safetensors(tmp_path / run / "stage1_infrared.safetensors")[0] for run in ("one", "two"))
+    for name, tensor in one.items():
+        assert (tensor - two[name]).abs().max() < 0.02 * max(tensor.abs().max().item(), 0.05), name
+
+
+def test_a_loss_that_is_not_finite_names_the_pairs(recipe, tmp_path, monkeypatch):
+    from fusion.training import stages
+
+    real = stages.reconstruction_loss
+    monkeypatch.setattr(stages, "reconstruction_loss", lambda *a: {k: v * float("nan") for k, v in real(*a).items()})
+    with pytest.raises(Fuse2TaskError, match=r"not finite at step 0 .*for the pairs p\d, p\d"):
+        train(recipe, tmp_path / "run")
+    assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+def test_shipped_recipes_load_and_unknown_keys_are_refused(tmp_path, run_cli):
+    names = shipped_recipes("fusion")
+    assert {"fusion/crossfuse-release", "fusion/crossfuse-modern"} <= set(names)
+    for name in names:
+        load_recipe(FusionRecipe, name)
+    release = load_recipe(FusionRecipe, "fusion/crossfuse-release")
+    assert (release.stage1.samples, release.stage2.epochs, release.stage2.weight_decay) == (40000, 32, 0.9)
+    with pytest.raises(RequestError, match=r"stage2\.momentum"):
+        load_recipe(FusionRecipe, "fusion/crossfuse-release", ["stage2.momentum=0.9"])
+    with pytest.raises(RequestError, match="no such recipe"):
+        load_recipe(FusionRecipe, "fusion/nothing")
+    assert run_cli("fusion", "train", "fusion/crossfuse-release", "data.0.root=/nowhere", "-o", tmp_path / "r") == 2
+    assert "/nowhere" in run_cli.error
+    assert not (tmp_path / "r").exists()
+
+
+def test_batches_must_fill(recipe, tmp_path):
+    few = recipe.model_copy(update={"stage1": recipe.stage1.model_copy(update={"samples": 1})})
+    with pytest.raises(RequestError, match="do not fill one batch"):
+        train(few, tmp_path / "run")

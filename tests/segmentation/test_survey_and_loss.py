@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fuse2task.data.fused import open_fused
+from fuse2task.runtime.errors import RequestError
+from segmentation.augmentation import Augment
+from segmentation.losses import CrossEntropyDice
+from segmentation.recipe import Augmentation, Loss
+from segmentation.samples import Normalisation, Samples, labelled
+from segmentation.survey import survey
+
+
+def put(path, pixels):
+    Image.fromarray(np.asarray(pixels, np.uint8)).save(path)
+
+
+def test_statistics_equal_numpy(make_fused):
+    pairs = labelled(open_fused(make_fused(train=3)), "train")
+    stack = np.stack([np.asarray(Image.open(pair.image)) for pair in pairs]) / 255
+    found = survey(pairs, 3).normalisation()
+    np.testing.assert_allclose(found.mean, stack.mean((0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(found.std, stack.std((0, 1, 2)), rtol=1e-9)
+    normalised = np.stack([found(pair.read()[0]).numpy() for pair in pairs])
+    assert normalised.dtype == np.float32
+    np.testing.assert_allclose(normalised.mean((0, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(normalised.std((0, 2, 3)), 1, atol=1e-5)
+
+
+def test_median_frequency_weights_by_hand(make_fused):
+    root = make_fused(train=2, size=10)
+    first, second = np.zeros((10, 10)), np.zeros((10, 10))
+    first[0, :5] = 1  # class 1: 5 of this image's 90 counted pixels
+    first[1] = 255
+    put(root / "masks/train/train000.png", first)
+    put(root / "masks/train/train001.png", second)
+    found = survey(labelled(open_fused(root), "train"), 3)
+    background, car = (85 + 100) / 190, 5 / 90
+    median = (background + car) / 2
+    assert found.median_frequency_weights() == pytest.approx([median / background, median / car, 1])
+
+
+@pytest.mark.parametrize(
+    ("mask", "told"), [(np.full((10, 10), 3), r"values \[3\]"), (np.zeros((10, 9)), "but its image is")]
+)
+def test_bad_masks_are_found_before_training(make_fused, mask, told):
+    root = make_fused(train=2, size=10)
+    put(root / "masks/train/train001.png", mask)
+    with pytest.raises(RequestError, match=f"train001.png.*{told}"):
+        survey(labelled(open_fused(root), "train"), 3)
+
+
+def test_loss_by_hand_with_ignored_pixels():
+    logits = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    mask = torch.randint(0, 3, (2, 4, 5), generator=torch.Generator().manual_seed(1))
+    mask[0, :2] = 255
+    weights = [0.5, 2.0, 1.0]
+    found = CrossEntropyDice(Loss(ce=1.0, dice=3.0), weights)(logits, mask)
+    counted = mask.numpy() != 255
+    chance = torch.softmax(logits.double(), 1).numpy().transpose(0, 2, 3, 1)[counted]
+    index = mask.numpy()[counted]
+    weight = np.array(weights)[index]
+    ce = (-np.log(chance[np.arange(len(index)), index]) * weight).sum() / weight.sum()
+    hot = np.eye(3)[index]
+    dice = (1 - 2 * (chance * hot).sum(0) / (chance.sum(0) + hot.sum(0))).mean()
+    assert found["ce"].item() == pytest.approx(ce, rel=1e-5)
+    assert found["dice"].item() == pytest.approx(dice, rel=1e-5)
+    assert found["loss"].item() == pytest.approx(ce + 3 * dice, rel=1e-5)
+
+
+def test_loss_is_float32_even_from_bf16():
+    loss = CrossEntropyDice(Loss())(torch.zeros(1, 2, 2, 2, dtype=torch.bfloat16), torch.zeros(1, 2, 2).long())
+    assert loss["loss"].dtype == torch.float32
+
+
+def test_batches_share_out_the_images(make_fused):
+    pairs = labelled(open_fused(make_fused(train=11)), "train")
+
+    def batches(epoch, process=0, processes=1):
+        augment = Augment(Augmentation(), (64, 64), (0, 0, 0))
+        samples = Samples(pairs, augment, Normalisation((0, 0, 0), (1, 1, 1)), 0, epoch)
+        return samples.batches(4, process, processes)
+
+    whole = batches(0)
+    assert [len(batch) for batch in whole] == [4, 4]
+    assert len({index for batch in whole for index in batch}) == 8
+    assert batches(1) != whole
+    halves = zip(batches(0, 0, 2), batches(0, 1, 2), strict=True)
+    assert [sorted(a + b) for a, b in halves] == [sorted(batch) for batch in whole]
