@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import atomic_path
+from fuse2task.runtime.files import write_bytes
 
 
 def tensor_hash(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -33,9 +33,19 @@ def save_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], kind: str, 
     digest = tensor_hash(ready)
     metadata = {"format": kind, "version": "1", "tensor_hash": digest}
     metadata |= {key: json.dumps(value, sort_keys=True) for key, value in about.items()}
-    with atomic_path(path) as temporary:
-        save_file(ready, temporary, metadata=metadata)
+    write_bytes(path, _with_ordered_header(save(ready, metadata=metadata)))
     return digest
+
+
+def _with_ordered_header(data: bytes) -> bytes:
+    # safetensors writes its metadata in random order; equal weights are to give equal bytes. Tensor offsets count
+    # from the end of the header, whose length (a multiple of 8) stands in the first 8 bytes.
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def load_checkpoint(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -47,7 +57,9 @@ def load_checkpoint(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dic
     tensors, metadata = read_safetensors(path)
     found = metadata.get("format")
     if found != kind:
-        raise RequestError(f"{path}: holds {found or 'tensors without a format'}, but {kind} is needed; give another checkpoint")
+        raise RequestError(
+            f"{path}: holds {found or 'tensors without a format'}, but {kind} is needed; give another checkpoint"
+        )
     if metadata.get("tensor_hash") != tensor_hash(tensors):
         raise RequestError(f"{path}: the weights do not match their own hash; the file was altered, get it again")
     about = {}

@@ -1,0 +1,65 @@
+"""Atomic files: never half of one."""
+
+import json
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.files import atomic_path, read_json, remove_leftovers, write_json, write_text
+from fuse2task.runtime.hashing import file_digest, lines_hash, value_hash
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(OSError, match="disk full"), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise OSError("disk full")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_leftovers_of_dead_processes_are_removed_and_others_stay(tmp_path):
+    dead, alive = tmp_path / "sub" / f".a.png.{2**22 + 7}.tmp", tmp_path / f".b.png.{os.getppid()}.tmp"
+    dead.parent.mkdir()
+    for path in (dead, alive, tmp_path / "c.tmp"):
+        path.write_text("x")
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == sorted([alive.name, "c.tmp"])
+
+
+def test_json_is_written_with_sorted_keys_and_without_nan(tmp_path):
+    write_json(tmp_path / "a.json", {"b": 1, "a": None})
+    assert list(json.loads((tmp_path / "a.json").read_text())) == ["a", "b"]
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "b.json", float("nan"))
+    assert not (tmp_path / "b.json").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_unreadable_json_is_one_readable_error(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(RequestError, match=r"a\.json: not a readable truth file"):
+        read_json(tmp_path / "a.json", "truth file")
+    with pytest.raises(RequestError, match="no such truth file"):
+        read_json(tmp_path / "none.json", "truth file")
+
+
+def test_hashes_are_those_of_sha256(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
+    assert file_digest(tmp_path / "a") == abc
+    assert lines_hash([]) == "e3b0c44298fc"
+    assert lines_hash(["b", "a"]) == lines_hash(["a", "b"]) != lines_hash(["ab"])
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.none()))
+def test_value_hash_does_not_depend_on_the_order_of_keys(value):
+    assert value_hash(value) == value_hash(dict(reversed(value.items())))
+
+
+def test_long_lists_are_cut_and_counted():
+    assert listing(map(str, range(25)), limit=3).splitlines()[-1] == "  ... and 22 more"
