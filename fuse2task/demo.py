@@ -15,7 +15,7 @@ from fuse2task.runtime.progress import say
 
 METHODS = ("visible", "infrared", "average", "crossfuse")
 SIZE, SEED = (320, 256), 0
-M3FD_SCENES, MSRS_TRAIN, MSRS_TEST = 120, 64, 24
+M3FD_SCENES, MSRS_TRAIN, MSRS_TEST = 96, 48, 16
 
 
 def run_demo(out: Path) -> None:

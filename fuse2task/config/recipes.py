@@ -81,10 +81,10 @@ def _find(reference: str) -> Path:
     if ".." not in path.parts and not path.is_absolute() and shipped.is_file():
         return shipped
     kind = path.parts[0] if len(path.parts) > 1 else "*"
-    names = sorted(
-        f"{found.parent.name}/{found.stem}" for found in configs_folder().glob(f"{kind}/*.yaml")
+    names = sorted(f"{found.parent.name}/{found.stem}" for found in configs_folder().glob(f"{kind}/*.yaml"))
+    raise RequestError(
+        f"{reference}: no such recipe file, and no shipped recipe of that name. Shipped: {', '.join(names)}"
     )
-    raise RequestError(f"{reference}: no such recipe file, and no shipped recipe of that name. Shipped: {', '.join(names)}")
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

@@ -127,9 +127,7 @@ def _examine(pair: Pair) -> PairReport:
             findings.append(Finding("unusable-image", str(error)))
             continue
         if int(pixels.max()) - int(pixels.min()) <= CONSTANT:
-            findings.append(
-                Finding("constant-image", f"{path}: shows nothing, all pixels are {pixels.max()}")
-            )
+            findings.append(Finding("constant-image", f"{path}: shows nothing, all pixels are {pixels.max()}"))
         spread = float(np.ptp(pixels, axis=2).mean()) if pixels.ndim == 3 else 0.0
         if spread > COLOURED and not coloured_allowed:
             text = f"{path}: infrared in false colour (channels differ by {spread:.0f}); use the raw infrared"

@@ -23,9 +23,7 @@ def path_id(relative: str, suffixes: Collection[str]) -> str:
     return (stem if suffix.lower() in suffixes else relative).replace("\\", "/").replace("/", "__")
 
 
-def files_by_id(
-    folder: Path, suffixes: Collection[str], prefix: str = ""
-) -> tuple[dict[str, Path], list[Finding]]:
+def files_by_id(folder: Path, suffixes: Collection[str], prefix: str = "") -> tuple[dict[str, Path], list[Finding]]:
     """Files of the given kinds in `folder` and below, by id, in sorted order.
 
     Hidden files and files of other kinds (Thumbs.db) are no data and are passed over.

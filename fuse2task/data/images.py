@@ -75,9 +75,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
     if pixels.dtype != np.uint8:
         raise TypeError(f"images are written as uint8, not {pixels.dtype}")
     ordered = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    done, buffer = cv2.imencode(
-        ".png", ordered
-    )  # default level: 9x faster than Pillow's, a few percent larger
+    done, buffer = cv2.imencode(".png", ordered)  # default level: 9x faster than Pillow's, a few percent larger
     if not done:
         raise RuntimeError(f"OpenCV could not encode an image of shape {pixels.shape}")
     return buffer.tobytes()

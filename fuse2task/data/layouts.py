@@ -132,9 +132,7 @@ def locate(root: Path, layout: str) -> Located:
     table = LAYOUTS[layout]
     trees = [tree for tree in table.trees if any(_both(root, folders)[2] for folders in tree)]
     if len(trees) > 1:
-        raise RequestError(
-            f"{root}: two trees of layout {layout} lie in it ({_wanted(table)}); move one away"
-        )
+        raise RequestError(f"{root}: two trees of layout {layout} lie in it ({_wanted(table)}); move one away")
     located = Located()
     if not trees:
         if table.flat and _flat(root, table.flat, located):
@@ -188,9 +186,7 @@ def _flat(root: Path, prefixes: tuple[str, str], located: Located) -> bool:
 
 def _wanted(table: Layout) -> str:
     trees = (
-        " ".join(
-            f"{folders.template.format(f'{{{folders.infrared},{folders.visible}}}')}/" for folders in tree
-        )
+        " ".join(f"{folders.template.format(f'{{{folders.infrared},{folders.visible}}}')}/" for folders in tree)
         for tree in table.trees
     )
     return " or ".join(trees)

@@ -38,9 +38,7 @@ def own_split(root: Path, table: Layout, findings: list[Finding]) -> SplitList |
             if not is_safe_id(key) or ".." in Path(name).parts or "\\" in name:
                 findings.append(Finding("bad-split-list", f"{path}: {name!r} is no name of a pair"))
             elif key in parts and path.stem != "pred":
-                findings.append(
-                    Finding("bad-split-list", f"{path}: {name!r} is there twice or in two splits")
-                )
+                findings.append(Finding("bad-split-list", f"{path}: {name!r} is there twice or in two splits"))
             else:
                 parts.setdefault(key, path.stem)
     return SplitList(parts, "layout") if present else None

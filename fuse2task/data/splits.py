@@ -97,18 +97,14 @@ def parse_parts(text: str) -> dict[str, float]:
         except ValueError:
             value = 0.0
         if not _SPLIT_NAME.fullmatch(name) or name in parts or not 0 < value <= 1:
-            raise RequestError(
-                f"parts {text!r}: {item!r} is not name=share with a new name and a share in (0, 1]"
-            )
+            raise RequestError(f"parts {text!r}: {item!r} is not name=share with a new name and a share in (0, 1]")
         parts[name] = value
     if abs(sum(parts.values()) - 1) > 1e-6:
         raise RequestError(f"parts {text!r}: the shares add up to {sum(parts.values()):g}, not 1")
     return parts
 
 
-def make_split(
-    ids: Sequence[str], parts: Mapping[str, float], seed: int = 0, block: int = 1
-) -> dict[str, str]:
+def make_split(ids: Sequence[str], parts: Mapping[str, float], seed: int = 0, block: int = 1) -> dict[str, str]:
     """Deal out ids at random, fixed by `seed`.
 
     With block > 1, runs of that many consecutive ids (in sorted order) stay together, so that neighbouring

@@ -13,9 +13,7 @@ from fuse2task.data.synthetic.view import View
 
 MIN_SIDE = 0.055  # of the image's shorter side: 14 px of 256
 MIN_VISIBLE = 0.5  # of the object's own pixels
-MIN_VISIBLE_MARKING = (
-    0.25  # of those within the picture: a marking runs out of it, and under what stands there
-)
+MIN_VISIBLE_MARKING = 0.25  # of those within the picture: a marking runs out of it, and under what stands there
 
 _SUBPIXEL_BITS = 4
 
@@ -35,9 +33,7 @@ class Item:
     flat: bool = False
 
     @classmethod
-    def standing(
-        cls, name: str | None, parts: Sequence[Part], view: View, x: float, distance: float
-    ) -> "Item":
+    def standing(cls, name: str | None, parts: Sequence[Part], view: View, x: float, distance: float) -> "Item":
         """An item whose outlines, in metres, stand upright on the road."""
         return cls(name, distance, x, [(view.upright(o, x, distance), material) for o, material in parts])
 

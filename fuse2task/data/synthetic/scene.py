@@ -43,9 +43,7 @@ def render(seed: int, index: int, size: tuple[int, int], night: bool, task: Task
         RequestError: a side is below 64 or above 4096 px.
     """
     if min(size) < MIN_SIZE or max(size) > MAX_SIZE:
-        raise RequestError(
-            f"size {size[0]}x{size[1]}: synthetic scenes have sides of {MIN_SIZE} to {MAX_SIZE} px"
-        )
+        raise RequestError(f"size {size[0]}x{size[1]}: synthetic scenes have sides of {MIN_SIZE} to {MAX_SIZE} px")
     view = View.of(size)
     rng = generator("synthetic", task, seed, index, "geometry")
     objects, lamps = compose(view, task, index, rng)
@@ -73,9 +71,7 @@ def _weather(night: bool, lamps: list[Lamp], rng: np.random.Generator) -> Weathe
         daylight = (sky_glow, 0.95 * sky_glow, 0.9 * sky_glow)
         return Weather(True, daylight, 4 + 10 * warmth, -18 + 10 * warmth, 2.0 + sun, lamps, 1.0)
     power = 0.7 + 0.35 * level
-    return Weather(
-        False, (power, 0.97 * power, 0.92 * power), 18 + 8 * warmth, -12 + 8 * warmth, 7 + 5 * sun, (), 0.45
-    )
+    return Weather(False, (power, 0.97 * power, 0.92 * power), 18 + 8 * warmth, -12 + 8 * warmth, 7 + 5 * sun, (), 0.45)
 
 
 def _texture(view: View, rng: np.random.Generator) -> np.ndarray:

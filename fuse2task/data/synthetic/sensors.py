@@ -15,9 +15,9 @@ _HEADLIGHTS = 0.045  # irradiance 8 m ahead of the camera car, full daylight bei
 
 # IEC 61966-2-1 (sRGB) transfer curve over 4096 linear levels.
 _LINEAR = np.linspace(0, 1, 4096)
-_SRGB = np.rint(
-    255 * np.where(_LINEAR <= 0.0031308, 12.92 * _LINEAR, 1.055 * _LINEAR ** (1 / 2.4) - 0.055)
-).astype(np.uint8)
+_SRGB = np.rint(255 * np.where(_LINEAR <= 0.0031308, 12.92 * _LINEAR, 1.055 * _LINEAR ** (1 / 2.4) - 0.055)).astype(
+    np.uint8
+)
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,7 @@ class Weather:
     shadow: float
 
 
-def visible_image(
-    canvas: Canvas, weather: Weather, texture: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def visible_image(canvas: Canvas, weather: Weather, texture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(H, W, 3) uint8 sRGB: reflectance times light, lamps with their glow, shot and read noise.
 
     texture: (H, W) float32 of about unit variance that mottles every surface.
@@ -71,9 +69,7 @@ def visible_image(
     return _SRGB[(np.clip(image, 0, 1) * (len(_SRGB) - 1) + 0.5).astype(np.int16)]
 
 
-def infrared_image(
-    canvas: Canvas, weather: Weather, texture: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def infrared_image(canvas: Canvas, weather: Weather, texture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(H, W) uint8, linear in apparent temperature over a fixed span about air.
 
     Apparent temperature is emissivity * own + (1 - emissivity) * sky. Blurred more than the visible image,
@@ -141,9 +137,7 @@ def _shadows(canvas: Canvas, weather: Weather) -> np.ndarray:
 
 def _glow(emission: np.ndarray, view: View) -> np.ndarray:
     """Light scattered in the lens about lamps."""
-    small = cv2.resize(
-        emission, (max(view.width // 4, 8), max(view.height // 4, 8)), interpolation=cv2.INTER_AREA
-    )
+    small = cv2.resize(emission, (max(view.width // 4, 8), max(view.height // 4, 8)), interpolation=cv2.INTER_AREA)
     near = cv2.GaussianBlur(small, (0, 0), max(0.004 * view.unit, 0.5))
     wide = cv2.GaussianBlur(small, (0, 0), max(0.015 * view.unit, 1.0))
     return cv2.resize(0.16 * near + 0.12 * wide, (view.width, view.height), interpolation=cv2.INTER_LINEAR)

@@ -6,9 +6,7 @@ from fuse2task.data.synthetic.materials import Material
 
 Part = tuple[np.ndarray, Material]
 
-_CIRCLE = np.stack(
-    [np.cos(np.linspace(0, 2 * np.pi, 17)[:-1]), np.sin(np.linspace(0, 2 * np.pi, 17)[:-1])], axis=1
-)
+_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 17)[:-1]), np.sin(np.linspace(0, 2 * np.pi, 17)[:-1])], axis=1)
 
 
 def polygon(*points: tuple[float, float]) -> np.ndarray:

@@ -46,9 +46,7 @@ class View:
     def flat(self, outline: np.ndarray) -> np.ndarray:
         """Pixels of an (N, 2) outline that lies on the road, given as (metres to the right, metres ahead)."""
         scale = self.focal / outline[:, 1]
-        return np.stack(
-            [self.width / 2 + scale * outline[:, 0], self.horizon + scale * CAMERA_HEIGHT], axis=1
-        )
+        return np.stack([self.width / 2 + scale * outline[:, 0], self.horizon + scale * CAMERA_HEIGHT], axis=1)
 
     def road_at(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(metres to the right, metres ahead) of the road point seen at each pixel below the horizon."""

@@ -75,9 +75,7 @@ def write_msrs(root: Path, train: int, test: int, seed: int, size: tuple[int, in
 
 def _refuse_used(root: Path) -> None:
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise RequestError(
-            f"{root}: not an empty folder; name a new one for the synthetic scenes, or empty it"
-        )
+        raise RequestError(f"{root}: not an empty folder; name a new one for the synthetic scenes, or empty it")
 
 
 def _voc(file_name: str, scene: Scene) -> str:

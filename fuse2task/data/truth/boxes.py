@@ -22,9 +22,7 @@ def truth_files(folders: Iterable[Path], suffixes: Sequence[str]) -> tuple[dict[
             if path.name == "classes.txt":
                 continue
             if name in found:
-                findings.append(
-                    Finding("duplicate-id", f"{path}: same id {name!r} as {found[name]}; keep one")
-                )
+                findings.append(Finding("duplicate-id", f"{path}: same id {name!r} as {found[name]}; keep one"))
             found.setdefault(name, path)
     return found, findings
 
@@ -66,9 +64,7 @@ class BoxCollector:
             return
         left, top, right, bottom = edges
         if right <= left or bottom <= top:
-            self.find(
-                "bad-box", f"{where}: width {right - left:g}, height {bottom - top:g}; both must be above 0"
-            )
+            self.find("bad-box", f"{where}: width {right - left:g}, height {bottom - top:g}; both must be above 0")
             return
         width, height = pair.size
         beyond = max(-left, -top, right - width, bottom - height)
@@ -83,6 +79,4 @@ class BoxCollector:
 
     def truth(self) -> BoxTruth:
         """What has been gathered."""
-        return BoxTruth(
-            self.classes, {name: tuple(found) for name, found in self.boxes.items()}, self.clipped
-        )
+        return BoxTruth(self.classes, {name: tuple(found) for name, found in self.boxes.items()}, self.clipped)

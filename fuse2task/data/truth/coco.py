@@ -35,9 +35,7 @@ class CocoCounts:
     scenes: Mapping[str, int]
 
 
-def read_coco(
-    path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None
-) -> tuple[BoxTruth, list[Finding]]:
+def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None) -> tuple[BoxTruth, list[Finding]]:
     """Boxes of `pairs` from a COCO file, or from all `*.json` of a folder together.
 
     An image belongs to the pair whose id its `file_name` gives, with its folders or without them. Classes are
@@ -148,9 +146,7 @@ def _load(path: Path) -> tuple[dict[int, str], list[CocoImage]]:
             for item in value["annotations"]:
                 own[item["image_id"]].annotations.append(item)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RequestError(
-                f"{source}: not a COCO detection file ({type(error).__name__}: {error})"
-            ) from None
+            raise RequestError(f"{source}: not a COCO detection file ({type(error).__name__}: {error})") from None
         if len(own) != len(value["images"]) or len(set(categories.values())) != len(value["categories"]):
             raise RequestError(f"{source}: an image id, a category id or a category name is there twice")
         if names and categories != names:

@@ -14,9 +14,7 @@ from fuse2task.data.truth.boxes import BoxCollector, file_of, truth_files
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
-def read_voc(
-    path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None
-) -> tuple[BoxTruth, list[Finding]]:
+def read_voc(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None) -> tuple[BoxTruth, list[Finding]]:
     """Boxes of `pairs` from a folder of `<id>.xml` (or `<split>/<id>.xml`), or from one such file.
 
     Entities and document types are refused. `difficult` objects count as any other.

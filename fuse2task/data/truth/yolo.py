@@ -76,9 +76,7 @@ def _add_line(collector: BoxCollector, pair: Pair, where: str, line: str, names:
         collector.find("bad-annotation", f"{where}: {line.strip()[:60]!r} is not `id cx cy w h`")
         return
     if not 0 <= number < len(names):
-        collector.find(
-            "unknown-class", f"{where}: class id {number}, but classes.txt has 0 to {len(names) - 1}"
-        )
+        collector.find("unknown-class", f"{where}: class id {number}, but classes.txt has 0 to {len(names) - 1}")
         return
     width, height = pair.size
     edges = ((cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height)
