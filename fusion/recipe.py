@@ -55,6 +55,12 @@ class Stage2(Stage):
     """Cross-attention module and fusion decoder, encoders frozen."""
 
     gradient_weight: float = 10.0
+    deep_gain: float = Field(
+        1.0,
+        gt=0,
+        description="first scale of the decoder's last 3x3 batch norm: the share of the deep path in the sum with the "
+        "shallow features, which carry the detail. 1 is the release's",
+    )
 
 
 class FusionRecipe(Recipe):

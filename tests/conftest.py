@@ -44,7 +44,7 @@ def folder_dataset(tmp_path):
             write_image(root / "vi" / f"p{number}.png", np.ascontiguousarray(pixels[..., :3]))
             if boxes:
                 (root / "boxes").mkdir(exist_ok=True)
-                text = "" if number == 0 else f"{number % 2} 0.5 0.5 0.{number + 1} 0.25\n"
+                text = "" if number == 0 else f"{number % 2} 0.5 0.5 0.{number % 8 + 1} 0.25\n"
                 (root / "boxes" / f"p{number}.txt").write_text(text)
                 (root / "boxes" / "classes.txt").write_text("0 person\n1 car\n")
         return root

@@ -74,6 +74,7 @@ class FusionStage(TrainingStage):
     """Stage 2. Its finished weights are the run's card and checkpoints, which the trainer writes."""
 
     name = "stage2"
+    settings: Stage2
 
     def __init__(self, settings: Stage2, run: Path):
         self.settings, self.run = settings, run
@@ -85,6 +86,9 @@ class FusionStage(TrainingStage):
             trained = load_autoencoder(self.run / f"stage1_{modality}.safetensors")
             encoder.load_state_dict(trained.encoder.state_dict())
             encoder.requires_grad_(False)
+        norm = network.decoder.conv4.norm
+        assert norm is not None
+        nn.init.constant_(norm.weight, self.settings.deep_gain)
         return network
 
     def losses(self, network: nn.Module, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:

@@ -42,6 +42,7 @@ def files(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_run_folder(toy_fused: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, run = toy_fused(train=6, val=3), tmp_path / "run"
     before = files(data)
@@ -118,6 +119,7 @@ def test_interrupted_run_starts_again_to_the_same_weights(
     assert other["tensor_hash"] != undisturbed["tensor_hash"]
 
 
+@pytest.mark.slow
 def test_without_val_the_last_epoch_counts_and_test_stays_shut(toy_fused: Callable[..., Path], tmp_path: Path) -> None:
     data = toy_fused(train=4, test=2)
     for path in (data / "images" / "test").iterdir():
@@ -130,6 +132,7 @@ def test_without_val_the_last_epoch_counts_and_test_stays_shut(toy_fused: Callab
     assert {path.stem[:5] for path in (tmp_path / "run" / "samples").iterdir()} == {"train"}
 
 
+@pytest.mark.slow
 def test_starts_from_given_weights(toy_fused: Callable[..., Path], tmp_path: Path) -> None:
     data = toy_fused(train=4, val=1)
     first = train(recipe(data, epochs=1), tmp_path / "first")
@@ -258,15 +261,15 @@ def test_shipped_recipes() -> None:
 def test_it_learns(toy_fused: Callable[..., Path], tmp_path: Path) -> None:
     data = toy_fused(train=32, val=4, test=12)
     settings = {
-        "epochs": 16,
-        "batch": 8,
-        "nbs": 8,
+        "epochs": 20,
+        "batch": 4,
+        "nbs": 4,
         "optimizer": "AdamW",
         "lr0": 0.002,
         "mosaic": 0,
         "scale": 0.1,
     }
-    train(recipe(data, image_size=96, **settings), tmp_path / "run")
+    train(recipe(data, **settings), tmp_path / "run")
     dataset = open_fused(data)
     results, _ = predict(dataset, "test", load_judge(tmp_path / "run" / "best.safetensors", "cpu"))
     assert evaluate(dataset.annotations("test"), results)["AP50"] > 0.5

@@ -152,6 +152,7 @@ class Harmful:
         return (Path.touch, (self.target,))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_pickle_runs_no_code(tmp_path: Path) -> None:
     torch.save({"model": Harmful(tmp_path / "ran")}, tmp_path / "evil.pt")
     (tmp_path / "bare.pt").write_bytes(pickle.dumps(Harmful(tmp_path / "ran")))

@@ -15,9 +15,14 @@ from fuse2task.runtime.hashing import file_digest, lines_hash, value_hash
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    with pytest.raises(OSError, match="disk full"), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise OSError("disk full")
+
+    def fails():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fails()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

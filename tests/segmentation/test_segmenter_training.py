@@ -21,6 +21,7 @@ def log_of(run):
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(handle)]
 
 
+@pytest.mark.slow
 def test_a_run_folder_is_complete_and_best_has_the_highest_val_miou(make_fused, make_recipe, tmp_path):
     data, run = make_fused(train=5, val=2, test=1), tmp_path / "run"
     best = train(make_recipe(data, epochs=3, class_weights="median_frequency", workers=1), run)
@@ -42,6 +43,7 @@ def test_a_run_folder_is_complete_and_best_has_the_highest_val_miou(make_fused, 
     assert best.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_killed_run_ends_with_the_same_weights(make_fused, make_recipe, tmp_path, monkeypatch):
     # DeepLabV3+ has dropout: its random numbers have to resume as well as the data's.
     recipe = make_recipe(make_fused(train=6, val=2), architecture="deeplabv3plus", epochs=3)
@@ -84,6 +86,7 @@ def test_without_val_the_last_epoch_is_best_and_test_is_not_touched(make_fused, 
     assert all(torch.equal(best[key], last[key]) for key in best)
 
 
+@pytest.mark.slow
 def test_a_process_trains_in_bf16_then_in_fp32(make_fused, make_recipe, tmp_path):
     data = make_fused(train=2)
     weights = {}
@@ -99,7 +102,7 @@ def test_a_loss_that_is_not_finite_names_its_images(make_fused, make_recipe, tmp
     data = make_fused(train=2)
     for path in (data / "masks" / "train").iterdir():
         Image.fromarray(np.full((64, 64), 255, np.uint8)).save(path)  # nothing to learn from: 0 / 0
-    with pytest.raises(Fuse2TaskError, match="not finite at step 0.*train00") as caught:
+    with pytest.raises(Fuse2TaskError, match=r"not finite at step 0") as caught:
         train(make_recipe(data), tmp_path / "run")
     assert "train000" in str(caught.value)
     assert "train001" in str(caught.value)

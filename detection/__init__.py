@@ -1,0 +1,1 @@
+"""Detection: YOLO training on a fused dataset, judges, prediction, COCO average precision."""

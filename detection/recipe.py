@@ -1,0 +1,64 @@
+"""The recipe of a YOLO training: all that decides the weights, under Ultralytics' names where possible."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fuse2task.config.recipes import Recipe
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class DetectionRecipe(Recipe):
+    """Settings of one training. Defaults are Ultralytics 8.4's, except where a comment says otherwise."""
+
+    data: str
+    """Fused dataset folder with boxes (given as data=OUT)."""
+    model: str = Field(default="yolov8n.yaml", pattern=r"\.yaml$")
+    """Architecture: a model file of Ultralytics' (yolov8n.yaml, yolo11s.yaml, ...) or a path to one."""
+    weights: str | None = None
+    """Local .pt or .safetensors of the same architecture to start from; null trains from scratch."""
+    image_size: int = Field(default=640, gt=0, multiple_of=32)
+    """Side of the square letterbox in pixels."""
+    epochs: int = Field(default=100, gt=0)
+    batch: int = Field(default=16, gt=0)
+    nbs: int = Field(default=64, gt=0)
+    """Nominal batch: gradients of round(nbs / batch) batches are summed for one step."""
+    patience: Count = 100
+    """Stop after this many epochs without a better validation; 0 never stops early."""
+    seed: Count = 0
+
+    # Ultralytics' `auto` overrides lr0 and momentum by a rule of its own; a recipe says what it does.
+    optimizer: Literal["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSProp"] = "SGD"
+    lr0: Rate = 0.01
+    """First learning rate; it falls linearly to lr0 * lrf."""
+    lrf: Rate = 0.01
+    momentum: Fraction = 0.937
+    """Momentum of SGD, beta1 of Adam."""
+    weight_decay: Fraction = 0.0005
+    warmup_epochs: float = Field(default=3.0, ge=0)
+    warmup_bias_lr: Fraction = 0.1
+    """Learning rate of biases at the start of the warm-up; 0 suits the Adam family."""
+
+    mosaic: Fraction = 1.0
+    """Probability of a four-image mosaic."""
+    close_mosaic: Count = 10
+    """No mosaic in this many last epochs."""
+    mixup: Fraction = 0.0
+    fliplr: Fraction = 0.5
+    flipud: Fraction = 0.0
+    hsv_h: Fraction = 0.015
+    hsv_s: Fraction = 0.7
+    hsv_v: Fraction = 0.4
+    translate: Fraction = 0.1
+    scale: Fraction = 0.5
+
+    amp: bool = False
+    """bfloat16 autocast, on a GPU only; not float16, which Ultralytics checks with weights it downloads."""
+    device: str = "auto"
+    workers: Count = 4
+    """Loader processes on a GPU; the CPU loads in the training process."""
+    cache: bool = False
+    """Keep the decoded images in memory."""

@@ -1,0 +1,97 @@
+"""Ultralytics' detection trainer, made strict: no image dropped, no setting changed, no label cache."""
+
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
+from fuse2task.runtime.offline import quiet_ultralytics
+
+quiet_ultralytics()
+
+from ultralytics.data.dataset import YOLODataset  # noqa: E402
+from ultralytics.models.yolo.detect import DetectionTrainer  # noqa: E402
+from ultralytics.utils.torch_utils import unwrap_model  # noqa: E402
+
+
+class StrictDataset(YOLODataset):
+    """Ultralytics' dataset without its label cache (a pickle beside the labels) and without dropping."""
+
+    def _load_or_scan_cache(self, cache_path: Path, cache_hash: str) -> tuple[dict[str, Any], bool]:
+        with tempfile.TemporaryDirectory() as folder:
+            scanned = self.cache_labels(Path(folder) / "labels.cache")
+        _, missing, _, corrupt, _ = scanned["results"]
+        if missing or corrupt:
+            raise RequestError(
+                f"{cache_path.with_suffix('')}: {missing} label files missing and {corrupt} images or label "
+                f"files unusable; fuse the dataset again\n{listing(scanned['msgs'], 5)}"
+            )
+        return scanned, False
+
+
+class StrictTrainer(DetectionTrainer):
+    """Trains on exactly the images in `expected` (split folder -> file stems), from `initial` if given."""
+
+    def __init__(
+        self,
+        overrides: dict[str, Any],
+        expected: Mapping[Path, Sequence[str]],
+        initial: torch.nn.Module | None,
+    ):
+        self._expected, self._initial = expected, initial
+        super().__init__(overrides=overrides)
+
+    def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> StrictDataset:
+        """The dataset of one split folder, checked to hold the expected images."""
+        stride = max(int(unwrap_model(self.model).stride.max()), 32)
+        dataset = StrictDataset(
+            img_path=img_path, imgsz=self.args.imgsz, batch_size=batch, augment=mode == "train",
+            hyp=self.args, rect=mode == "val", cache=self.args.cache or None, stride=stride,
+            pad=0.0 if mode == "train" else 0.5, prefix=f"{mode}: ", task="detect", data=self.data,
+        )  # fmt: skip
+        expected = self._expected[Path(img_path)]
+        different = sorted({Path(file).stem for file in dataset.im_files} ^ set(expected))
+        if different:
+            raise RequestError(
+                f"{img_path}: {len(different)} images do not correspond to the manifest; "
+                f"fuse the dataset again\n{listing(different, 5)}"
+            )
+        return dataset
+
+    def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> torch.nn.Module:
+        """A new network, with the initial weights copied in where there are any."""
+        model = super().get_model(cfg=cfg, weights=None, verbose=False)
+        if self._initial is not None:
+            own, given = model.state_dict(), self._initial.state_dict()
+            head = f"model.{len(model.model) - 1}."  # class count and names may differ, all else may not
+            unlike = [
+                name for name in own.keys() | given.keys()
+                if not name.startswith(head)
+                and (name not in own or name not in given or own[name].shape != given[name].shape)
+            ]  # fmt: skip
+            if unlike:
+                raise RequestError(
+                    f"weights: their architecture is not that of model {self.args.model} "
+                    f"({len(unlike)} tensors differ); give the model that they were trained as"
+                )
+            model.load(self._initial, verbose=False)
+        return model
+
+    def refuse_changes(self, batch: int) -> None:
+        """Stop where Ultralytics would go on: smaller batch after out-of-memory, loss that is not finite.
+
+        Raises:
+            Fuse2TaskError: one of the two happened.
+        """
+        if self.batch_size != batch:
+            raise Fuse2TaskError(f"batch {batch} does not fit the device's memory; train with a smaller batch=N")
+        losses = {name: float(value) for name, value in (self.tloss or {}).items()}
+        bad = [name for name, value in losses.items() if not math.isfinite(value)]
+        if bad:
+            raise Fuse2TaskError(
+                f"epoch {self.epoch + 1}: the loss is not finite ({', '.join(bad)}); lower lr0 or train without amp"
+            )

@@ -1,0 +1,215 @@
+"""Training YOLO on a fused dataset, offline, into a run folder."""
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from detection.classes import match_classes
+from detection.coco import read_truth
+from detection.judge import load_judge
+from detection.prediction import predict_image
+from detection.recipe import DetectionRecipe
+from detection.samples import draw_sample
+from detection.weights import load_network, save_network
+from fuse2task.data.fused import FusedDataset, open_fused
+from fuse2task.runtime.device import pick_device
+from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.hashing import value_hash
+from fuse2task.runtime.offline import quiet_ultralytics
+from fuse2task.runtime.progress import Meter, say
+from fuse2task.runtime.provenance import versions
+from fuse2task.runtime.runfolder import RunFolder
+
+SAMPLES = 4
+BEST_ON_VAL = "best epoch on val by Ultralytics' fitness"
+LAST_EPOCH = "last epoch, since the dataset has no val split"
+
+
+def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
+    """Train by `recipe` into `folder` and return the run's card.
+
+    The folder gets recipe.yaml, log.csv (a row an epoch), samples/, best and last as .safetensors (ours, no
+    pickle) and .pt (Ultralytics'), card.json. `best` is the best epoch on val by Ultralytics' fitness; a
+    dataset without val has no selection, since the test split must not decide: best is the last epoch.
+    A finished run is not trained again; an interrupted one starts over from its seed.
+
+    Raises:
+        RequestError: no train split or no boxes in it, unknown model, missing or unlike weights, a folder of
+            another recipe or dataset, amp without a GPU that has bfloat16.
+        Fuse2TaskError: out of memory, or a loss that is not finite.
+    """
+    dataset = open_fused(Path(recipe.data))
+    data_hash = value_hash(dataset.manifest)
+    truth = _checked_truth(dataset)
+    overrides = _overrides(recipe)
+    initial = load_network(Path(recipe.weights)).module if recipe.weights else None
+    run = RunFolder(folder, recipe.model_dump(mode="json"))
+    if run.finished:
+        if run.card()["data"]["manifest_hash"] != data_hash:
+            raise RequestError(f"{folder}: was trained on other images than {recipe.data} has now; give another -o")
+        say(f"{folder}: already trained; remove the folder to train again")
+        return run.card()
+
+    run.keep_rows(0)
+    work = run.resume / "ultralytics"
+    if work.exists():
+        say(f"{folder}: interrupted before; training starts again from seed {recipe.seed}")
+        shutil.rmtree(work)
+    validation = "val" if "val" in dataset.splits else "train"
+    trainer = _run_trainer(recipe, dataset, validation, overrides, initial, run)
+    hashes = {}
+    for name, source, target in (("best", trainer.best, run.best), ("last", trainer.last, run.last)):
+        hashes[name] = save_network(target, source, recipe.image_size, recipe.model_dump(mode="json"))
+        shutil.copyfile(source, target.with_suffix(".pt"))
+    _write_samples(run, dataset, validation)
+    card = {
+        "format": "fuse2task.detection-run",
+        "version": 1,
+        "seed": recipe.seed,
+        "classes": list(dataset.classes),
+        "data": {
+            "manifest_hash": data_hash,
+            "train_images": len(dataset.ids("train")),
+            "train_boxes": len(truth["annotations"]),
+            **{key: dataset.manifest.get(key) for key in ("method", "truth", "split", "color")},
+        },
+        "selection": BEST_ON_VAL if validation == "val" else LAST_EPOCH,
+        "epochs": len(run.rows()),
+        "tensor_hash": hashes,
+        "native": _native(trainer) if validation == "val" else None,
+        "parameters": sum(tensor.numel() for tensor in load_network(run.best).module.parameters()),
+        "versions": versions(),
+    }
+    shutil.rmtree(work)
+    run.finish(card)
+    return card
+
+
+def _run_trainer(
+    recipe: DetectionRecipe,
+    dataset: FusedDataset,
+    validation: str,
+    overrides: dict[str, Any],
+    initial: torch.nn.Module | None,
+    run: RunFolder,
+) -> Any:
+    """Train with Ultralytics in `run.resume`/ultralytics, logging every epoch; returns its finished trainer."""
+    from detection.trainer import StrictTrainer
+
+    work, root, selects = run.resume / "ultralytics", dataset.root.resolve(), validation == "val"
+    work.mkdir(parents=True)
+    data_file = work / "data.yaml"
+    content = {"path": str(root), "train": "images/train", "val": f"images/{validation}"}
+    data_file.write_text(yaml.safe_dump({**content, "names": dict(enumerate(dataset.classes))}), "utf-8")
+    folders = {"data": str(data_file), "project": str(run.resume.resolve()), "name": work.name}
+    expected = {root / "images" / split: dataset.ids(split) for split in {"train", validation}}
+
+    def epoch_done(trainer: StrictTrainer) -> None:
+        trainer.refuse_changes(recipe.batch)
+        row = _last_row(trainer.csv, selects)
+        if len(run.rows()) < int(row["epoch"]):  # also called once after the last epoch
+            run.log(row)
+            meter.advance(note=f"mAP50-95 {row['metrics/mAP50-95(B)']} (native)" if selects else "")
+
+    threads = torch.get_num_threads()
+    with Meter(f"train {recipe.model}", recipe.epochs, "epochs") as meter:
+        try:
+            trainer = StrictTrainer({**overrides, **folders, "val": selects}, expected, initial)
+            torch.set_num_threads(threads)  # on a CPU Ultralytics leaves one core idle: half of two
+            trainer.add_callback("on_train_epoch_start", lambda trainer: trainer.refuse_changes(recipe.batch))
+            trainer.add_callback("on_fit_epoch_end", epoch_done)
+            trainer.train()
+        finally:
+            torch.set_num_threads(threads)
+    return trainer
+
+
+def _checked_truth(dataset: FusedDataset) -> dict[str, Any]:
+    if "train" not in dataset.splits:
+        raise RequestError(
+            f"{dataset.root}: no train split (it has {', '.join(dataset.splits)}); fuse one with a --split that has it"
+        )
+    path = dataset.annotations("train")
+    truth = read_truth(path)
+    if not truth["annotations"]:
+        raise RequestError(f"{path}: no boxes in the train split; there is nothing to learn")
+    return truth
+
+
+def _overrides(recipe: DetectionRecipe) -> dict[str, Any]:
+    quiet_ultralytics()
+    from ultralytics.nn.tasks import yaml_model_load
+
+    device = pick_device(recipe.device)
+    if recipe.amp and (device.type != "cuda" or not torch.cuda.is_bf16_supported()):
+        raise RequestError(f"amp=true needs a GPU with bfloat16, the device is {device}; give amp=false")
+    try:
+        head = yaml_model_load(recipe.model)["head"][-1][2] if "://" not in recipe.model else None
+    except (FileNotFoundError, KeyError, IndexError, TypeError):
+        head = None
+    if head not in ("Detect", "v10Detect"):
+        raise RequestError(
+            f"model {recipe.model}: not a detector's model file, neither here nor among Ultralytics' "
+            "(yolov8n.yaml, say)"
+        )
+    ours = {"data", "model", "weights", "image_size", "amp", "device", "cache"}
+    return {
+        **recipe.model_dump(exclude=ours),
+        "task": "detect", "mode": "train", "model": recipe.model, "imgsz": recipe.image_size,
+        "device": str(device), "amp": "bf16" if recipe.amp else False,
+        "cache": "ram" if recipe.cache else False,
+        # Empty, not absent: else the mere presence of albumentations adds blur, grey and CLAHE.
+        "augmentations": [],
+        "pretrained": False, "deterministic": True, "plots": False, "save": True, "exist_ok": True,
+        "verbose": False, "max_det": 300,
+    }  # fmt: skip
+
+
+def _last_row(path: Path, validated: bool) -> dict[str, str]:
+    """The newest row of Ultralytics' results.csv; without a val split its validation columns are left out."""
+    with path.open(newline="", encoding="utf-8") as handle:
+        row = list(csv.DictReader(handle))[-1]
+    return {key: value for key, value in row.items() if validated or not key.startswith(("metrics/", "val/"))}
+
+
+def _native(trainer: Any) -> dict[str, Any]:
+    """Ultralytics' own validation of best.pt on val.
+
+    Its AP is not COCO's: another interpolation, rectangular batches, several labels a box.
+    """
+    metrics = trainer.validator.metrics
+    per_class = {
+        metrics.names[int(index)]: {
+            "mAP50": float(metrics.box.ap50[row]),
+            "mAP50-95": float(metrics.box.ap[row]),
+        }
+        for row, index in enumerate(metrics.ap_class_index)
+    }
+    return {
+        "definition": "Ultralytics' own validator on val, fractions; not comparable with COCO AP",
+        **{
+            key.removeprefix("metrics/").removesuffix("(B)"): float(value)
+            for key, value in trainer.metrics.items()
+            if key.startswith("metrics/")
+        },
+        "per_class": per_class,
+    }  # fmt: skip
+
+
+def _write_samples(run: RunFolder, dataset: FusedDataset, split: str) -> None:
+    """Draw the first images of `split` that have boxes."""
+    truth = read_truth(dataset.annotations(split))
+    names = {item["id"]: item["name"] for item in truth["categories"]}
+    judge = load_judge(run.best, "cpu")
+    matching = match_classes(judge.names, {name: number for number, name in names.items()})
+    with_boxes = {item["image_id"] for item in truth["annotations"]}
+    image_ids = {Path(image["file_name"]).stem: image["id"] for image in truth["images"]}
+    chosen = [path for path in dataset.images(split) if image_ids[path.stem] in with_boxes][:SAMPLES]
+    for path in chosen:
+        number = image_ids[path.stem]
+        boxes = [item for item in truth["annotations"] if item["image_id"] == number]
+        draw_sample(path, run.samples / path.name, boxes, predict_image(judge, matching, path, number), names)

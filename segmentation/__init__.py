@@ -1,0 +1,1 @@
+"""Segmentation: one recipe for SMP's models, training on fused images, per-class IoU."""

