@@ -62,10 +62,10 @@ def test_links_lead_somewhere():
 def test_the_tour_runs(tmp_path):
     script = "set -e\n" + blocks("sh tour")[0]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path}
     done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=500,
-        check=False,
-    )  # fmt: skip
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "average.json").is_file()
     assert len(list((tmp_path / "loose").glob("*.png"))) == 12
