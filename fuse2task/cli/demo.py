@@ -8,7 +8,7 @@ import typer
 
 def demo(
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Where everything goes; an interrupted demo goes on.")
+        Path, typer.Option("-o", "--output", help="Where everything goes; an interrupted demo goes on.")
     ] = Path("runs/demo"),
 ) -> None:
     """Whole loop on synthetic scenes: train CrossFuse, fuse, train judges, compare. Minutes on two CPU cores."""

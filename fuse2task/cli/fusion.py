@@ -45,7 +45,7 @@ def train_command(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key.sub=value, for instance data.0.root=KAIST.")
     ] = None,
-    run: Annotated[Path, typer.Option("-o", "--out", help="Run folder; an interrupted run goes on.")] = Path(
+    run: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an interrupted run goes on.")] = Path(
         "runs/crossfuse"
     ),
 ) -> None:
@@ -62,7 +62,7 @@ def import_command(
     ir: Annotated[Path, typer.Option("--ir", help="The infrared auto-encoder's .model file.")],
     visible: Annotated[Path, typer.Option("--visible", help="The visible auto-encoder's .model file.")],
     fusion: Annotated[Path, typer.Option("--fusion", help="The fusion network's .model file.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The safetensors file to write.")] = Path(
+    out: Annotated[Path, typer.Option("-o", "--output", help="The safetensors file to write.")] = Path(
         "crossfuse.safetensors"
     ),
 ) -> None:
@@ -81,7 +81,7 @@ def apply_command(
     layout: Annotated[
         str, typer.Option("--layout", help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, awmm or folder.")
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The fused dataset; an interrupted one is continued.")],
+    out: Annotated[Path, typer.Option("-o", "--output", help="The fused dataset; an interrupted one is continued.")],
     split: Annotated[str | None, typer.Option("--split", help="A split list, or the name of a shipped one.")] = None,
     boxes: Annotated[
         Path | None, typer.Option("--boxes", help="Folder of YOLO txt with classes.txt in it or above it.")
@@ -115,7 +115,7 @@ def apply_command(
 def pairs_command(
     ir: Annotated[Path, typer.Option("--ir", help="Folder of infrared images.")],
     visible: Annotated[Path, typer.Option("--visible", help="Folder of visible images of the same names.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the fused images.")],
+    out: Annotated[Path, typer.Option("-o", "--output", help="Folder for the fused images.")],
     method: MethodOption = "crossfuse",
     checkpoint: CheckpointOption = None,
     color: ColorOption = Color.rgb,

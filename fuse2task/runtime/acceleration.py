@@ -3,6 +3,7 @@
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DataLoaderConfiguration
 
 from fuse2task.runtime.device import Precision, pick_device, pick_precision
 
@@ -11,7 +12,8 @@ def make_accelerator(device: str, precision: Precision) -> Accelerator:
     """An Accelerator on `device` (auto, cpu, cuda:1 ...) in fp32 or bf16.
 
     Accelerate keeps its settings for the life of a process; they are forgotten first, so that a process can
-    train one network in bf16 and the next in fp32. Under torchrun the process's own device is taken.
+    train one network in bf16 and the next in fp32. Under torchrun the process's own device is taken. A loader that
+    is prepared has its batches split over the processes: the batch of a recipe is the whole one.
 
     Raises:
         RequestError: as `pick_device`.
@@ -22,4 +24,5 @@ def make_accelerator(device: str, precision: Precision) -> Accelerator:
     if picked.type == "cuda" and picked.index is not None and not distributed:
         torch.cuda.set_device(picked)
     mixed = "bf16" if pick_precision(precision, picked) == "bf16" else "no"
-    return Accelerator(mixed_precision=mixed, cpu=picked.type == "cpu")
+    loading = DataLoaderConfiguration(split_batches=True, dispatch_batches=False)
+    return Accelerator(mixed_precision=mixed, cpu=picked.type == "cpu", dataloader_config=loading)

@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import write_image
-from fuse2task.runtime.device import pick_device, pick_precision
+from fuse2task.runtime.acceleration import make_accelerator
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.hashing import lines_hash, value_hash
 from fuse2task.runtime.progress import Meter, say
@@ -45,14 +43,8 @@ class Trainer:
     """One training run."""
 
     def __init__(self, recipe: FusionRecipe, root: Path):
-        device = pick_device(recipe.device)
         self.recipe = recipe
-        precision = pick_precision(recipe.precision, device)
-        self.accelerator = Accelerator(
-            mixed_precision="bf16" if precision == "bf16" else "no",
-            cpu=device.type == "cpu",
-            dataloader_config=DataLoaderConfiguration(split_batches=True, dispatch_batches=False),
-        )
+        self.accelerator = make_accelerator(recipe.device, recipe.precision)
         self.is_main = self.accelerator.is_main_process
         self._check_batches()
         self.training, self.held_out = gather(recipe)
@@ -60,7 +52,10 @@ class Trainer:
             self.folder = RunFolder(root, recipe.model_dump(mode="json"))
         self.board = self._tensorboard() if recipe.tensorboard and self.is_main else None
         if self.is_main:
-            say(f"{len(self.training)} training and {len(self.held_out)} held-out pairs; {device.type}, {precision}")
+            say(
+                f"{len(self.training)} training and {len(self.held_out)} held-out pairs; "
+                f"{self.accelerator.device.type}, precision {self.accelerator.mixed_precision.replace('no', 'fp32')}"
+            )
 
     def run(self) -> Path:
         """All stages that are not finished yet."""
