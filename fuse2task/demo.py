@@ -100,7 +100,7 @@ def _detection(out: Path, fused: Path, method: str) -> dict[str, Any]:
     if not metrics_file.is_file():
         dataset = open_fused(fused)
         results, left_out = predict(dataset, "test", load_judge(run / "best.safetensors"), None)
-        write_json(metrics_file, evaluate(dataset.annotations("test"), results, left_out=left_out))
+        write_json(metrics_file, evaluate(dataset.annotations("test"), results, left_out=left_out), sort_keys=False)
     metrics = read_json(metrics_file, "metrics file")
     return {"AP50": metrics["AP50"], "AP": metrics["AP"]} | {
         f"AP50 {name}": row["AP50"] for name, row in metrics["per_class"].items()
@@ -124,7 +124,7 @@ def _segmentation(out: Path, fused: Path, method: str) -> dict[str, Any]:
         dataset = open_fused(fused)
         masks = out / "segmentation" / f"{method}-masks"
         predict(load_segmenter(best, pick_device("auto")), dataset, "test", masks)
-        write_json(metrics_file, evaluate(dataset.root / "masks" / "test", masks, dataset.classes))
+        write_json(metrics_file, evaluate(dataset.root / "masks" / "test", masks, dataset.classes), sort_keys=False)
     metrics = read_json(metrics_file, "metrics file")
     return {"mIoU": metrics["mIoU"]} | {f"IoU {name}": row["IoU"] for name, row in metrics["per_class"].items()}
 
@@ -157,12 +157,10 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
     from rich.table import Table
 
     console = Console()
-    groups = (("Detection, test scenes: COCO AP", "AP"), ("Segmentation, test scenes: IoU", "IoU"))
-    for title, part in groups:
-        keys = [key for key in rows[0] if part in key]
-        table = Table("method", *(key.removeprefix(f"{part} ").removeprefix("AP50 ") for key in keys), title=title)
-        for row in rows:
-            table.add_row(row["method"], *(_shown(row[key]) for key in keys))
+    for title, part in (("Detection, test scenes: COCO AP", "AP"), ("Segmentation, test scenes: IoU", "IoU")):
+        table = Table("", *(row["method"] for row in rows), title=title)
+        for key in (key for key in rows[0] if part in key):
+            table.add_row(key, *(_shown(row[key]) for row in rows))
         console.print(table)
 
 

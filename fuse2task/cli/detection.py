@@ -93,7 +93,7 @@ def evaluate(
     else:
         dataset, results, left_out = _predicted(weights, data, split, class_map, device)
         metrics = evaluate_results(dataset.annotations(str(split)), results, left_out=left_out)
-    write_json(output, metrics)
+    write_json(output, metrics, sort_keys=False)
     _show(metrics)
 
 
