@@ -29,11 +29,14 @@ def quiet_ultralytics() -> None:
     """Let Ultralytics log warnings only, never sync statistics, and unpickle nothing but its own classes."""
     go_offline()
     try:
+        from PIL import Image
         from ultralytics.nn import tasks
-        from ultralytics.utils import LOGGER, SETTINGS
+        from ultralytics.utils import LOGGER, SETTINGS, patches
     except ImportError as error:
         raise Fuse2TaskError(f"ultralytics cannot be imported ({error}); reinstall fuse2task") from None
     tasks.SAFE_LOAD = True  # not by its environment variable: ultralytics may have been imported before
+    # It replaces Pillow's opener for the whole process by one that installs a package when a file is no image.
+    Image.open = patches._image_open
     LOGGER.setLevel(logging.WARNING)
     if SETTINGS.get("sync"):
         SETTINGS["sync"] = False

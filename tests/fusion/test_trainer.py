@@ -137,21 +137,25 @@ def test_a_killed_process_resumes_to_the_same_weights(recipe_file, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_like_one(recipe_file, tmp_path):
-    # Stage 1 has no batch normalisation, so that splitting a batch only changes the order of sums; its release
-    # MS-SSIM is taken over the batch, so the standard gradient mean is compared loosely.
-    code = "from fuse2task.cli.main import run; run()"
-    arguments = ["fusion", "train", str(recipe_file), "-o", str(tmp_path / "two")]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29777"]
+    # Stage 1 has no batch normalisation and this loss is a mean over samples, so that splitting a batch changes no
+    # more than the order of sums; Adam makes a step of full size of any gradient, also of one that is mere rounding.
+    overrides = [
+        "sampling.size=176",
+        "stage1.ms_ssim=standard",
+        "stage1.epochs=1",
+        "stage2.epochs=1",
+        "stage2.samples=2",
+    ]
     script = tmp_path / "launch.py"
-    script.write_text(code)
-    done = subprocess.run(
-        [*launcher, str(script), *arguments], capture_output=True, text=True, timeout=400, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    subprocess.run([sys.executable, str(script), *arguments[:-1], str(tmp_path / "one")], check=True, timeout=300)
+    script.write_text("from fuse2task.cli.main import run; run()")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29777"]
+    for name, start in (("two", launcher), ("one", [sys.executable])):
+        command = [*start, str(script), "fusion", "train", str(recipe_file), *overrides, "-o", str(tmp_path / name)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
     one, two = (read_safetensors(tmp_path / run / "stage1_infrared.safetensors")[0] for run in ("one", "two"))
-    for name, tensor in one.items():
-        assert (tensor - two[name]).abs().max() < 0.02 * max(tensor.abs().max().item(), 0.05), name
+    differences = torch.cat([(one[name] - two[name]).abs().flatten() for name in one])
+    assert (differences > 1e-4).float().mean() < 0.01
 
 
 def test_a_loss_that_is_not_finite_names_the_pairs(recipe, tmp_path, monkeypatch):
