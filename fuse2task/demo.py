@@ -142,13 +142,21 @@ def _write_summary(out: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _write_sheet(out: Path, columns: int = 4) -> None:
-    """One row per method (both tasks), the same test scenes in each column."""
+    """One labelled row per method (both tasks), the same test scenes in each column, by day and by night in turn."""
+    import cv2
+
     sheet = []
     for layout in ("m3fd", "msrs"):
         for method in METHODS:
             images = sorted((out / "fused" / f"{layout}-{method}" / "images" / "test").glob("*.png"))
-            picked = [images[number * len(images) // columns] for number in range(columns)]
-            sheet.append(np.concatenate([read_visible(path) for path in picked], axis=1))
+            # Every other scene is by night.
+            picked = [
+                images[min(number * len(images) // columns // 2 * 2 + number % 2, len(images) - 1)]
+                for number in range(columns)
+            ]
+            row = np.concatenate([read_visible(path) for path in picked], axis=1)
+            cv2.putText(row, method, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 0), 1, cv2.LINE_AA)
+            sheet.append(row)
     write_image(out / "sheet.png", np.concatenate(sheet, axis=0))
 
 
