@@ -83,6 +83,10 @@ def _ssim(a: Tensor, b: Tensor, span: float) -> tuple[Tensor, Tensor]:
     window = (window / window.sum()).outer(window / window.sum())[None, None]
     mu_a, mu_b, aa, bb, ab = (F.conv2d(x, window) for x in (a, b, a * a, b * b, a * b))
     c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
-    top, bottom = 2 * (ab - mu_a * mu_b) + c2, aa - mu_a**2 + bb - mu_b**2 + c2
+    # In flat regions rounding breaks 0 <= variance and |2 covariance| <= sum of variances. With the release's range
+    # of 1 the constants are too small to hide it, and a level's mean below -1 would end in the root of a negative.
+    variances = F.relu(aa - mu_a**2) + F.relu(bb - mu_b**2)
+    covariance = torch.minimum(torch.maximum(2 * (ab - mu_a * mu_b), -variances), variances)
+    top, bottom = covariance + c2, variances + c2
     cs = top / bottom
     return (2 * mu_a * mu_b + c1) / (mu_a**2 + mu_b**2 + c1) * cs, cs

@@ -1,5 +1,6 @@
 """The training loop: any device, any number of processes (accelerate), resumes to the same weights."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -182,7 +183,7 @@ class StageRun:
             group["lr"] = rate
         losses = self.stage.losses(self.wrapped, infrared, visible)
         values = {name: loss.item() for name, loss in losses.items()}
-        if not all(value - value == 0 for value in values.values()):
+        if not all(math.isfinite(value) for value in values.values()):
             raise Fuse2TaskError(
                 f"{self.stage.name}: the loss is not finite at step {self.counters['step']} ({values}) for the pairs "
                 f"{self.trainer.names(numbers)}; look at these images, lower the rate, or set precision: fp32"
@@ -234,6 +235,11 @@ class StageRun:
             if number == 0:
                 sheet = sample_sheet(infrared, visible, out)
                 write_image(self.folder.samples / f"{self.stage.name}-{epoch + 1:03d}.png", sheet)
+        if not all(math.isfinite(value) for value in sums.values()):
+            raise Fuse2TaskError(
+                f"{self.stage.name}: validation after epoch {epoch + 1} is not finite ({sums}); look at the held-out "
+                f"pairs {', '.join(pair.id for pair in self.trainer.held_out)}, or lower the rate"
+            )
         return {name: value / len(self.trainer.held_out) for name, value in sums.items()}
 
     def _checkpoint(self, loss: float) -> None:

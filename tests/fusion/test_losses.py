@@ -46,6 +46,18 @@ def test_release_ms_ssim_works_where_the_window_must_shrink():
     assert torch.isfinite(release_ms_ssim(torch.rand(1, 1, 32, 32) * 255, torch.rand(1, 1, 32, 32) * 255))
 
 
+@pytest.mark.parametrize(("seed", "value"), [(1, 120.0), (4, 100.0), (4, 120.0)])
+def test_release_ms_ssim_is_finite_on_flat_dark_images(seed, value):
+    # Below 129 its dynamic range is 1, and the rounding of squares outweighs the constants.
+    flat = torch.full((2, 1, 128, 128), value)
+    noise = torch.randn(flat.shape, generator=torch.Generator().manual_seed(seed))
+    out = (flat + 0.3 * noise + 0.37 * seed).clamp(max=127).requires_grad_()
+    similarity = release_ms_ssim(out, flat)
+    similarity.backward()
+    assert 0 <= similarity.item() <= 1
+    assert torch.isfinite(out.grad).all()
+
+
 def test_reconstruction_loss_adds_up(images):
     losses = reconstruction_loss(images[1], images[0], "standard")
     assert losses["mse"].item() == pytest.approx(((images[1] - images[0]) ** 2).mean().item())
