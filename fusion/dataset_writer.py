@@ -78,11 +78,15 @@ class FusedWriter:
                 )
             if found == self.manifest:
                 return False
-            remove_leftovers(self.out)
+            remove_leftovers(self.out, self._owned_stems())
         elif self.out.is_dir() and any(self.out.iterdir()) and not self.work.is_dir():
             raise RequestError(f"{self.out}: not empty and not a fused dataset; give another -o")
         write_json(self.work / "plan.json", self.plan)
         return True
+
+    def _owned_stems(self) -> set[str]:
+        stems = {pair.id for pair in self.shard.of(self.dataset.pairs)}
+        return stems | {"manifest", "data", *self.dataset.splits} if self.shard.count == 1 else stems
 
     def _write(self, pair: Pair) -> dict[str, Any]:
         infrared, visible = read_infrared(pair.infrared), read_visible(pair.visible)

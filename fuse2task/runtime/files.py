@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,19 +61,13 @@ def read_json(path: Path, what: str) -> Any:
         raise RequestError(f"{path}: not a readable {what} (JSON expected): {error}") from None
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files that killed runs left in `folder` and below."""
+def remove_leftovers(folder: Path, stems: Collection[str] | None = None) -> None:
+    """Remove the temporary files that a killed run left in `folder` and below for files of these stems.
+
+    Where other processes, on this host or another, may be writing theirs into `folder`, the stems must be the
+    caller's alone; None, for a folder of one's own, means all.
+    """
     for leftover in Path(folder).rglob(".*.tmp"):
-        pid = leftover.name.split(".")[-2]
-        if not (pid.isdigit() and _alive(int(pid))):
+        target = leftover.name[1:].rsplit(".", 2)[0]  # .NAME.PID.tmp
+        if stems is None or Path(target).stem in stems:
             leftover.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid != os.getpid()

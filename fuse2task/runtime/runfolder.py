@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import read_json, write_json, write_text
+from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
 
 NOT_DECISIVE = ("device", "workers")
 
@@ -29,6 +29,7 @@ class RunFolder:
         self.best, self.last = self.root / "best.safetensors", self.root / "last.safetensors"
         self._log, self._card = self.root / "log.csv", self.root / "card.json"
         kept = self.root / "recipe.yaml"
+        remove_leftovers(self.root)
         if kept.is_file():
             self._compare(kept, recipe)
         elif self.root.is_dir() and any(self.root.iterdir()):

@@ -151,6 +151,14 @@ def test_shards_in_any_order_end_in_the_same_bytes(dataset, tmp_path, order):
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
 
 
+def test_a_shard_leaves_the_files_of_others_alone(dataset, tmp_path):
+    write_fused(dataset, make_method("average"), tmp_path / "out", shard=Shard(1, 2))
+    in_flight = tmp_path / "out" / "images" / "test" / ".p1.png.4711.tmp"  # of part 2, perhaps on another host
+    in_flight.write_bytes(b"half")
+    write_fused(dataset, make_method("average"), tmp_path / "out", shard=Shard(1, 2))
+    assert in_flight.exists()
+
+
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2"])
 def test_bad_shards_are_refused(text):
     with pytest.raises(RequestError, match="i/n"):

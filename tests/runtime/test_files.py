@@ -1,7 +1,6 @@
 """Atomic files: never half of one."""
 
 import json
-import os
 
 import pytest
 from hypothesis import given
@@ -27,13 +26,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_leftovers_of_dead_processes_are_removed_and_others_stay(tmp_path):
-    dead, alive = tmp_path / "sub" / f".a.png.{2**22 + 7}.tmp", tmp_path / f".b.png.{os.getppid()}.tmp"
-    dead.parent.mkdir()
-    for path in (dead, alive, tmp_path / "c.tmp"):
+def test_only_leftovers_of_the_given_stems_are_removed(tmp_path):
+    mine, theirs = tmp_path / "sub" / ".a.b.png.4711.tmp", tmp_path / "sub" / ".c.png.4711.tmp"
+    mine.parent.mkdir()
+    for path in (mine, theirs, tmp_path / "a.b.tmp"):
         path.write_text("x")
-    remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == sorted([alive.name, "c.tmp"])
+    remove_leftovers(tmp_path, {"a.b"})
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [theirs.name, "a.b.tmp"]
 
 
 def test_json_is_written_with_sorted_keys_and_without_nan(tmp_path):
