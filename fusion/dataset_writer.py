@@ -14,7 +14,7 @@ from fuse2task.data.truth.coco import coco_truth
 from fuse2task.data.truth.yolo import format_yolo
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, remove_leftovers, write_bytes, write_json, write_text
-from fuse2task.runtime.hashing import file_digest, lines_hash
+from fuse2task.runtime.hashing import bytes_digest, file_digest, lines_hash
 from fuse2task.runtime.progress import Meter, say
 from fusion.fused_plan import Colour, make_plan
 from fusion.methods.base import Method
@@ -95,9 +95,10 @@ class FusedWriter:
         if label is not None:
             write_bytes(label[0], label[1])
         image = self._image(pair)
-        write_bytes(image, encode_png(fused.rgb if self.color == "rgb" else fused.gray))
-        row = {"id": pair.id, "split": pair.split, "image": file_digest(image)}
-        return row if label is None else row | {"label": file_digest(label[0])}
+        encoded = encode_png(fused.rgb if self.color == "rgb" else fused.gray)
+        write_bytes(image, encoded)
+        row = {"id": pair.id, "split": pair.split, "image": bytes_digest(encoded)}
+        return row if label is None else row | {"label": bytes_digest(label[1])}
 
     def _holds(self, pair: Pair, row: dict[str, Any], sources: dict[str, str]) -> bool:
         image, label = self._image(pair), self._label_path(pair)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fusion.structural_similarity import ssim_maps
+
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MsSsim = Literal["release", "standard"]
 
@@ -47,7 +49,7 @@ def release_ms_ssim(out: Tensor, image: Tensor) -> Tensor:
     cs_levels, last = [], out.new_zeros(())
     for level in range(len(MS_SSIM_WEIGHTS)):
         span = (255.0 if out.max() > 128 else 1.0) + (1.0 if out.min() < -0.5 else 0.0)
-        ssim, cs = _ssim(out, image, span)
+        ssim, cs = ssim_maps(out, image, span)
         cs_levels.append((cs.mean() + 1) / 2)
         last = (ssim.mean() + 1) / 2
         if level < len(MS_SSIM_WEIGHTS) - 1:
@@ -68,25 +70,8 @@ def standard_ms_ssim(out: Tensor, image: Tensor) -> Tensor:
         raise ValueError(f"the standard MS-SSIM needs at least 176x176 pixels, not {tuple(out.shape[-2:])}")
     product = out.new_ones(out.shape[0])
     for level, weight in enumerate(MS_SSIM_WEIGHTS):
-        ssim, cs = _ssim(out, image, 255.0)
+        ssim, cs = ssim_maps(out, image, 255.0)
         is_last = level == len(MS_SSIM_WEIGHTS) - 1
         product = product * F.relu((ssim if is_last else cs).mean(dim=(1, 2, 3))) ** weight
         out, image = F.avg_pool2d(out, 2), F.avg_pool2d(image, 2)
     return product.mean()
-
-
-def _ssim(a: Tensor, b: Tensor, span: float) -> tuple[Tensor, Tensor]:
-    # Maps of SSIM and of its contrast-structure part; Gaussian window, valid convolution.
-    side = min(11, *a.shape[-2:])
-    taps = torch.arange(side, device=a.device, dtype=a.dtype) - side // 2
-    window = torch.exp(-(taps**2) / (2 * 1.5**2))
-    window = (window / window.sum()).outer(window / window.sum())[None, None]
-    mu_a, mu_b, aa, bb, ab = (F.conv2d(x, window) for x in (a, b, a * a, b * b, a * b))
-    c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
-    # In flat regions rounding breaks 0 <= variance and |2 covariance| <= sum of variances. With the release's range
-    # of 1 the constants are too small to hide it, and a level's mean below -1 would end in the root of a negative.
-    variances = F.relu(aa - mu_a**2) + F.relu(bb - mu_b**2)
-    covariance = torch.minimum(torch.maximum(2 * (ab - mu_a * mu_b), -variances), variances)
-    top, bottom = covariance + c2, variances + c2
-    cs = top / bottom
-    return (2 * mu_a * mu_b + c1) / (mu_a**2 + mu_b**2 + c1) * cs, cs

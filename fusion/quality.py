@@ -1,8 +1,9 @@
 """Image-quality scores shown while training. Batched, (B, H, W) grey images in [0, 255] to (B,) float64."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from fusion.structural_similarity import ssim_maps
 
 
 def entropy(fused: Tensor) -> Tensor:
@@ -19,15 +20,8 @@ def mutual_information(source: Tensor, fused: Tensor) -> Tensor:
 
 def ssim(source: Tensor, fused: Tensor) -> Tensor:
     """SSIM of Wang et al. (2004): 11x11 Gaussian window of sigma 1.5, range 255, valid windows; [-1, 1]."""
-    a, b = source.double()[:, None], fused.double()[:, None]
-    taps = torch.arange(11, device=a.device, dtype=a.dtype) - 5
-    window = torch.exp(-(taps**2) / (2 * 1.5**2))
-    window = (window / window.sum()).outer(window / window.sum())[None, None]
-    mu_a, mu_b, aa, bb, ab = (F.conv2d(x, window) for x in (a, b, a * a, b * b, a * b))
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    luminance = (2 * mu_a * mu_b + c1) / (mu_a**2 + mu_b**2 + c1)
-    structure = (2 * (ab - mu_a * mu_b) + c2) / (aa - mu_a**2 + bb - mu_b**2 + c2)
-    return (luminance * structure).mean(dim=(1, 2, 3))
+    maps, _ = ssim_maps(source.double()[:, None], fused.double()[:, None], 255.0)
+    return maps.mean(dim=(1, 2, 3))
 
 
 def _bins(image: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """The dataset check: every image decoded, everything that is wrong listed, everything countable counted."""
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from fuse2task.data.images import read_visible
 from fuse2task.data.misalignment import edge_shift
 from fuse2task.data.truth.masks import IGNORED, pixel_counts
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.hashing import file_digest
 from fuse2task.runtime.progress import Meter
 
 COLOURED = 8.0  # grey levels between channels, on average, above which infrared is false colour
@@ -118,7 +118,7 @@ def _mask_pixels(classes: Sequence[str], masks: Mapping[str, Path]) -> dict[str,
 
 def _examine(pair: Pair) -> PairReport:
     findings: list[Finding] = []
-    digests = tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in (pair.infrared, pair.visible))
+    digests = tuple(file_digest(path) for path in (pair.infrared, pair.visible))
     images = []
     for path, coloured_allowed in ((pair.infrared, False), (pair.visible, True)):
         try:

@@ -1,6 +1,5 @@
 """Reading and writing images: 8-bit, lossless out, nothing converted in silence."""
 
-import io
 import warnings
 from pathlib import Path
 
@@ -137,9 +136,3 @@ def _loaded(path: Path, image: Image.Image) -> np.ndarray:
         return np.array(image)
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
         raise RequestError(f"{path}: damaged image ({error}); replace the file") from None
-
-
-def decode(data: bytes) -> np.ndarray:
-    """Pixels of an encoded 8-bit image held in memory, as `read_visible` gives them."""
-    with Image.open(io.BytesIO(data)) as image:
-        return _decoded(Path("image in memory"), image)

@@ -13,6 +13,11 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def bytes_digest(data: bytes) -> str:
+    """The whole sha256 of `data`, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def lines_hash(lines: Iterable[str]) -> str:
     """First 12 hex digits of sha256 over the sorted lines, each ended by a newline."""
     text = "".join(f"{line}\n" for line in sorted(lines))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fuse2task.runtime.checkpoints import load_into, read_safetensors
@@ -42,8 +43,6 @@ def peek_counters(folder: Path) -> dict[str, Any] | None:
     path = Path(folder) / FILE
     if not path.is_file():
         return None
-    from safetensors import safe_open
-
     with safe_open(path, framework="pt") as handle:
         return json.loads((handle.metadata() or {}).get("counters", "{}"))
 

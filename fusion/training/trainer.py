@@ -49,6 +49,7 @@ class Trainer:
         self.is_main = self.accelerator.is_main_process
         self._check_batches()
         self.training, self.held_out = gather(recipe)
+        self._held_out_samples = Samples(self.held_out, recipe.sampling)  # decoded once for all validations
         with self.accelerator.main_process_first():
             self.folder = RunFolder(root, recipe.model_dump(mode="json"))
         self.board = self._tensorboard() if recipe.tensorboard and self.is_main else None
@@ -75,8 +76,7 @@ class Trainer:
 
     def held_out_batches(self, batch: int) -> list[tuple[Tensor, Tensor]]:
         """Centre samples of the held-out pairs, on the device."""
-        samples = Samples(self.held_out, self.recipe.sampling)
-        drawn = [samples[Draw(number, None)] for number in range(len(self.held_out))]
+        drawn = [self._held_out_samples[Draw(number, None)] for number in range(len(self.held_out))]
         images = [
             torch.stack(list(planes)).to(self.accelerator.device)
             for planes in zip(*((infrared, visible) for infrared, visible, _ in drawn), strict=True)
