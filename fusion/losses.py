@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusion.structural_similarity import ssim_maps
+from fusion.structural_similarity import MS_SSIM_WEIGHTS, ssim_maps
 
-MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MsSsim = Literal["release", "standard"]
 
 

@@ -1,4 +1,4 @@
-"""`fuse2task fusion`: train, import, apply, pairs."""
+"""`fuse2task fusion`: train, import, apply, pairs, score."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Train CrossFuse, fuse datasets and loose pairs.")
+from fuse2task.cli.score import score_command
+
+app = typer.Typer(no_args_is_help=True, help="Train CrossFuse, fuse datasets and loose pairs, score images.")
+app.command("score")(score_command)
 
 
 class Color(StrEnum):

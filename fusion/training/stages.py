@@ -11,7 +11,8 @@ from fusion.checkpoint import load_autoencoder, save_autoencoder
 from fusion.losses import fusion_loss, reconstruction_loss
 from fusion.network.autoencoder import AutoEncoder
 from fusion.network.crossfuse import CrossFuse
-from fusion.quality import entropy, mutual_information, ssim
+from fusion.quality.information import entropy, mutual_information
+from fusion.quality.structure import ssim
 from fusion.recipe import FusionRecipe, Stage, Stage1, Stage2
 
 

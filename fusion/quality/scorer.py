@@ -1,0 +1,102 @@
+"""Scoring whole datasets: sources decoded once for all methods, batches of one size, resumable."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fuse2task.data.dataset import Pair
+from fuse2task.runtime.allocation import keep_freed_memory
+from fuse2task.runtime.device import pick_device
+from fuse2task.runtime.files import write_json, write_text
+from fuse2task.runtime.hashing import value_hash
+from fuse2task.runtime.progress import Meter
+from fusion.quality.decoding import Decoded, batches
+from fusion.quality.definitions import Profile, score_batch
+from fusion.quality.fused_folders import match_folders
+from fusion.quality.journal import Journal
+from fusion.quality.profiles import find_profile
+from fusion.quality.score_tables import Row, summary, table
+from fusion.quality.sharing import sharing
+
+PIXELS = {"cpu": 400_000, "cuda": 16_000_000}  # of one batch: what a CPU's caches, and some 8 GB of a GPU, hold
+
+
+def score_folders(
+    pairs: Sequence[Pair], fused: Mapping[str, Path], profile: str, out: Path,
+    names: Sequence[str] | None = None, device: str = "auto", workers: int = 2,
+) -> dict[str, Any]:  # fmt: skip
+    """Score every fused image and write `out` (method,image,scores...) and its summary beside it (.json).
+
+    What is done is kept in a journal, so that an interrupted call goes on where it was; images that have
+    changed since are scored anew. The journal goes when the table is written.
+
+    Args:
+        pairs: the sources.
+        fused: method -> folder with one image a pair, named by its id.
+        profile: name of the profile. names: some of its scores; None for all.
+        workers: threads that decode.
+
+    Returns:
+        The summary: profile, definitions, images, and per method each score's mean, standard error and how
+        many images it is not defined for. Undefined values are `nan` in the table and left out of the means.
+
+    Raises:
+        RequestError: folders that do not match the pairs, an unknown profile or score, an unreadable image.
+    """
+    chosen, where = find_profile(profile), pick_device(device)
+    scores = chosen.chosen(names)
+    triples = match_folders(pairs, fused)
+    keep_freed_memory()
+    key = value_hash([chosen.hash, [score.name for score in scores]])
+    with Journal(Path(out), key) as journal, Meter("score", len(triples) * len(fused)) as meter:
+        for batch in batches(triples, chosen, workers, PIXELS.get(where.type, PIXELS["cpu"])):
+            infrared = _stacked([item.infrared for item in batch], where)
+            visible = _stacked([item.visible for item in batch], where)
+            with sharing(infrared, visible):
+                for method in fused:
+                    _score_method(method, batch, infrared, visible, chosen, names, journal)
+                    meter.advance(len(batch))
+    rows = {(method, triple.pair.id): journal.rows[method, triple.pair.id] for method in fused for triple in triples}
+    write_text(Path(out), table(list(fused), scores, rows))
+    found = summary(chosen, list(fused), scores, rows)
+    write_json(Path(out).with_suffix(".json"), found, sort_keys=False)
+    journal.remove()
+    return found
+
+
+def score(
+    infrared: np.ndarray, visible: np.ndarray, fused: np.ndarray, profile: str = "standard",
+    names: Sequence[str] | None = None, device: str = "cpu",
+) -> Row:  # fmt: skip
+    """Scores of one fused image; arrays are uint8, (H, W) grey or (H, W, 3) RGB. NaN where not defined.
+
+    Raises:
+        RequestError: unknown profile or score, or sizes that differ.
+    """
+    chosen, where = find_profile(profile), pick_device(device)
+    a, b, f = (_stacked([chosen.prepare(pixels)], where) for pixels in (infrared, visible, fused))
+    return {name: float(value) for name, value in score_batch(chosen, a, b, f, names).items()}
+
+
+def _score_method(
+    method: str, batch: Sequence[Decoded], infrared: Tensor, visible: Tensor, profile: Profile,
+    names: Sequence[str] | None, journal: Journal,
+) -> None:  # fmt: skip
+    missing = [number for number, item in enumerate(batch) if not journal.holds(method, item.id, item.digests[method])]
+    for shape in dict.fromkeys(batch[number].fused[method].shape for number in missing):
+        part = [number for number in missing if batch[number].fused[method].shape == shape]
+        sources = (infrared, visible) if len(part) == len(batch) else (infrared[part], visible[part])
+        fused = _stacked([batch[number].fused[method] for number in part], infrared.device)
+        values = score_batch(profile, *sources, fused, names)
+        numbers = torch.stack(list(values.values()), dim=1).cpu().tolist()
+        for number, row in zip(part, numbers, strict=True):
+            item = batch[number]
+            journal.add(method, item.id, item.digests[method], dict(zip(values, row, strict=True)))
+
+
+def _stacked(planes: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.stack(planes)).to(device).double()
