@@ -1,10 +1,11 @@
-"""`fuse2task data`: check a dataset, write a split list, draw synthetic scenes."""
+"""`fuse2task data`: check a dataset, write a split list, draw synthetic scenes, degrade a dataset."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fuse2task.cli.degrade import degrade
 from fuse2task.cli.synth import synth
 
 if TYPE_CHECKING:
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
 
     from fuse2task.data.check import Report
 
-app = typer.Typer(help="Look at datasets, split them, draw synthetic ones.", no_args_is_help=True)
+app = typer.Typer(help="Look at datasets, split them, draw synthetic ones, degrade them.", no_args_is_help=True)
 app.command("synth")(synth)
+app.command("degrade")(degrade)
 
 Root = Annotated[Path, typer.Argument(help="Folder that the layout begins at.")]
 LayoutName = Annotated[str, typer.Option(help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, awmm or folder.")]

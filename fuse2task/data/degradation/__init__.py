@@ -1,0 +1,1 @@
+"""Degraded copies of datasets: weather, light, sensor faults, optics, misregistration, compression."""

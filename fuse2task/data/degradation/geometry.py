@@ -1,0 +1,86 @@
+"""Misregistration: one image of a pair shifted and turned, with boxes and masks that follow it exactly."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from fuse2task.data.dataset import Box
+from fuse2task.data.degradation.shot import Shot
+from fuse2task.data.truth.masks import IGNORED
+from fuse2task.runtime.seeding import generator
+
+SHIFT = (1.0, 2.0, 4.0, 6.0, 8.0)  # pixels
+TURN = (0.25, 0.5, 1.0, 1.5, 2.0)  # degrees
+LEAST_SIDE = 1.0  # pixels; a box of which less remains in the image has left it
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A turn by `degrees` about the middle of the image, then a shift by (dx, dy) pixels.
+
+    x is to the right and y down, so that a positive turn is clockwise as one sees it.
+    """
+
+    dx: float
+    dy: float
+    degrees: float
+
+    def point(self, x: float, y: float, size: tuple[int, int]) -> tuple[float, float]:
+        """Where a point goes; coordinates are edges, the image from 0 to its `size` (width, height)."""
+        cos, sin = math.cos(math.radians(self.degrees)), math.sin(math.radians(self.degrees))
+        u, v = x - size[0] / 2, y - size[1] / 2
+        return cos * u - sin * v + size[0] / 2 + self.dx, sin * u + cos * v + size[1] / 2 + self.dy
+
+
+def motion_of(seed: int, pair_id: str, level: int) -> Motion:
+    """The motion of a pair at a level: direction and sense are drawn, and the same at every level."""
+    rng = generator(seed, "degrade", "misalign", "image", pair_id)
+    direction, sense = rng.uniform(0, 2 * math.pi), rng.choice((-1.0, 1.0))
+    shift = SHIFT[level - 1]
+    return Motion(shift * math.cos(direction), shift * math.sin(direction), sense * TURN[level - 1])
+
+
+def misalign_infrared(shot: Shot, level: int) -> np.ndarray:
+    """The infrared image moved by `motion_of`."""
+    return move_image(shot.infrared, motion_of(shot.seed, shot.id, level))
+
+
+def misalign_visible(shot: Shot, level: int) -> np.ndarray:
+    """The visible image moved by `motion_of`."""
+    return move_image(shot.visible, motion_of(shot.seed, shot.id, level))
+
+
+def move_image(pixels: np.ndarray, motion: Motion) -> np.ndarray:
+    """(H, W) or (H, W, 3) uint8 of the same size, bicubic; mirrored at the border where nothing is known."""
+    return _warped(pixels, motion, cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101, 0)
+
+
+def move_mask(mask: np.ndarray, motion: Motion) -> np.ndarray:
+    """(H, W) uint8 class indices, nearest; 255 where nothing is known."""
+    return _warped(mask, motion, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, IGNORED)
+
+
+def move_box(box: Box, motion: Motion, size: tuple[int, int]) -> Box | None:
+    """The box of a moved object, clipped to the image; None where less than a pixel of a side remains.
+
+    Under a shift it is exact. A turn gives the box round the turned inscribed ellipse (Kalra et al.,
+    ICCV 2021): the one round the turned corners is too large for all that is not a rectangle.
+    """
+    x, y = motion.point(box.x + box.w / 2, box.y + box.h / 2, size)
+    cos, sin = math.cos(math.radians(motion.degrees)), math.sin(math.radians(motion.degrees))
+    w, h = math.hypot(box.w * cos, box.h * sin), math.hypot(box.w * sin, box.h * cos)
+    left, top = max(x - w / 2, 0.0), max(y - h / 2, 0.0)
+    right, bottom = min(x + w / 2, float(size[0])), min(y + h / 2, float(size[1]))
+    if min(right - left, bottom - top) < min(LEAST_SIDE, box.w, box.h):
+        return None
+    return Box(box.name, left, top, right - left, bottom - top)
+
+
+def _warped(pixels: np.ndarray, motion: Motion, interpolation: int, border: int, value: int) -> np.ndarray:
+    size = (pixels.shape[1], pixels.shape[0])
+    # OpenCV counts from the middle of the first pixel, boxes from its edge.
+    origin, right, down = (np.subtract(motion.point(x, y, size), 0.5) for x, y in ((0.5, 0.5), (1.5, 0.5), (0.5, 1.5)))
+    matrix = np.stack([right - origin, down - origin, origin], axis=1)
+    return cv2.warpAffine(pixels, matrix, size, flags=interpolation, borderMode=border, borderValue=(value,) * 3)
