@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from fuse2task.data.images import read_visible
+from fuse2task.runtime.allocation import keep_freed_memory
 from fusion.quality.definitions import Profile, score_batch
 from fusion.quality.profiles import find_profile
 from fusion.quality.sharing import sharing
@@ -37,12 +38,13 @@ def main() -> None:
     profile = find_profile(options.profile)
     arrays = images(options)
     devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+    keep_freed_memory()
+    memory(profile, arrays)
     others = competitors(arrays)
     for device in devices:
         name = torch.cuda.get_device_name() if device == "cuda" else f"cpu, {torch.get_num_threads()} threads"
         print(f"{name}; {arrays[0].shape[1]}x{arrays[0].shape[0]}, batch {options.batch}, ms an image")
         report(profile, arrays, torch.device(device), options.batch, options.repeats, others)
-    memory(profile, arrays)
 
 
 def images(options: argparse.Namespace) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ import sys
 import typer
 
 import fuse2task
-from fuse2task.cli import data, demo, detection, doctor, fusion, segmentation
+from fuse2task.cli import bench, data, demo, detection, doctor, fusion, segmentation
 from fuse2task.runtime.errors import Fuse2TaskError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(fusion.app, name="fusion")
 app.add_typer(detection.app, name="detection")
 app.add_typer(segmentation.app, name="segmentation")
+app.add_typer(bench.app, name="bench")
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 

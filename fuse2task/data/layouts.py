@@ -45,7 +45,8 @@ class Layout:
     trees: alternatives, each a tuple of folders. flat: name prefixes (infrared, visible) of files that lie
     side by side in the root. truth: the first kind that exists is read. split_lists: own ones, a name a line.
     box_classes: fixed class order for boxes, whoever wrote them. mask_classes: for masks pointed at.
-    conditions: (root, id) -> names.
+    conditions: (root, id) -> names. clean: trees of undegraded references that some data sets keep beside the
+    pairs, with the same ids.
     """
 
     trees: tuple[tuple[Folders, ...], ...]
@@ -55,8 +56,10 @@ class Layout:
     box_classes: tuple[str, ...] | None = None
     mask_classes: tuple[str, ...] = classes.MSRS
     conditions: Callable[[Path, str], tuple[str, ...]] = conditions.no_conditions
+    clean: tuple[tuple[Folders, ...], ...] = ()
 
 
+_AWMM = ("{}", "*/{}", "*/*/{}")  # the weather's folder is the root, or lies one or two below
 _PLAIN = ((Folders("{}", "ir", "vi"),), (Folders("{}", "infrared", "visible"),))
 
 LAYOUTS: dict[str, Layout] = {
@@ -91,8 +94,9 @@ LAYOUTS: dict[str, Layout] = {
         mask_classes=classes.FMB,
     ),
     "awmm": Layout(
-        trees=((Folders("{}", "ir", "vi"), Folders("*/{}", "ir", "vi"), Folders("*/*/{}", "ir", "vi")),),
+        trees=(tuple(Folders(template, "ir", "vi") for template in _AWMM),),
         conditions=conditions.awmm_conditions,
+        clean=(tuple(Folders(template, "gt_ir", "gt_vi") for template in _AWMM),),
     ),
     "folder": Layout(trees=_PLAIN),
 }  # fmt: skip
@@ -123,21 +127,24 @@ class Located:
                     self.splits.setdefault(name, split)
 
 
-def locate(root: Path, layout: str) -> Located:
-    """Image files below `root`, laid out as `layout`.
+def locate(root: Path, layout: str, clean: bool = False) -> Located:
+    """Image files below `root`, laid out as `layout`; clean: its references instead of its pairs.
 
     Raises:
         RequestError: the folders that the layout needs are not there, or two alternatives of it are.
     """
     table = LAYOUTS[layout]
-    trees = [tree for tree in table.trees if any(_both(root, folders)[2] for folders in tree)]
+    wanted = table.clean if clean else table.trees
+    trees = [tree for tree in wanted if any(_both(root, folders)[2] for folders in tree)]
     if len(trees) > 1:
-        raise RequestError(f"{root}: two trees of layout {layout} lie in it ({_wanted(table)}); move one away")
+        raise RequestError(f"{root}: two trees of layout {layout} lie in it ({_wanted(wanted)}); move one away")
     located = Located()
     if not trees:
+        if clean:
+            raise RequestError(f"{root}: no clean references in it; their folders are {_wanted(wanted)}")
         if table.flat and _flat(root, table.flat, located):
             return located
-        raise RequestError(f"{root}: not of layout {layout}; its folders are {_wanted(table)}")
+        raise RequestError(f"{root}: not of layout {layout}; its folders are {_wanted(wanted)}")
     for folders in trees[0]:
         infrared, visible, common = _both(root, folders)
         for prefix in sorted(infrared.keys() ^ visible.keys()):
@@ -184,9 +191,9 @@ def _flat(root: Path, prefixes: tuple[str, str], located: Located) -> bool:
     return bool(located.infrared or located.visible)
 
 
-def _wanted(table: Layout) -> str:
-    trees = (
+def _wanted(trees: tuple[tuple[Folders, ...], ...]) -> str:
+    texts = (
         " ".join(f"{folders.template.format(f'{{{folders.infrared},{folders.visible}}}')}/" for folders in tree)
-        for tree in table.trees
+        for tree in trees
     )
-    return " or ".join(trees)
+    return " or ".join(texts)

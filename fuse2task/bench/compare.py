@@ -1,0 +1,130 @@
+"""comparisons.csv: every method against the baseline on the same images, corrected for how many were compared."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fuse2task.bench.measured import Key, Measured
+from fuse2task.bench.recipe import Intervals
+from fuse2task.bench.statistics.holm import holm
+from fuse2task.bench.statistics.paired import compare as compare_pair
+from fuse2task.bench.table import KEYS
+from fuse2task.runtime.errors import RequestError
+
+COLUMNS = (
+    "a", "b", "run", "dataset", "split_hash", "truth_hash", "image_size", "color", "task", "protocol", "judge",
+    "judge_hash", "recipe_hash", "metric", "class", "condition", "difference", "ci_low", "ci_high", "p_value",
+    "p_holm", "smallest_detectable", "n_images", "seeds",
+)  # fmt: skip
+Load = Callable[[Mapping[Hashable, Any]], Measured]
+"""The bootstrap distributions behind a method's rows (dataset, truth_hash, method, judge, seed)."""
+
+
+def comparable_groups(results: pd.DataFrame) -> list[pd.DataFrame]:
+    """Rows of tasks (no image scores) that agree in all of `KEYS`; of a method in several versions the last."""
+    tasks = results[results["task"] != "quality"]
+    groups = []
+    for _, rows in tasks.groupby(list(KEYS), sort=False):
+        newest = rows.groupby("method")["method_hash"].transform("last")
+        groups.append(rows[rows["method_hash"] == newest])
+    return groups
+
+
+def compare(
+    results: pd.DataFrame, load: Load, baseline: str, intervals: Intervals, methods: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Each method minus the baseline, in one table of comparable rows.
+
+    Images are paired: both methods have the same bootstrap weights. Over several seeds the difference is that of
+    the means, and its interval covers images and seeds. Holm's correction is over the methods, for each metric,
+    class and condition by itself.
+
+    Args:
+        results: rows of results.csv that agree in all of `KEYS`.
+        load: gives the distributions of one method and seed.
+        baseline: the method that the others are compared with.
+        methods: the order of methods; by default that of the rows.
+
+    Returns:
+        Rows of comparisons.csv.
+
+    Raises:
+        RequestError: rows whose keys differ (the message says which), no baseline among them, or a method
+            whose seeds are not the baseline's.
+    """
+    refuse_unlike(results)
+    present = list(dict.fromkeys(results["method"]))
+    order = [name for name in methods or present if name in present]
+    if baseline not in present:
+        raise RequestError(f"no rows of the baseline {baseline}; there are {', '.join(present)}")
+    seeds = {name: sorted(set(results[results["method"] == name]["seed"])) for name in order}
+    for name, own in seeds.items():
+        if own != seeds[baseline]:
+            raise RequestError(
+                f"cannot compare {name} with {baseline}: seeds {', '.join(own)} and {', '.join(seeds[baseline])} "
+                "differ; let the run finish"
+            )
+    loaded = {name: _load_seeds(results, name, seeds[name], load) for name in order}
+    common = {key: results.iloc[0][key] for key in ("run", *KEYS)}
+    found: dict[Key, list[dict[str, Any]]] = {}
+    for name in order:
+        if name == baseline:
+            continue
+        for key in loaded[baseline]:
+            if key in loaded[name]:
+                row = _compared(loaded[name][key], loaded[baseline][key], intervals)
+                found.setdefault(key, []).append({
+                    "a": name, "b": baseline, **common, **dict(zip(("metric", "class", "condition"), key, strict=True)),
+                    **row,
+                })  # fmt: skip
+    rows = []
+    for table in found.values():
+        adjusted = holm([np.nan if row["p_value"] is None else row["p_value"] for row in table])
+        rows += [row | {"p_holm": p} for row, p in zip(table, adjusted.tolist(), strict=True)]
+    return sorted(rows, key=lambda row: order.index(row["a"]))
+
+
+def refuse_unlike(results: pd.DataFrame) -> None:
+    """Raise RequestError where rows differ in a key that decides whether they can be compared."""
+    if results.empty:
+        raise RequestError("no rows to compare")
+    differing = [key for key in KEYS if results[key].nunique() > 1]
+    if differing:
+        values = "; ".join(f"{key}: {', '.join(map(str, results[key].unique()))}" for key in differing)
+        raise RequestError(
+            f"these rows cannot be compared, they differ in {', '.join(differing)} ({values}); "
+            "compare rows of one dataset, truth, judge and recipe"
+        )
+
+
+Distribution = tuple[np.ndarray, np.ndarray, np.ndarray, int]
+"""Points (S,), replicates (S, R), leave-one-out values (S, I), images."""
+
+
+def _load_seeds(results: pd.DataFrame, method: str, seeds: Sequence[str], load: Load) -> dict[Key, Distribution]:
+    rows = results[results["method"] == method]
+    measured = [load(rows[rows["seed"] == seed].iloc[0].to_dict()) for seed in seeds]
+    found = {}
+    for key in measured[0].keys:
+        at = [item.keys.index(key) for item in measured if key in item.keys]
+        if len(at) == len(measured):
+            pairs = list(zip(measured, at, strict=True))
+            found[key] = (
+                np.array([item.points[index] for item, index in pairs]),
+                np.stack([item.replicates[index] for item, index in pairs]),
+                np.stack([item.leave_one_out[index] for item, index in pairs]),
+                int(measured[0].images[at[0]]),
+            )
+    return found
+
+
+def _compared(a: Distribution, b: Distribution, intervals: Intervals) -> dict[str, Any]:
+    found = compare_pair(a[:3], b[:3], intervals.level, intervals.seed)
+    return {
+        "difference": found.difference,
+        "ci_low": found.interval and found.interval.low, "ci_high": found.interval and found.interval.high,
+        "p_value": found.p_value, "smallest_detectable": found.smallest_detectable, "n_images": a[3],
+        "seeds": found.seeds,
+    }  # fmt: skip

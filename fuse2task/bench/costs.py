@@ -1,0 +1,115 @@
+"""What a method costs: parameters, multiply-accumulates, time and memory for one pair; costs.csv."""
+
+import re
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fuse2task.bench.locks import Lock
+from fuse2task.bench.table import Row, read_table, write_table
+from fuse2task.bench.workspace import Workspace
+from fuse2task.data.dataset import Pair
+from fuse2task.data.images import read_infrared, read_visible
+
+COLUMNS = ("method", "parameters", "GMAC", "ms", "peak_memory", "device")
+WARM_UP, TIMED = 1, 5
+MIB = 1024**2
+
+
+def measure_cost(bench: Workspace, dataset: str, method: str) -> dict[str, Any]:
+    """Cost of `method` on a pair of the dataset's most frequent image size.
+
+    Returns:
+        parameters; GMAC, 10^9 multiply-accumulates of the network for one pair; ms, the median of five pairs,
+        images in memory to fused image in memory; peak_memory in MiB: weights and what fusing takes beside
+        them (on a CPU the growth of the resident set, where the system tells its peak); device. A folder of
+        finished images has none of these.
+    """
+    section = bench.recipe.method(method)
+    if section.folder is not None:
+        return {"method": method}
+    made = bench.make_method(method)
+    pairs = _typical(bench, dataset)
+    device = getattr(made, "device", torch.device("cpu"))
+    network = getattr(made, "network", None)
+    parameters = [] if network is None else list(network.parameters())
+    weights = sum(item.numel() * item.element_size() for item in parameters)
+    images = [(pair, read_infrared(pair.infrared), read_visible(pair.visible)) for pair in pairs]
+    for _ in range(WARM_UP):
+        made.fuse(*images[0])
+    before = _reset_peak(device)
+    seconds = []
+    for number in range(TIMED):
+        started = time.perf_counter()
+        made.fuse(*images[number % len(images)])  # ends with the image on the host, so nothing is still running
+        seconds.append(time.perf_counter() - started)
+    peak = _peak(device, before)
+    return {
+        "method": method, "parameters": sum(item.numel() for item in parameters),
+        "GMAC": 0.0 if network is None else _gmac(made, images[0]),
+        "ms": round(1000 * statistics.median(seconds), 3),
+        "peak_memory": None if peak is None else round((peak + weights) / MIB, 1), "device": device_name(device),
+    }  # fmt: skip
+
+
+def write_cost(folder: Path, row: Row) -> None:
+    """Put a row into costs.csv, in place of an older one of the same method."""
+    with Lock(folder, "costs"):
+        rows = {old["method"]: old for old in read_table(folder / "costs.csv", COLUMNS)}
+        write_table(folder / "costs.csv", COLUMNS, (rows | {row["method"]: row}).values())
+
+
+def has_cost(folder: Path, method: str) -> bool:
+    """Whether costs.csv holds the method."""
+    return any(row["method"] == method for row in read_table(folder / "costs.csv", COLUMNS))
+
+
+def device_name(device: torch.device) -> str:
+    """The name of a GPU, else the device's kind with its number of threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+
+
+def _typical(bench: Workspace, dataset: str) -> list[Pair]:
+    data = bench.dataset(dataset)
+    pairs = data.dataset.part(data.part)
+    size = statistics.mode(pair.size for pair in pairs)
+    return [pair for pair in pairs if pair.size == size][:TIMED]
+
+
+def _gmac(made: Any, images: tuple[Any, ...]) -> float:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    # It counts two operations for one multiply-accumulate.
+    with FlopCounterMode(display=False) as counter:
+        made.fuse(*images)
+    return round(counter.get_total_flops() / 2e9, 3)
+
+
+def _reset_peak(device: torch.device) -> int | None:
+    """Forget the highest use of memory so far; returns the present one in bytes."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return _status("VmRSS")
+    except OSError:
+        return None
+
+
+def _peak(device: torch.device, before: int | None) -> int | None:
+    """Bytes used at most since `_reset_peak`, beyond what was used then."""
+    if before is None:
+        return None
+    now = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
+    return None if now is None else max(0, now - before)
+
+
+def _status(key: str) -> int | None:
+    found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 if found else None

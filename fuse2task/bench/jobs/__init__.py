@@ -1,0 +1,1 @@
+"""The kinds of work of a benchmark, one module each; they return rows of the results table."""

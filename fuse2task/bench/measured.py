@@ -1,0 +1,128 @@
+"""The numbers of one evaluation with their bootstrap distributions, as rows of the table and as a file."""
+
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuse2task.bench.recipe import Intervals
+from fuse2task.bench.statistics.intervals import acceleration, interval
+from fuse2task.bench.statistics.resampling import bootstrap, jackknife
+from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import atomic_path
+
+Key = tuple[str, str, str]
+"""Metric, class, condition."""
+Values = Mapping[Key, np.ndarray]
+"""Key (condition empty where it is that of the images, else small, medium, large) -> (rows of weights,)."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """K numbers on I images with R bootstrap replicates.
+
+    points: (K,). replicates: (K, R), under weights that are the same for every method on the same images.
+    leave_one_out: (K, I) values without one image, NaN for images outside the condition. images: (K,) how many
+    images the number is from.
+    """
+
+    keys: tuple[Key, ...]
+    points: np.ndarray
+    replicates: np.ndarray
+    leave_one_out: np.ndarray
+    images: np.ndarray
+
+    def rows(self, about: Mapping[str, Any], intervals: Intervals) -> list[dict[str, Any]]:
+        """Rows of the results table; `about` fills the columns that are the same for all."""
+        rows = []
+        for index, (metric, name, condition) in enumerate(self.keys):
+            point = float(self.points[index])
+            found = interval(point, self.replicates[index], acceleration(self.leave_one_out[index]), intervals.level)
+            ends = (None, None, "none") if found is None else (found.low, found.high, found.method)
+            rows.append({
+                **about, "metric": metric, "class": name, "condition": condition, "value": point,
+                "ci_low": ends[0], "ci_high": ends[1], "ci_method": f"{ends[2]}, {interval_settings(intervals)}",
+                "n_images": int(self.images[index]),
+            })  # fmt: skip
+        return rows
+
+    def with_point(self, key: Key, value: float | None) -> "Measured":
+        """One more number on all images, without a distribution; None adds nothing."""
+        if value is None:
+            return self
+
+        def longer(array: np.ndarray) -> np.ndarray:
+            return np.concatenate([array, np.full((1, array.shape[1]), np.nan)])
+
+        images = self.leave_one_out.shape[1]
+        return Measured(
+            (*self.keys, key), np.append(self.points, value), longer(self.replicates), longer(self.leave_one_out),
+            np.append(self.images, images),
+        )  # fmt: skip
+
+    def save(self, path: Path, identity: Sequence[str]) -> None:
+        """Write as .npz without pickle, atomically; identity: `table.identity` of the rows."""
+        with atomic_path(path) as temporary, temporary.open("wb") as handle:
+            np.savez_compressed(
+                handle, identity=np.array(identity, dtype=str), keys=np.array(self.keys, dtype=str).reshape(-1, 3),
+                points=self.points, replicates=self.replicates, leave_one_out=self.leave_one_out, images=self.images,
+            )  # fmt: skip
+
+    @staticmethod
+    def load(path: Path, identity: Sequence[str]) -> "Measured | None":
+        """Read what `save` wrote; None where there is nothing, or what belongs to other rows.
+
+        Raises:
+            RequestError: not such a file.
+        """
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                if tuple(file["identity"].tolist()) != tuple(identity):
+                    return None
+                keys = tuple((str(metric), str(name), str(condition)) for metric, name, condition in file["keys"])
+                names = ("points", "replicates", "leave_one_out", "images")
+                return Measured(keys, *(file[name] for name in names))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise RequestError(
+                f"{path}: not readable ({error}); remove results.csv and run again: predictions are kept"
+            ) from None
+
+
+def interval_settings(intervals: Intervals) -> str:
+    """How the intervals of a row were made, beside their kind."""
+    return f"{intervals.replicates} replicates, {100 * intervals.level:g} %, seed {intervals.seed}"
+
+
+def measure(
+    conditions: Mapping[str, np.ndarray], intervals: Intervals, values: Callable[[np.ndarray, np.ndarray], Values]
+) -> Measured:
+    """Points, replicates and leave-one-out values for every condition; numbers that are undefined get no key.
+
+    Args:
+        conditions: condition -> (I,) bool, which images.
+        values: (mask of the images (I,), weights (R, images in the mask)) -> values of every key.
+    """
+    keys: list[Key] = []
+    points, replicates, left_out, images = [], [], [], []
+    for condition, mask in conditions.items():
+        count = int(mask.sum())
+        weights = [np.ones((1, count)), bootstrap(count, intervals.replicates, intervals.seed), jackknife(count)]
+        for (metric, name, size), column in values(mask, np.concatenate(weights)).items():
+            # Sizes are split for all images only: a table of night by size would rest on a handful of boxes.
+            if np.isnan(column[0]) or (size and condition != "all"):
+                continue
+            keys.append((metric, name, size or condition))
+            points.append(column[0])
+            replicates.append(column[1 : 1 + intervals.replicates])
+            left_out.append(np.full(len(mask), np.nan))
+            left_out[-1][mask] = column[1 + intervals.replicates :]
+            images.append(count)
+    return Measured(
+        tuple(keys), np.array(points), np.array(replicates).reshape(len(keys), -1),
+        np.array(left_out).reshape(len(keys), -1), np.array(images, dtype=np.int64),
+    )  # fmt: skip

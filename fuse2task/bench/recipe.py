@@ -1,0 +1,185 @@
+"""The recipe of a benchmark: which datasets, methods, judges and seeds, and how sure to be."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+
+from fuse2task.config.recipes import Recipe
+from fuse2task.runtime.device import Precision
+from fuse2task.runtime.hashing import value_hash
+
+# Names become folder names and columns of tables.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+ALWAYS = ("visible", "infrared", "average")
+"""Methods that every benchmark has: fused is often no better than one camera, or than the mean of both."""
+
+
+class Fold(Recipe):
+    """Block `index` (from 1) of `of` equal runs of neighbouring training pairs, kept out of the training."""
+
+    of: int = Field(default=5, ge=2)
+    index: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _inside(self) -> Self:
+        if self.index > self.of:
+            raise ValueError(f"index is from 1 to {self.of}")
+        return self
+
+
+class DatasetSection(Recipe):
+    """Where a dataset lies, and what is true about it."""
+
+    root: Path
+    layout: str
+    split: str | None = None
+    """A split list, or the name of a shipped one; a list of some pairs limits all methods to these."""
+    boxes: Path | None = None
+    annotations: Path | None = None
+    masks: Path | None = None
+    truth_name: Name = "dataset"
+    truths: dict[Name, Path] = Field(default={})
+    """Boxes by other annotators (a folder of YOLO files, or a COCO file), for sensitivity."""
+    test: str = "test"
+    fold: Fold = Fold()
+    evaluated_only: bool = False
+    """true: leave the other splits out. Nothing is trained on them here, so they need not be fused."""
+
+
+class MethodSection(Recipe):
+    """A fusion method: a name of the registry, with a checkpoint for crossfuse, or a folder of fused images."""
+
+    name: Name
+    checkpoint: Path | None = None
+    folder: Path | None = None
+
+
+class JudgeSection(Recipe):
+    """What scores the images: fixed weights (frozen), or a recipe that is trained anew on each method (retrain)."""
+
+    task: Literal["detection", "segmentation"]
+    protocol: Literal["frozen", "retrain"]
+    weights: Path | None = None
+    class_map: str | None = None
+    recipe: str | None = None
+    overrides: dict[str, Any] = Field(default={})
+    trained_on: str | None = None
+    """Frozen judges: train `recipe` once, on this method's images with the first seed, and judge all by it."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.protocol == "retrain" and (not self.recipe or self.weights or self.trained_on):
+            raise ValueError("a retrain judge has a recipe, and neither weights nor trained_on")
+        if self.protocol == "frozen" and bool(self.weights) == bool(self.recipe and self.trained_on):
+            raise ValueError("a frozen judge has either weights, or recipe and trained_on")
+        if self.overrides and not self.recipe:
+            raise ValueError("overrides change a recipe; there is none")
+        if self.class_map and self.task == "segmentation":
+            raise ValueError("class_map is for detection")
+        return self
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the benchmark trains this judge."""
+        return self.recipe is not None
+
+
+class ScoresSection(Recipe):
+    """Which image-quality scores; names: some of the profile's, null for all."""
+
+    profile: str = "standard"
+    names: list[str] | None = None
+    sources: Literal["degraded", "clean"] = "degraded"
+    """What fused images are compared with: the pairs that were fused, or the layout's clean references of them."""
+
+    @property
+    def label(self) -> str:
+        """The profile's name, with that of unusual sources: the column `judge`."""
+        return self.profile if self.sources == "degraded" else f"{self.profile}-{self.sources}"
+
+
+class PublishedRow(Recipe):
+    """A number that others published, to stand beside the row of results.csv that these keys name.
+
+    judge: a judge's name, or the profile of `scores`. value: in `unit`, null where no number could be found.
+    decimals: how many were published. caveat: what keeps the two numbers from being comparable.
+    """
+
+    label: str
+    dataset: Name
+    judge: str
+    metric: str
+    class_name: str = Field(default="all", alias="class")
+    condition: str = "all"
+    method: str = "crossfuse"
+    value: float | None
+    unit: Literal["fraction", "percent", "bits"] = "fraction"
+    decimals: int = Field(default=2, ge=0)
+    source: str
+    caveat: str
+
+    @model_serializer(mode="wrap")
+    def _by_alias(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The resolved recipe is read back, by the keys that a recipe has.
+        return {"class" if key == "class_name" else key: value for key, value in serialize(self).items()}
+
+
+class Intervals(Recipe):
+    """The bootstrap over images behind every interval."""
+
+    replicates: int = Field(default=1000, ge=50)
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+    seed: int = 0
+
+
+class BenchRecipe(Recipe):
+    """Everything that decides the results table."""
+
+    datasets: dict[Name, DatasetSection] = Field(min_length=1)
+    methods: list[MethodSection] = Field(default=[], validate_default=True)
+    judges: dict[Name, JudgeSection] = Field(default={})
+    scores: ScoresSection | None = ScoresSection()
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    baseline: str = "average"
+    open_test: bool = False
+    """false: evaluate on a fold of the training split; true: on the test split, which is counted."""
+    intervals: Intervals = Intervals()
+    color: Literal["rgb", "gray"] = "rgb"
+    precision: Precision = "auto"
+    """Arithmetic of crossfuse."""
+    costs: bool = True
+    published: list[PublishedRow] = Field(default=[])
+    """Numbers of others to print beside ours; they decide nothing."""
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _with_the_three(cls, given: Any) -> Any:
+        if not isinstance(given, list):
+            return given
+        methods = [{"name": item} if isinstance(item, str) else item for item in given]
+        present = {item.get("name") if isinstance(item, dict) else getattr(item, "name", None) for item in methods}
+        return [{"name": name} for name in ALWAYS if name not in present] + methods
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [method.name for method in self.methods]
+        for what, values in (("method", names), ("seed", self.seeds)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"a {what} is there twice")
+        wanted = {"baseline": self.baseline}
+        wanted |= {f"judges.{name}.trained_on": judge.trained_on for name, judge in self.judges.items()
+                   if judge.trained_on}  # fmt: skip
+        for key, method in wanted.items():
+            if method not in names:
+                raise ValueError(f"{key}: {method} is not among the methods ({', '.join(names)})")
+        return self
+
+    @property
+    def id(self) -> str:
+        """Hash of what decides the results, the resolved recipe without `published`: the column `run`."""
+        return value_hash(self.model_dump(mode="json", exclude={"published"}))
+
+    def method(self, name: str) -> MethodSection:
+        """The method of that name."""
+        return next(method for method in self.methods if method.name == name)

@@ -1,0 +1,1 @@
+"""Uncertainty of benchmark numbers: plain functions on numpy arrays."""

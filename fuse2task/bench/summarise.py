@@ -1,0 +1,109 @@
+"""Everything that follows from a bench folder's results: comparisons, ranking, correlations, extremes."""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fuse2task.bench import insight
+from fuse2task.bench.compare import COLUMNS, comparable_groups, compare
+from fuse2task.bench.jobs.evaluate import suffixed
+from fuse2task.bench.locks import Lock
+from fuse2task.bench.measured import Measured
+from fuse2task.bench.published import beside_published
+from fuse2task.bench.recipe import BenchRecipe
+from fuse2task.bench.table import ResultsTable, identity, write_table
+from fuse2task.data.fused import open_fused
+from fuse2task.runtime.files import read_json, write_json
+from fuse2task.runtime.progress import say
+
+CORRELATIONS = (
+    "dataset", "profile", "score", "task", "judge", "metric", "truth_hash", "spearman", "spearman_p", "kendall",
+    "kendall_p", "methods",
+)  # fmt: skip
+Row = Mapping[Hashable, Any]
+
+
+def summarise(folder: Path, recipe: BenchRecipe) -> None:
+    """Write comparisons.csv, correlations.csv, ranking.json, extremes.json and published.json.
+
+    Needs nothing outside the folder.
+
+    Rows whose distributions have been replaced by those of another recipe, judge or truth are left out.
+    """
+    with Lock(folder, "summary"):
+        summary = Summary(folder, recipe)
+        write_table(folder / "comparisons.csv", COLUMNS, summary.comparisons)
+        write_table(folder / "correlations.csv", CORRELATIONS, summary.correlations)
+        write_json(folder / "ranking.json", summary.ranking)
+        write_json(folder / "extremes.json", summary.extremes)
+        write_json(folder / "published.json", beside_published(ResultsTable(folder).read(), summary.truths, recipe))
+    say(f"{folder}: {len(summary.comparisons)} comparisons in {len(summary.groups)} tables")
+
+
+class Summary:
+    """What is computed from the results in `folder`, table by table of comparable rows."""
+
+    def __init__(self, folder: Path, recipe: BenchRecipe):
+        self.folder, self.recipe = folder, recipe
+        self.methods = [method.name for method in recipe.methods]
+        self.truths = read_json(folder / "truths.json", "list of truths")
+        self.comparisons: list[dict[str, Any]] = []
+        self.ranking: list[dict[str, Any]] = []
+        self.extremes: list[dict[str, Any]] = []
+        results = ResultsTable(folder).read()
+        self.groups = [rows for rows in map(self._current, comparable_groups(results)) if not rows.empty]
+        for rows in self.groups:
+            self._add(rows)
+        self.correlations = insight.correlations(results, self.groups)
+
+    def _current(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the recipe's methods whose distributions lie in the folder; none without the baseline."""
+        keys = ["method", "seed"]
+        first = rows.drop_duplicates(keys)
+        found = {(row["method"], row["seed"]) for row in first.to_dict("records") if self._load(row) is not None}
+        known = [pair in found and pair[0] in self.methods for pair in zip(rows["method"], rows["seed"], strict=True)]
+        rows = rows[known]
+        return rows if self.recipe.baseline in set(rows["method"]) else rows.iloc[:0]
+
+    def _add(self, rows: pd.DataFrame) -> None:
+        baseline = self.recipe.baseline
+        self.comparisons += compare(rows, self._loaded, baseline, self.recipe.intervals, self.methods)
+        about = rows.iloc[0].to_dict()
+        scores = self._scores_of_images(rows)
+        if ranking := insight.ranking(about, scores):
+            self.ranking.append(ranking)
+        part = read_json(self._folder(about) / "predicted.json", "record of predictions")["split"]
+        ids = open_fused(self.folder / "fused" / about["dataset"] / about["method"]).ids(part)
+        self.extremes += insight.extremes(about, scores, baseline, ids)
+
+    def _scores_of_images(self, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+        if rows.iloc[0]["task"] == "detection":
+            from fuse2task.bench.jobs.detection import scores_of_images
+        else:
+            from fuse2task.bench.jobs.segmentation import scores_of_images
+        found = {}
+        for method in (name for name in self.methods if name in set(rows["method"])):
+            own = rows[rows["method"] == method].drop_duplicates("seed")
+            of_seeds = [scores_of_images(self._file(row, "matches.npz")) for row in own.to_dict("records")]
+            found[method] = np.mean(of_seeds, axis=0)
+        return found
+
+    def _load(self, row: Row) -> Measured | None:
+        texts = {str(key): "" if value is None else str(value) for key, value in row.items()}
+        return Measured.load(self._file(row, "replicates.npz"), identity(texts))
+
+    def _loaded(self, row: Row) -> Measured:
+        found = self._load(row)
+        assert found is not None
+        return found
+
+    def _file(self, row: Row, name: str) -> Path:
+        truth = self.truths[row["truth_hash"]]
+        return self._folder(row) / suffixed(name, truth["name"], truth["primary"])
+
+    def _folder(self, row: Row) -> Path:
+        judge = f"{row['judge']}-s{row['seed']}" if row["seed"] else row["judge"]
+        return self.folder / "predictions" / row["dataset"] / row["method"] / judge

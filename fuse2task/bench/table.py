@@ -1,0 +1,129 @@
+"""results.csv: one row per number, checked when read, written whole and atomically under a lock."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fuse2task.bench.locks import Lock
+from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import write_text
+
+KEYS = ("dataset", "split_hash", "truth_hash", "image_size", "color", "task", "protocol", "judge", "judge_hash",
+        "recipe_hash")  # fmt: skip
+"""Rows of different methods are comparable where these agree."""
+IDENTITY = (*KEYS, "method", "method_hash", "seed", "ci_method")
+"""What a finished evaluation is known by; of `ci_method` what follows the kind of interval."""
+COLUMNS = (
+    "run", "dataset", "split_hash", "truth_hash", "image_size", "color", "method", "method_hash", "task", "protocol",
+    "judge", "judge_hash", "recipe_hash", "seed", "metric", "class", "condition", "value", "ci_low", "ci_high",
+    "ci_method", "n_images", "versions_hash",
+)  # fmt: skip
+NUMBERS = ("value", "ci_low", "ci_high", "n_images")
+Row = Mapping[str, Any]
+
+
+class ResultsTable:
+    """The results of a bench folder, rows in the order in which they were written."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.path = Path(folder), Path(folder) / "results.csv"
+
+    def read(self) -> pd.DataFrame:
+        """All rows; texts as they are (missing: empty), numbers as float with NaN for missing.
+
+        Raises:
+            RequestError: columns that are not the contract's, or a number that is none.
+        """
+        return to_frame(self._rows(), self.path)
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add rows; what the table says already about the same number is taken out."""
+        if not rows:
+            return
+        with Lock(self.folder, "results"):
+            added = {_number_key(row): row for row in map(_as_texts, rows)}
+            kept = [row for row in self._rows() if _number_key(row) not in added]
+            write_table(self.path, COLUMNS, [*kept, *added.values()])
+
+    def identities(self) -> set[tuple[str, ...]]:
+        """`identity` of everything that is in the table."""
+        return {identity(row) for row in self._rows()}
+
+    def _rows(self) -> list[dict[str, str]]:
+        return read_table(self.path, COLUMNS)
+
+
+def identity(row: Row) -> tuple[str, ...]:
+    """The `IDENTITY` texts of a row."""
+    texts = [_text(row[column]) for column in IDENTITY]
+    return (*texts[:-1], texts[-1].partition(", ")[2])
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file as texts; none where there is no file.
+
+    Raises:
+        RequestError: other columns than these, or a row of another length.
+    """
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as handle:
+        reader = csv.DictReader(handle)
+        if tuple(reader.fieldnames or ()) != tuple(columns):
+            raise RequestError(f"{path}: its columns are not {', '.join(columns)}; move the file away or mend it")
+        rows = list(reader)
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise RequestError(f"{path}, line {number}: has not {len(columns)} fields; mend or remove the line")
+    return rows
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Write a CSV file atomically; None and NaN become empty, floats keep all digits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_text(row.get(column)) for column in columns] for row in rows)
+    write_text(path, text.getvalue())
+
+
+def to_frame(
+    rows: Sequence[Row], path: Path, numbers: Sequence[str] = NUMBERS, columns: Sequence[str] = COLUMNS
+) -> pd.DataFrame:
+    """Rows of texts as a table whose columns `numbers` are float.
+
+    Raises:
+        RequestError: a text in `numbers` that is no number; `path` is named.
+    """
+    frame = pd.DataFrame(list(rows), columns=list(columns), dtype=object)
+    for column in numbers:
+        try:
+            frame[column] = [float(text) if text != "" else float("nan") for text in frame[column]]
+        except ValueError as error:
+            raise RequestError(f"{path}: column {column}: {error}; mend or remove the row") from None
+    return frame
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    if isinstance(value, float):
+        return repr(float(value))
+    return str(value)
+
+
+def _as_texts(row: Row) -> dict[str, str]:
+    missing = [column for column in COLUMNS if column not in row]
+    if missing or len(row) > len(COLUMNS):
+        raise ValueError(f"a results row without {missing}, or with more than the columns: {sorted(row)}")
+    return {column: _text(row[column]) for column in COLUMNS}
+
+
+def _number_key(row: Row) -> tuple[str, ...]:
+    """All but the value, what was computed beside it, and when."""
+    others = ("run", *NUMBERS, "ci_method", "versions_hash")
+    return tuple(row[column] for column in COLUMNS if column not in others)

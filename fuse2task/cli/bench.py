@@ -1,0 +1,63 @@
+"""`fuse2task bench`: methods x datasets x judges x seeds from one recipe, and the report."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Which fusion method helps, by how much, how sure: a whole comparison.")
+
+
+class EngineName(StrEnum):
+    """Where jobs are done."""
+
+    local = "local"
+    ray = "ray"
+
+
+Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Bench folder; what is there is used.")]
+
+
+@app.command("run")
+def run_command(
+    recipe: Annotated[str, typer.Argument(help="YAML file, or a shipped recipe: bench/msrs-frozen, say.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key.sub=value, for instance datasets.msrs.root=MSRS.")
+    ] = None,
+    folder: Folder = Path("runs/bench"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print jobs and estimated cost; touch nothing.")] = False,
+    engine: Annotated[EngineName, typer.Option("--engine", help="This machine, or a Ray cluster.")] = EngineName.local,
+    shard: Annotated[
+        str, typer.Option("--shard", help="i/n: every n-th method from the i-th on; the last to finish compares.")
+    ] = "1/1",
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda; cuda:0,cuda:1 for a process each.")
+    ] = "auto",
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ray: an existing cluster (auto, HOST:PORT); none: start one here.")
+    ] = None,
+    cpus: Annotated[float, typer.Option("--cpus", min=0, help="Ray: CPUs of a job.")] = 1.0,
+    gpus: Annotated[
+        float, typer.Option("--gpus", min=0, help="Ray: GPUs of a job; .5 puts two on one, 0 hides them.")
+    ] = 0.0,
+) -> None:
+    """Run what results.csv does not hold yet, then compare; the same command goes on after any interruption."""
+    from fuse2task.bench.recipe import BenchRecipe
+    from fuse2task.bench.session import Resources, run_bench
+    from fuse2task.config.recipes import load_recipe
+    from fusion.shard import Shard
+
+    loaded = load_recipe(BenchRecipe, recipe, overrides or [])
+    resources = Resources(engine.value, device, address, cpus, gpus)
+    run_bench(loaded, folder, Shard.parse(shard), resources, dry_run)
+
+
+@app.command("report")
+def report_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The bench folder.")],
+) -> None:
+    """Compare again what the folder holds, and write DIR/report: HTML, Markdown, CSV, LaTeX."""
+    from fuse2task.bench.session import report_bench
+
+    typer.echo(report_bench(folder))

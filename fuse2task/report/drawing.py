@@ -1,0 +1,64 @@
+"""Matplotlib figures as inline SVG that follows the page's colours and font."""
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Stand-ins that `inline_svg` replaces by the page's own colours, so that one drawing serves light and dark.
+TEXT, QUIET, GRID, PAPER = "#0a0001", "#0a0002", "#0a0003", "#0a0004"
+SOURCE, FUSED, BEST, DOUBT = "#0a0005", "#0a0006", "#0a0007", "#0a0008"
+WIDTH = 340  # CSS pixels: fits a phone's screen, so that its text need not shrink
+PAGE_COLOURS = {
+    TEXT: "var(--ink)", QUIET: "var(--quiet)", GRID: "var(--line)", PAPER: "var(--paper)",
+    SOURCE: "var(--source)", FUSED: "var(--fused)", BEST: "var(--best)", DOUBT: "var(--doubt)",
+}  # fmt: skip
+STYLE: Any = {
+    "svg.fonttype": "none", "svg.hashsalt": "fuse2task", "text.parse_math": False, "font.size": 9,
+    "font.family": "DejaVu Sans", "text.color": TEXT, "axes.labelcolor": TEXT, "axes.edgecolor": GRID,
+    "axes.titlesize": 9.5, "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.linewidth": 0.8,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "grid.color": GRID,
+    "grid.linewidth": 0.8, "xtick.color": GRID, "ytick.color": GRID, "xtick.labelcolor": TEXT,
+    "ytick.labelcolor": TEXT, "xtick.labelsize": 8.5, "ytick.labelsize": 9, "legend.frameon": False,
+    "hatch.linewidth": 0.8,
+}  # fmt: skip
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure of `width` x `height` CSS pixels; make it and draw on it inside `rc_context(STYLE)`."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width / 96, height / 96), layout="constrained")
+
+
+def inline_svg(figure: "Figure", name: str, label: str) -> str:
+    """The figure as an `<svg>` element for the page.
+
+    name: makes the ids in this drawing unlike those of every other on the page. label: what it shows, for readers who
+    do not see it.
+    """
+    from html import escape
+
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
+    text = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', text)
+    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
+    text = re.sub(r"""(style="[^"]*?)'DejaVu Sans'[^;"]*""", r"\1var(--sans)", text)
+    for stand_in, colour in PAGE_COLOURS.items():
+        text = text.replace(stand_in, colour)
+    width, height = (round(side * 96) for side in figure.get_size_inches())
+    head = f'<svg role="img" aria-label="{escape(label)}" width="{width}" height="{height}" '
+    view = re.search(r'viewBox="[^"]+"', text)
+    assert view is not None  # Matplotlib always writes one
+    return head + view[0] + ">" + text[text.index(">") + 1 :]
+
+
+def short(text: str, limit: int = 22) -> str:
+    """The text, cut to `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

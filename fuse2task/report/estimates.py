@@ -1,0 +1,127 @@
+"""One number for each method, metric, class and condition of a group, and its paired differences."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+import pandas as pd
+
+from fuse2task.report.comparability import Group
+
+ALPHA = 0.05
+SINGLE = ("visible", "infrared")
+MAIN = {"detection": "AP", "segmentation": "mIoU"}
+METRICS = {"detection": ("AP", "AP50", "AP75", "AR100"), "segmentation": ("mIoU", "mIoU_foreground", "mAcc", "aAcc")}
+PER_CLASS = {"detection": ("AP", "AP50"), "segmentation": ("IoU",)}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value in [0, 1] (scores: their own range); interval of one seed, or standard deviation over several."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    deviation: float = math.nan
+    seeds: int = 1
+    images: float = math.nan
+
+
+@dataclass(frozen=True)
+class Difference:
+    """a minus b on the same images. low, high: interval; detectable: the smallest difference to be seen with them."""
+
+    a: str
+    b: str
+    value: float
+    low: float
+    high: float
+    p: float
+    detectable: float
+
+    @property
+    def significant(self) -> bool:
+        """Beyond chance at 5 % after Holm's correction."""
+        return self.p < ALPHA
+
+
+Key = tuple[str, str, str]  # metric, class, condition
+
+
+class Numbers:
+    """Look-up of the numbers of one group."""
+
+    def __init__(self, group: Group, baseline: str) -> None:
+        self.group = group
+        self.task = group.keys["task"]
+        self.main = MAIN.get(self.task, "")
+        rows, pairs = group.results, group.comparisons
+        self.methods = list(dict.fromkeys(rows["method"]))
+        self._cells: dict[tuple[Key, str], dict[str, Estimate]] = {}
+        values = (rows[name] for name in ("value", "ci_low", "ci_high", "n_images"))
+        for key, method, seed, value, low, high, images in zip(
+            _keys(rows), rows["method"], rows["seed"], *values, strict=True
+        ):
+            if not math.isnan(value):
+                self._cells.setdefault((key, method), {})[seed] = Estimate(value, low, high, images=images)
+        numbers = (pairs[name] for name in ("difference", "ci_low", "ci_high", "p_holm", "smallest_detectable"))
+        self._pairs = {
+            (key, a, b): Difference(a, b, *found)
+            for key, a, b, *found in zip(_keys(pairs), pairs["a"], pairs["b"], *numbers, strict=True)
+            if not math.isnan(found[0])
+        }
+        bases = list(dict.fromkeys(pairs["b"]))
+        self.baseline = baseline if baseline in bases or not bases else bases[0]
+
+    def estimate(self, method: str, metric: str, name: str = "all", condition: str = "all") -> Estimate | None:
+        """Mean over seeds, None where there is no number. Standard deviation with n - 1."""
+        found = list(self._cells.get(((metric, name, condition), method), {}).values())
+        if len(found) < 2:
+            return found[0] if found else None
+        values = [item.value for item in found]
+        return Estimate(mean(values), deviation=stdev(values), seeds=len(values), images=found[0].images)
+
+    def seeds(self, method: str, metric: str) -> dict[str, float]:
+        """Value of each seed, over all classes and images."""
+        cells = self._cells.get(((metric, "all", "all"), method), {})
+        return {seed: item.value for seed, item in cells.items()}
+
+    def difference(self, a: str, b: str, metric: str, name: str = "all", condition: str = "all") -> Difference | None:
+        """The paired difference a minus b, read from the pair (b, a) where only that was written."""
+        key = (metric, name, condition)
+        found, back = self._pairs.get((key, a, b)), self._pairs.get((key, b, a))
+        if found is not None or back is None:
+            return found
+        return Difference(a, b, -back.value, -back.high, -back.low, back.p, back.detectable)
+
+    def against_baseline(
+        self, method: str, metric: str, name: str = "all", condition: str = "all"
+    ) -> Difference | None:
+        """The paired difference to the baseline; None for the baseline itself."""
+        return None if method == self.baseline else self.difference(method, self.baseline, metric, name, condition)
+
+    def ranked(self, metric: str = "", name: str = "all", condition: str = "all") -> list[tuple[str, float]]:
+        """Methods with their values, highest first; those without a number are left out."""
+        values = [
+            (method, estimate.value)
+            for method in self.methods
+            if (estimate := self.estimate(method, metric or self.main, name, condition)) is not None
+        ]
+        return sorted(values, key=lambda item: -item[1])
+
+    def kinds(self, column: str, metric: str) -> list[str]:
+        """Values of `class` or `condition` for which the metric has a number, in file order, without "all"."""
+        rows = self.group.results
+        rows = rows[(rows["metric"] == metric) & rows["value"].notna()]
+        return [kind for kind in dict.fromkeys(rows[column]) if kind != "all"]
+
+    def metrics(self) -> list[str]:
+        """Metrics over all classes and images that the group has: known ones in their order, scores as in the file."""
+        rows = self.group.results
+        found = list(dict.fromkeys(rows[(rows["class"] == "all") & (rows["condition"] == "all")]["metric"]))
+        return [name for name in METRICS.get(self.task, tuple(found)) if name in found]
+
+
+def _keys(rows: pd.DataFrame) -> Iterator[Key]:
+    return zip(rows["metric"], rows["class"], rows["condition"], strict=True)

@@ -1,0 +1,113 @@
+"""Everything that the report says about one comparable group and those beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fuse2task.report import plots
+from fuse2task.report.comparability import Group, families
+from fuse2task.report.estimates import PER_CLASS, Estimate, Numbers
+from fuse2task.report.findings import Finding, finding, sensitivity_sentences
+from fuse2task.report.metric_tables import (
+    class_table,
+    condition_table,
+    conditions_of,
+    seed_table,
+    sensitivity_table,
+    summary_table,
+)
+from fuse2task.report.tables import Table
+
+PANELS = 12  # more bar charts than this side by side are a wall; the table has them all
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A heading with its table and its drawings (SVG text); `fold`: what to click to unfold the table, "" if open."""
+
+    heading: str
+    table: Table | None
+    drawings: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
+    fold: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One comparable group: finding, summary, panels, and the same numbers by other truths and judges."""
+
+    numbers: Numbers
+    finding: Finding
+    summary: Table
+    forest: str
+    panels: tuple[Panel, ...]
+    sensitivity: Panel | None
+    others: tuple[Table, ...]
+
+
+def studies(groups: Sequence[Group], baseline: str) -> list[Study]:
+    """One study for each family of groups; see `families`."""
+    return [
+        _study(Numbers(first, baseline), [Numbers(other, baseline) for other in others], f"s{number}")
+        for number, (first, others) in enumerate(families(list(groups)))
+    ]
+
+
+def _study(numbers: Numbers, others: list[Numbers], name: str) -> Study:
+    panels = [*_class_panels(numbers, name), *_condition_panels(numbers, name)]
+    seeds = seed_table(numbers)
+    if seeds is not None:
+        panels.append(Panel("Seeds", seeds))
+    sensitivity = None
+    if others:
+        sentences = tuple(sensitivity_sentences(numbers, others))
+        sensitivity = Panel("Other truths and judges", sensitivity_table(numbers, others), (), sentences)
+    differences = [numbers.against_baseline(method, numbers.main) for method, _ in numbers.ranked()]
+    tested = [item for item in differences if item is not None]
+    return Study(
+        numbers,
+        finding(numbers),
+        summary_table(numbers),
+        plots.forest(tested, numbers.main, f"{name}-forest") if tested else "",
+        tuple(panels),
+        sensitivity,
+        tuple(summary_table(other) for other in others),
+    )
+
+
+def _class_panels(numbers: Numbers, name: str) -> list[Panel]:
+    panels = []
+    for metric in PER_CLASS.get(numbers.task, ()):
+        table = class_table(numbers, metric)
+        if table is not None:
+            classes = numbers.kinds("class", metric)
+            titles = {f"{kind}": (metric, kind, "all") for kind in classes}
+            drawings = _bars(numbers, titles, f"{name}-{metric}") if metric == PER_CLASS[numbers.task][0] else ()
+            panels.append(Panel(f"Classes, {metric}", table, drawings))
+    return panels
+
+
+def _condition_panels(numbers: Numbers, name: str) -> list[Panel]:
+    panels = []
+    for number, (what, conditions) in enumerate(conditions_of(numbers).items()):
+        table = condition_table(numbers, conditions, what)
+        if table is not None:
+            titles = {condition.removeprefix("scene:"): (numbers.main, "all", condition) for condition in conditions}
+            drawings = _bars(numbers, titles, f"{name}-c{number}") if what != "scene" else ()
+            panels.append(Panel(f"{what.capitalize()}, {numbers.main}", table, drawings))
+    return panels
+
+
+def _bars(numbers: Numbers, titles: dict[str, tuple[str, str, str]], name: str) -> tuple[str, ...]:
+    methods = [method for method, _ in numbers.ranked()]
+    found: dict[str, dict[str, Estimate]] = {}
+    for title, (metric, kind, condition) in titles.items():
+        values = {method: numbers.estimate(method, metric, kind, condition) for method in methods}
+        present = {method: value for method, value in values.items() if value is not None}
+        if present:
+            found[title] = present
+    found = dict(list(found.items())[:PANELS])
+    ends = [plots.span(item)[1] for values in found.values() for item in values.values()]
+    top = min(1.0, 1.05 * max(ends, default=1.0)) or 1.0  # one scale, so that panels can be compared
+    return tuple(
+        plots.bars(title, values, top, f"{name}-{number}") for number, (title, values) in enumerate(found.items())
+    )
