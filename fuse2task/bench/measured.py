@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fuse2task.bench.recipe import Intervals
-from fuse2task.bench.statistics.intervals import acceleration, interval
+from fuse2task.bench.statistics.intervals import AP_ORDER, recentred
 from fuse2task.bench.statistics.resampling import bootstrap, jackknife
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import atomic_path
@@ -18,6 +18,9 @@ Key = tuple[str, str, str]
 """Metric, class, condition."""
 Values = Mapping[Key, np.ndarray]
 """Key (condition empty where it is that of the images, else small, medium, large) -> (rows of weights,)."""
+
+BOUNDS = {"detection": (0.0, 1.0), "segmentation": (0.0, 1.0)}
+"""What intervals of a task's metrics are cut to; image scores have units of their own."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,10 @@ class Measured:
         rows = []
         for index, (metric, name, condition) in enumerate(self.keys):
             point = float(self.points[index])
-            found = interval(point, self.replicates[index], acceleration(self.leave_one_out[index]), intervals.level)
+            found = recentred(
+                point, self.replicates[index], self.leave_one_out[index], intervals.level, bias_order(metric),
+                BOUNDS.get(str(about["task"]), (-np.inf, np.inf)),
+            )  # fmt: skip
             ends = (None, None, "none") if found is None else (found.low, found.high, found.method)
             rows.append({
                 **about, "metric": metric, "class": name, "condition": condition, "value": point,
@@ -91,6 +97,11 @@ class Measured:
             raise RequestError(
                 f"{path}: not readable ({error}); remove results.csv and run again: predictions are kept"
             ) from None
+
+
+def bias_order(metric: str) -> float:
+    """Order of a metric's bias in the number of images, for `intervals.recentre`."""
+    return AP_ORDER if metric.startswith("AP") else 1.0
 
 
 def interval_settings(intervals: Intervals) -> str:

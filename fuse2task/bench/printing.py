@@ -50,7 +50,7 @@ def print_results(folder: Path, methods: Sequence[str], baseline: str) -> None:
     for rows in compare.comparable_groups(ResultsTable(folder).read()):
         about = rows.iloc[0]
         truth = truths.get(about["truth_hash"], {}).get("name", about["truth_hash"])
-        own = pairs[(pairs[list(compare.KEYS)] == about[list(compare.KEYS)]).all(axis=1)]
+        own = pairs[(pairs[list(compare.KEYS)] == about[list(compare.KEYS)]).all(axis=1) & (pairs["b"] == baseline)]
         title = f"{about['dataset']}, {about['protocol']} {about['judge']}, truth {truth}"
         present = [name for name in methods if name in set(rows["method"])]
         console.print(_table(rows[rows["method"].isin(present)], own, present, title, baseline))

@@ -23,6 +23,7 @@ CORRELATIONS = (
     "dataset", "profile", "score", "task", "judge", "metric", "truth_hash", "spearman", "spearman_p", "kendall",
     "kendall_p", "methods",
 )  # fmt: skip
+SINGLE = ("visible", "infrared")
 Row = Mapping[Hashable, Any]
 
 
@@ -70,7 +71,10 @@ class Summary:
 
     def _add(self, rows: pd.DataFrame) -> None:
         baseline = self.recipe.baseline
-        self.comparisons += compare(rows, self._loaded, baseline, self.recipe.intervals, self.methods)
+        # Besides the chosen baseline the single cameras: whether fusing is worth it at all is asked of these.
+        for other in dict.fromkeys((baseline, *SINGLE)):
+            if other in set(rows["method"]):
+                self.comparisons += compare(rows, self._loaded, other, self.recipe.intervals, self.methods)
         about = rows.iloc[0].to_dict()
         scores = self._scores_of_images(rows)
         if ranking := insight.ranking(about, scores):

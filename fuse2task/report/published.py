@@ -29,7 +29,7 @@ def published_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         labels.setdefault(f"{row['caveat']} Source: {row['source']}.", []).append(row["label"])
     notes = [note if len(labels) == 1 else f"{'; '.join(names)}: {note}" for note, names in labels.items()]
     headings = ("number", "method", "judge", "here", "published")
-    return Table("published", "Beside published numbers", headings, cells, tuple(notes))
+    return Table("published", "Numbers of others, and the same row of this folder", headings, cells, tuple(notes))
 
 
 def _ours(row: Mapping[str, Any]) -> str:

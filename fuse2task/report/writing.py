@@ -49,8 +49,7 @@ def _markdown(found: Sequence[Study], notes: Sequence[str], published: Sequence[
         if study.sensitivity:
             parts += [*(f"- {escape(sentence)}" for sentence in study.sensitivity.sentences), ""]
     if published:
-        table = published_table(published)
-        parts += [f"## {table.caption}", "", formats.markdown(table)]
+        parts += ["## Beside published numbers", "", formats.markdown(published_table(published))]
     return "\n".join(parts)
 
 

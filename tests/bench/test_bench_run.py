@@ -88,14 +88,14 @@ def test_comparisons_are_paired_differences(tmp_path, finished, make_recipe):
     folder = finished(tmp_path / "run", make_recipe())
     table = ResultsTable(folder).read()
     pairs = pd.read_csv(folder / "comparisons.csv", keep_default_na=False, dtype={"seeds": int})
-    assert set(pairs["a"]) == {"visible", "infrared"}
-    assert set(pairs["b"]) == {"average"}
+    names = {"visible", "infrared", "average"}  # the baseline, and both single cameras
+    assert {base: set(rows["a"]) for base, rows in pairs.groupby("b")} == {base: names - {base} for base in names}
     keys = ["truth_hash", "metric", "class", "condition"]
     values = table.set_index([*keys, "method"])["value"]
     for row in pairs.to_dict("records"):
         at = tuple(row[key] for key in keys)
-        assert row["difference"] == pytest.approx(values[(*at, row["a"])] - values[(*at, "average")], abs=1e-12)
-    for _, rows in pairs[pairs["p_value"] != ""].groupby(keys):
+        assert row["difference"] == pytest.approx(values[(*at, row["a"])] - values[(*at, row["b"])], abs=1e-12)
+    for _, rows in pairs[pairs["p_value"] != ""].groupby(["b", *keys]):
         p = rows["p_value"].astype(float).to_numpy()
         smaller = min(1.0, len(p) * p.min())
         expected = np.where(p == p.min(), smaller, np.maximum(smaller, p))  # Holm 1979, of two
@@ -228,7 +228,7 @@ def test_scores_are_means_over_images_and_only_new_methods_are_scored(tmp_path, 
     assert asked == ["maximum"]
     scores = pd.read_csv(folder / "scores/tiny/standard.csv")
     assert scores["method"].value_counts().to_dict() == dict.fromkeys(["visible", "infrared", "average", "maximum"], 12)
-    assert [path.name for path in (folder / "scores/tiny").iterdir()] == ["standard.csv"]
+    assert sorted(path.name for path in (folder / "scores/tiny").iterdir()) == ["standard.csv", "standard.json"]
 
 
 def test_the_ledger_does_not_forget(tmp_path, finished, make_recipe):

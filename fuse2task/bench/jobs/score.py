@@ -11,6 +11,7 @@ import numpy as np
 from fuse2task.bench.measured import Values, measure
 from fuse2task.bench.table import ResultsTable, identity, write_table
 from fuse2task.bench.workspace import Workspace
+from fuse2task.runtime.files import write_json
 
 Scores = Mapping[str, list[dict[str, str]]]
 """Method -> its rows of the table of scores, as texts."""
@@ -28,6 +29,7 @@ def score(bench: Workspace, dataset: str) -> list[dict[str, Any]]:
     merged = {**present, **_scored(bench, dataset, missing)}
     rows = [row for name in methods for row in merged[name]]
     write_table(bench.scores(dataset), list(rows[0]), rows)
+    _write_summary(bench, dataset, methods, rows)
 
     data = bench.dataset(dataset)
     results: list[dict[str, Any]] = []
@@ -42,6 +44,20 @@ def score(bench: Workspace, dataset: str) -> list[dict[str, Any]]:
         measured = measure(data.conditions(), bench.recipe.intervals, values)
         results += measured.rows(abouts[method], bench.recipe.intervals)
     return results
+
+
+def _write_summary(bench: Workspace, dataset: str, methods: list[str], rows: list[dict[str, str]]) -> None:
+    """Definitions and means beside the table, as `fusion score` writes them."""
+    from fusion.quality.profiles import find_profile
+    from fusion.quality.score_tables import summary
+
+    assert bench.recipe.scores is not None
+    profile = find_profile(bench.recipe.scores.profile)
+    chosen = profile.chosen(bench.recipe.scores.names)
+    found = {
+        (row["method"], row["image"]): {score.name: float(row[score.name] or "nan") for score in chosen} for row in rows
+    }
+    write_json(bench.scores(dataset).with_suffix(".json"), summary(profile, methods, chosen, found), sort_keys=False)
 
 
 def _scored(bench: Workspace, dataset: str, methods: list[str]) -> Scores:
