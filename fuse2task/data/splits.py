@@ -19,7 +19,8 @@ def shipped_splits() -> list[str]:
     """Names of the shipped split lists, sorted.
 
     `msrs-official` holds the authors' 1 083 / 361 names (those that Lele-3/MSRS-detection-label labels,
-    all of them); `msrs-open` 119 / 122 of the official test half; `roadscene-171-50` CDDFuse's 50 for test;
+    all of them); `msrs-open` 119 / 122 of the official test half, `msrs-seafusion-31` those of the 122 that
+    SeAFusion's authors published fused; `roadscene-171-50` CDDFuse's 50 for test;
     `m3fd-scenes` the 2 727 / 633 / 840 of ganlumomo/voc2coco; the other two are `make_split`'s.
     """
     return sorted(path.stem for path in (configs_folder() / "splits").glob("*.txt"))
