@@ -103,7 +103,10 @@ def test_recentred_has_the_spread_and_the_bias_asked_for() -> None:
     for order, bias in ((1.0, 0.1), (0.5, 0.1 / (2**0.5 - 1))):
         base = recentre(data.mean(), replicates - replicates.mean() + data.mean(), without, order)
         moved = recentre(data.mean(), replicates - replicates.mean() + data.mean() + 0.1, without, order)
-        np.testing.assert_allclose(base - moved, bias)
+        assert np.mean(base - moved) == pytest.approx(bias)
+        wider = scipy.stats.t.ppf(0.975, 24) / scipy.stats.norm.ppf(0.975)
+        assert base.std(ddof=1) == pytest.approx(error * wider)
+        assert moved.std(ddof=1) == pytest.approx(np.hypot(error, bias / 2) * wider)
     assert recentre(data.mean(), replicates, without).mean() == pytest.approx(level)
     cut = recentred(data.mean(), replicates, without, bounds=(0.9, 1.1))
     assert (cut.low, cut.high) == (0.9, 1.1)
