@@ -8,16 +8,18 @@ from typing import Any
 
 import yaml
 
-from fuse2task.data.dataset import Dataset, Pair
-from fuse2task.data.images import encode_png, read_infrared, read_mask, read_visible
+from fuse2task.data.dataset import Dataset
 from fuse2task.data.truth.coco import coco_truth
-from fuse2task.data.truth.yolo import format_yolo
+from fuse2task.runtime.allocation import keep_freed_memory
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import read_json, remove_leftovers, write_bytes, write_json, write_text
-from fuse2task.runtime.hashing import bytes_digest, file_digest, lines_hash
+from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
+from fuse2task.runtime.hashing import lines_hash
+from fuse2task.runtime.overlap import overlapped
 from fuse2task.runtime.progress import Meter, say
+from fusion.fused_journal import FusedJournal
 from fusion.fused_plan import Colour, make_plan
 from fusion.methods.base import Method
+from fusion.pair_writer import PairWriter
 from fusion.shard import Shard
 
 WORK = ".fuse2task"  # plan, journals and part manifests; gone when the dataset is finished
@@ -26,7 +28,8 @@ WORK = ".fuse2task"  # plan, journals and part manifests; gone when the dataset 
 def write_fused(dataset: Dataset, method: Method, out: Path, color: Colour = "rgb", shard: Shard | None = None) -> bool:
     """Fuse the pairs of `dataset` that belong to `shard` into `out`; whoever finishes last writes the manifest.
 
-    A killed run is continued by the same call. Returns whether the whole dataset is finished.
+    Files are read and written by threads while the method fuses in this one. A killed run is continued by the same
+    call. Returns whether the whole dataset is finished.
 
     Raises:
         RequestError: `out` holds another dataset, the method cannot fuse a pair, an image is unreadable.
@@ -49,19 +52,13 @@ class FusedWriter:
         if not self._claim():
             say(f"{self.out}: already finished; nothing to do")
             return True
+        keep_freed_memory()
         pairs = self.shard.of(self.dataset.pairs)
-        done = self._journalled()
-        rows = []
-        with Meter(f"{self.method.name}", len(pairs), "pairs") as meter, self._journal().open("a") as journal:
-            for pair in pairs:
-                sources = {"infrared": file_digest(pair.infrared), "visible": file_digest(pair.visible)}
-                row = done.get(pair.id)
-                if row is None or not self._holds(pair, row, sources):
-                    row = self._write(pair) | sources
-                    journal.write(json.dumps(row) + "\n")
-                    journal.flush()
-                rows.append(row)
-                meter.advance()
+        with FusedJournal(self.work, self.shard) as journal, Meter(self.method.name, len(pairs), "pairs") as meter:
+            writer = PairWriter(self.dataset, self.method, self.out, self.color, journal)
+            rows = overlapped(pairs, writer.load, writer.fuse, writer.store, meter.advance, writer.stopwatch)
+        if writer.fused:
+            say(f"{self.method.name}: {writer.stopwatch.summary(writer.fused, 'pairs')}")
         write_json(self._part(self.shard.index), rows)
         return self._merge()
 
@@ -87,59 +84,6 @@ class FusedWriter:
     def _owned_stems(self) -> set[str]:
         stems = {pair.id for pair in self.shard.of(self.dataset.pairs)}
         return stems | {"manifest", "data", *self.dataset.splits} if self.shard.count == 1 else stems
-
-    def _write(self, pair: Pair) -> dict[str, Any]:
-        infrared, visible = read_infrared(pair.infrared), read_visible(pair.visible)
-        fused = self.method.fuse(pair, infrared, visible)
-        label = self._label(pair)
-        if label is not None:
-            write_bytes(label[0], label[1])
-        image = self._image(pair)
-        encoded = encode_png(fused.rgb if self.color == "rgb" else fused.gray)
-        write_bytes(image, encoded)
-        row = {"id": pair.id, "split": pair.split, "image": bytes_digest(encoded)}
-        return row if label is None else row | {"label": bytes_digest(label[1])}
-
-    def _holds(self, pair: Pair, row: dict[str, Any], sources: dict[str, str]) -> bool:
-        image, label = self._image(pair), self._label_path(pair)
-        return (
-            all(row.get(key) == value for key, value in sources.items())
-            and image.is_file()
-            and file_digest(image) == row["image"]
-            and (label is None or (label.is_file() and file_digest(label) == row.get("label")))
-        )
-
-    def _image(self, pair: Pair) -> Path:
-        return self.out / "images" / pair.split / f"{pair.id}.png"
-
-    def _label_path(self, pair: Pair) -> Path | None:
-        if self.dataset.boxes is not None:
-            return self.out / "labels" / pair.split / f"{pair.id}.txt"
-        return self.out / "masks" / pair.split / f"{pair.id}.png" if self.dataset.masks is not None else None
-
-    def _label(self, pair: Pair) -> tuple[Path, bytes] | None:
-        path = self._label_path(pair)
-        if path is None:
-            return None
-        if self.dataset.boxes is not None:
-            boxes = self.dataset.boxes
-            return path, format_yolo(boxes.boxes[pair.id], boxes.classes, pair.size).encode()
-        assert self.dataset.masks is not None
-        return path, encode_png(read_mask(self.dataset.masks.masks[pair.id]))
-
-    def _journal(self) -> Path:
-        return self.work / f"journal-{self.shard.index}-of-{self.shard.count}.jsonl"
-
-    def _journalled(self) -> dict[str, dict[str, Any]]:
-        done = {}
-        for path in sorted(self.work.glob("journal-*.jsonl")):
-            for line in path.read_text("utf-8").splitlines():
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError:  # the line that a kill cut short
-                    continue
-                done[row["id"]] = row
-        return done
 
     def _part(self, index: int) -> Path:
         return self.work / f"part-{index}-of-{self.shard.count}.json"

@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
-from fuse2task.data.dataset import Dataset
+import numpy as np
+
+from fuse2task.data.dataset import Dataset, Pair
 from fuse2task.data.images import read_infrared, read_visible, write_image
-from fuse2task.runtime.progress import Meter
+from fuse2task.runtime.allocation import keep_freed_memory
+from fuse2task.runtime.overlap import overlapped
+from fuse2task.runtime.progress import Meter, say
+from fuse2task.runtime.stopwatch import Stopwatch
 from fusion.fused_plan import Colour
 from fusion.methods.base import Method
 
@@ -12,13 +17,29 @@ from fusion.methods.base import Method
 def fuse_pairs(dataset: Dataset, method: Method, out: Path, color: Colour = "rgb") -> int:
     """Write `out/<id>.png` for every pair; returns how many. Existing files of those names are replaced.
 
+    Files are read and written by threads while the method fuses in this one.
+
     Raises:
         RequestError: the method cannot fuse a pair, or an image is unreadable.
     """
     method.check(dataset.pairs)
+    keep_freed_memory()
+    stopwatch = Stopwatch()
+
+    def load(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+        with stopwatch.timing("decode"):
+            return read_infrared(pair.infrared), read_visible(pair.visible)
+
+    def fuse(pair: Pair, images: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        with stopwatch.timing("fuse"):
+            fused = method.fuse(pair, *images)
+        return fused.rgb if color == "rgb" else fused.gray
+
+    def store(pair: Pair, pixels: np.ndarray) -> None:
+        with stopwatch.timing("encode and write"):
+            write_image(Path(out) / f"{pair.id}.png", pixels)
+
     with Meter(method.name, len(dataset.pairs), "pairs") as meter:
-        for pair in dataset.pairs:
-            fused = method.fuse(pair, read_infrared(pair.infrared), read_visible(pair.visible))
-            write_image(Path(out) / f"{pair.id}.png", fused.rgb if color == "rgb" else fused.gray)
-            meter.advance()
+        overlapped(dataset.pairs, load, fuse, store, meter.advance, stopwatch)
+    say(f"{method.name}: {stopwatch.summary(len(dataset.pairs), 'pairs')}")
     return len(dataset.pairs)

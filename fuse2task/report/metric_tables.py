@@ -144,7 +144,9 @@ def _notes(numbers: Numbers) -> list[str]:
     if several:
         notes.append("Mean over seeds ± standard deviation.")
     elif kinds:
-        notes.append(f"In brackets: intervals over images ({' / '.join(kinds)}).")
+        notes.append(f"In brackets: intervals over images ({' / '.join(kinds)}), for endless images of this kind.")
+        if numbers.main == "AP":
+            notes.append("AP on few images comes out too high, so the printed value lies high in its interval.")
     if numbers.group.comparisons.empty:
         notes.append("No paired differences have been computed for this table.")
         return notes

@@ -18,6 +18,7 @@ from fuse2task.runtime.progress import Meter, say
 from fuse2task.runtime.provenance import versions
 from fuse2task.runtime.runfolder import RunFolder
 from fuse2task.runtime.seeding import generator, seed_everything
+from fuse2task.runtime.stopwatch import Stopwatch
 from fuse2task.runtime.training_state import load_state, peek_counters, save_state
 from fusion.checkpoint import save_crossfuse
 from fusion.network.crossfuse import CrossFuse
@@ -146,6 +147,7 @@ class StageRun:
         self.counters = self._restore(optimizer)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.network, optimizer)
         self.saved_at = time.monotonic()
+        self.stopwatch = Stopwatch()
 
     def run(self) -> None:
         """Train from the restored step to the end of the stage and keep the weights."""
@@ -155,6 +157,7 @@ class StageRun:
             while self.counters["step"] < total:
                 self._epoch(self.counters["step"] // self.steps, meter)
         if self.trainer.is_main:
+            say(f"{self.stage.name}: {self.stopwatch.summary(meter.done - done, 'samples')}")
             self.stage.keep(self.network, self.folder.root)
         self.accelerator.wait_for_everyone()
 
@@ -170,12 +173,14 @@ class StageRun:
             )
         )  # fmt: skip
         self.network.train()
-        for infrared, visible, numbers in loader:
-            losses = self._step(infrared, visible, numbers)
+        for infrared, visible, numbers in self.stopwatch.over(loader, "waiting for data"):
+            with self.stopwatch.timing("steps"):
+                losses = self._step(infrared, visible, numbers)
             meter.advance(self.settings.batch, f"loss {losses['total']:.1f}")
             if self.counters["step"] % self.steps and time.monotonic() - self.saved_at > self.trainer.recipe.save_every:
                 self._save()
-        self._end_of_epoch(epoch, time.monotonic() - started)
+        with self.stopwatch.timing("validation and saving"):
+            self._end_of_epoch(epoch, time.monotonic() - started)
 
     def _step(self, infrared: Tensor, visible: Tensor, numbers: Tensor) -> dict[str, float]:
         rate = learning_rate(self.settings, self.counters["step"], self.steps)

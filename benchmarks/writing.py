@@ -1,0 +1,151 @@
+"""Disk to disk: pairs/s of `fusion apply` beside what decoding, fusing and encoding alone allow, and peak memory.
+
+Usage: python benchmarks/writing.py [--pairs 400] [--data ROOT --layout LAYOUT] [--checkpoint FILE] [--folder DIR]
+Without --data the pairs are synthetic, 1024x768, of the size of camera files; fewer than --pairs are repeated.
+"Allowed" is cores / (CPU seconds of a pair's decoding + fusing + encoding and writing, each measured alone); cores are
+those that other processes left free during the run (Linux: /proc/stat). With a GPU the fusing costs no core, so that
+the ratio means something on a CPU only. Equal output is checked by digest.
+"""
+
+import argparse
+import multiprocessing
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fuse2task.data.dataset import Dataset, Pair
+from fuse2task.data.fused import open_fused
+from fuse2task.data.images import write_image
+from fuse2task.data.loading import load_pairs
+from fuse2task.runtime.allocation import keep_freed_memory
+from fuse2task.runtime.overlap import threads
+from fusion.dataset_writer import write_fused
+from fusion.fused_journal import FusedJournal
+from fusion.methods import make_method
+from fusion.pair_writer import PairWriter
+from fusion.shard import Shard
+
+SIZE = (1024, 768)
+ALONE = 16  # pairs that the steps alone, and the sequential loop, are measured on
+STEPS = ("decode", "fuse", "encode and write")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=400)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--layout")
+    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--folder", type=Path, help="where to write; a temporary folder without it")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=given.folder, prefix="writing-") as name:
+        folder = Path(name)
+        pairs = load_pairs(given.data, given.layout) if given.data else synthetic(folder / "source", 8)
+        print(f"{threads()} cores, load average {os.getloadavg()[0]:.1f}; {len(pairs)} distinct pairs")
+        measure("average", None, pairs, given.pairs, folder)
+        if given.checkpoint is not None:
+            measure("crossfuse", given.checkpoint, pairs, given.pairs, folder)
+
+
+def measure(name: str, checkpoint: Path | None, pairs: tuple[Pair, ...], count: int, folder: Path) -> None:
+    seconds, sequential, digests = in_new_process(alone, name, checkpoint, repeated(pairs, min(ALONE, count)), folder)
+    steps = ", ".join(f"{step} {value:.4f}" for step, value in zip(STEPS, seconds, strict=True))
+    print(f"\n{name}: CPU seconds of a pair alone: {steps}; one after the other {sequential:.2f} pairs/s")
+    for amount in sorted({min(100, count), count}):
+        run = in_new_process(disk_to_disk, name, checkpoint, repeated(pairs, amount), folder)
+        rate, allowed = amount / run.wall, run.free / run.wall / sum(seconds)
+        equal = all(run.digests[key] == digest for key, digest in digests.items())
+        print(
+            f"{amount} pairs: {rate:.2f} pairs/s, {rate / sequential:.2f} x one after the other, {rate / allowed:.0%} "
+            f"of the {allowed:.2f} allowed by {run.free / run.wall:.2f} free cores; "
+            f"{run.cpu / amount:.4f} CPU s a pair; peak {run.peak:.0f} MiB; files {'equal' if equal else 'DIFFER'}"
+        )
+
+
+def alone(
+    name: str, checkpoint: Path | None, pairs: tuple[Pair, ...], folder: Path
+) -> tuple[list[float], float, dict[str, str]]:
+    """CPU seconds of each step, pairs/s of a sequential loop, digests of the images."""
+    out = folder / f"{name}-alone"
+    (out / "work").mkdir(parents=True)
+    keep_freed_memory()
+    with FusedJournal(out / "work", Shard()) as journal:
+        writer = PairWriter(Dataset("folder", folder, pairs), make_method(name, checkpoint), out, "rgb", journal)
+        for warm_up in (True, False):
+            seconds, began, digests = [0.0] * len(STEPS), time.perf_counter(), {}
+            for pair in pairs[: 2 if warm_up else None]:
+                marks = [time.process_time()]
+                loaded = writer.load(pair)
+                marks.append(time.process_time())
+                made = writer.fuse(pair, loaded)
+                marks.append(time.process_time())
+                digests[pair.id] = writer.store(pair, made)["image"]
+                marks.append(time.process_time())
+                seconds = [total + end - start for total, start, end in zip(seconds, marks, marks[1:], strict=False)]
+            wall = time.perf_counter() - began
+    return [total / len(pairs) for total in seconds], len(pairs) / wall, digests
+
+
+@dataclass(frozen=True)
+class Run:
+    """A measured run: wall, CPU and free core seconds, peak memory in MiB, digests of the images."""
+
+    wall: float
+    cpu: float
+    free: float
+    peak: float
+    digests: dict[str, str]
+
+
+def disk_to_disk(name: str, checkpoint: Path | None, pairs: tuple[Pair, ...], folder: Path) -> Run:
+    out, method = folder / f"{name}-{len(pairs)}", make_method(name, checkpoint)
+    wall, cpu, idle = time.perf_counter(), time.process_time(), idle_seconds()
+    write_fused(Dataset("folder", folder, pairs), method, out)
+    wall, cpu, idle = time.perf_counter() - wall, time.process_time() - cpu, idle_seconds() - idle
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Run(wall, cpu, cpu + idle, peak, {row["id"]: row["image"] for row in open_fused(out).manifest["files"]})
+
+
+def idle_seconds() -> float:
+    """Core seconds since the start of the machine in which no process ran, those that waited for the disk included."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()
+    return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+
+
+def in_new_process(function: Callable, *arguments: object):
+    """The function's result from a process of its own, so that its peak memory is its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def repeated(pairs: tuple[Pair, ...], count: int) -> tuple[Pair, ...]:
+    """`count` pairs over the same files, each with an id of its own."""
+    chosen = (pairs[number % len(pairs)] for number in range(count))
+    return tuple(
+        Pair(f"p{number:06d}", "test", pair.infrared, pair.visible, pair.size) for number, pair in enumerate(chosen)
+    )
+
+
+def synthetic(folder: Path, count: int) -> tuple[Pair, ...]:
+    """Smooth random pairs with sensor noise, about as large as a camera's files; infrared grey in three channels."""
+    rng, pairs = np.random.default_rng(7), []
+    for number in range(count):
+        coarse = cv2.resize(rng.normal(110, 60, (24, 32, 4)).astype(np.float32), SIZE, interpolation=cv2.INTER_CUBIC)
+        pixels = np.clip(coarse + rng.normal(0, 2, coarse.shape), 0, 255).astype(np.uint8)
+        infrared, visible = (folder / side / f"{number}.png" for side in ("ir", "vi"))
+        write_image(infrared, np.repeat(pixels[..., 3:], 3, axis=2))
+        write_image(visible, np.ascontiguousarray(pixels[..., :3]))
+        pairs.append(Pair(str(number), "test", infrared, visible, SIZE))
+    return tuple(pairs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Reading, working and writing at the same time, with memory that does not grow with the work."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from fuse2task.runtime.stopwatch import Stopwatch
+
+Item = TypeVar("Item")
+Loaded = TypeVar("Loaded")
+Made = TypeVar("Made")
+Stored = TypeVar("Stored")
+
+MOST_THREADS = 16
+SPARE = 2  # beyond one for each thread, so that a thread that is done finds the next one ready
+
+
+def threads() -> int:
+    """How many threads load, and how many store: one for each core that this process may use, at most 16."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, MOST_THREADS)
+
+
+def overlapped(
+    items: Iterable[Item],
+    load: Callable[[Item], Loaded],
+    work: Callable[[Item, Loaded], Made],
+    store: Callable[[Item, Made], Stored],
+    stored: Callable[[], None],
+    stopwatch: Stopwatch,
+) -> list[Stored]:
+    """`store(item, work(item, load(item)))` for each item, in the order of the items.
+
+    `load` and `store` run in `threads()` threads each, which pays as far as they release the interpreter's lock;
+    `work` runs in the calling thread, in the order of the items, and so does `stored` after each `store`. At most
+    `threads() + SPARE` items are loaded (or being loaded) and not yet worked on, and as many worked on and not yet
+    stored. The calling thread's idle time counts as "waiting".
+
+    Raises:
+        What `load`, `work`, `store` or `stored` raises, or KeyboardInterrupt; always after everything that was worked
+        on has been stored, as far as it can be.
+    """
+    bound = threads() + SPARE
+    results: list[Stored] = []
+    storing: deque[Future[Stored]] = deque()
+
+    def take() -> None:
+        with stopwatch.timing("waiting"):
+            results.append(storing.popleft().result())
+        stored()
+
+    with ThreadPoolExecutor(threads()) as writers, ThreadPoolExecutor(threads()) as readers:
+        for item, loaded in _loaded_ahead(items, load, readers, bound, stopwatch):
+            storing.append(writers.submit(store, item, work(item, loaded)))
+            del loaded  # lest it is kept while the next one is waited for
+            while storing and (len(storing) >= bound or storing[0].done()):
+                take()
+        while storing:
+            take()
+    return results
+
+
+def _loaded_ahead(
+    items: Iterable[Item], load: Callable[[Item], Loaded], readers: Executor, bound: int, stopwatch: Stopwatch
+) -> Iterator[tuple[Item, Loaded]]:
+    loading: deque[tuple[Item, Future[Loaded]]] = deque()
+    for item in items:
+        loading.append((item, readers.submit(load, item)))
+        if len(loading) == bound:
+            yield _first(loading, stopwatch)
+    while loading:
+        yield _first(loading, stopwatch)
+
+
+def _first(loading: deque[tuple[Item, Future[Loaded]]], stopwatch: Stopwatch) -> tuple[Item, Loaded]:
+    item, future = loading.popleft()
+    with stopwatch.timing("waiting"):
+        return item, future.result()
