@@ -38,7 +38,7 @@ CheckpointOption = Annotated[Path | None, typer.Option("--checkpoint", help="Cro
 ColorOption = Annotated[Color, typer.Option("--color", help="rgb: chroma of the visible image; gray: luma alone.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 PrecisionOption = Annotated[
-    PrecisionName, typer.Option("--precision", help="auto: bf16 on a GPU that has it, else fp32.")
+    PrecisionName, typer.Option("--precision", help="auto: bf16 on a GPU or a CPU (AMX) made for it, else fp32.")
 ]
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from fuse2task.data.dataset import Pair
-from fuse2task.runtime.device import Precision, pick_device, pick_precision
+from fuse2task.runtime.device import Precision, pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fusion.checkpoint import load_crossfuse
 from fusion.methods.base import LumaMethod
 from fusion.network.crossfuse import MIN_SIDE
+from fusion.network.inference import InferenceCrossFuse, pick_inference_precision
 
 
 class CrossFuseMethod(LumaMethod):
@@ -22,12 +23,12 @@ class CrossFuseMethod(LumaMethod):
 
     def __init__(self, checkpoint: Path, device: str = "auto", precision: Precision = "auto"):
         self.device = pick_device(device)
-        self.precision = pick_precision(precision, self.device)
-        network, self.tensor_hash = load_crossfuse(checkpoint)
-        self.network = network.to(memory_format=torch.channels_last).to(self.device)
+        self.precision = pick_inference_precision(precision, self.device)
+        self.network, self.tensor_hash = load_crossfuse(checkpoint)  # as trained: what costs are counted from
+        self.fast_network = InferenceCrossFuse(self.network, self.device, self.precision)
 
     def identity(self) -> dict[str, Any]:
-        return {"name": self.name, "version": 1, "checkpoint": self.tensor_hash, "precision": self.precision}
+        return {"name": self.name, "version": 2, "checkpoint": self.tensor_hash, "precision": self.precision}
 
     def check(self, pairs: Sequence[Pair]) -> None:
         small = [pair.id for pair in pairs if min(pair.size) < MIN_SIDE]
@@ -37,8 +38,7 @@ class CrossFuseMethod(LumaMethod):
     @torch.inference_mode()
     def fuse_luma(self, infrared: np.ndarray, visible: np.ndarray) -> np.ndarray:
         ir, vi = (torch.from_numpy(image).to(self.device).float()[None, None] for image in (infrared, visible))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            fused = self.network(ir, vi)[0, 0]
+        fused = self.fast_network(ir, vi)[0, 0]
         if not bool(torch.isfinite(fused).all()):
             raise Fuse2TaskError(
                 "crossfuse gave values that are not finite; check the checkpoint, or use --precision fp32"

@@ -70,6 +70,19 @@ def shallow_weights(infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
     return ir / total, vi / total
 
 
+def check_pair(infrared: Tensor, visible: Tensor) -> None:
+    """Refuse what CrossFuse cannot fuse.
+
+    Raises:
+        ValueError: a side is below 16 or the shapes differ.
+    """
+    if infrared.shape != visible.shape or min(infrared.shape[-2:]) < MIN_SIDE:
+        raise ValueError(
+            f"CrossFuse needs two equal images of at least 16x16, "
+            f"not {tuple(infrared.shape)} and {tuple(visible.shape)}"
+        )
+
+
 class CrossFuse(nn.Module):
     """The network that fuses a pair of grey images of any equal size from 16x16 up."""
 
@@ -87,13 +100,9 @@ class CrossFuse(nn.Module):
         """Fuse (B, 1, H, W) float images in [0, 255] into (B, 1, H, W) fp32, min-max stretched to [0, 255).
 
         Raises:
-            ValueError: a side is below 16 or the shapes differ.
+            ValueError: as `check_pair`.
         """
-        if infrared.shape != visible.shape or min(infrared.shape[-2:]) < MIN_SIDE:
-            raise ValueError(
-                f"CrossFuse needs two equal images of at least 16x16, "
-                f"not {tuple(infrared.shape)} and {tuple(visible.shape)}"
-            )
+        check_pair(infrared, visible)
         ir, vi = self.features(infrared, visible)
         return self.fuse(ir, vi)
 

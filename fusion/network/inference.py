@@ -1,0 +1,77 @@
+"""CrossFuse for inference: an equal, faster network made from a trained one."""
+
+import copy
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fuse2task.runtime.device import Precision, pick_precision
+from fusion.network.autoencoder import Encoder
+from fusion.network.crossfuse import CrossFuse, check_pair, stretch
+from fusion.network.folded_decoder import FoldedDecoder
+from fusion.network.packed_linear import pack
+from fusion.network.spectral_block import SpectralDenseBlock
+
+
+class InferenceEncoder(nn.Module):
+    """A trained `Encoder` with its dense blocks in the frequency domain."""
+
+    def __init__(self, encoder: Encoder):
+        super().__init__()
+        self.shallow = encoder.shallow
+        self.dense1, self.dense2 = SpectralDenseBlock(encoder.dense1), SpectralDenseBlock(encoder.dense2)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Encoder.forward`, in fp32."""
+        shallow = self.shallow(image)
+        x = self.dense1(F.max_pool2d(shallow, 2))
+        return shallow, F.max_pool2d(self.dense2(F.max_pool2d(x, 2)), 2)
+
+
+class InferenceCrossFuse(nn.Module):
+    """Made from a trained CrossFuse in eval mode, which it leaves as it is; for one device and one precision.
+
+    On a CPU the dense blocks run in the frequency domain and the linear layers in oneDNN; bf16 means the linear
+    layers alone. Elsewhere encoders and attention are the trained ones, under autocast in bf16. The decoder is
+    folded everywhere.
+    """
+
+    def __init__(self, network: CrossFuse, device: torch.device, precision: Literal["fp32", "bf16"] = "fp32"):
+        super().__init__()
+        # Folded on the CPU: some devices have no fp64.
+        network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.encoder_ir: nn.Module = network.encoder_ir
+        self.encoder_vi: nn.Module = network.encoder_vi
+        self.attention: nn.Module = network.attention
+        self.decoder = FoldedDecoder(network.decoder)
+        self.autocast = precision == "bf16" and device.type != "cpu"
+        if device.type == "cpu":
+            self.encoder_ir = InferenceEncoder(network.encoder_ir)
+            self.encoder_vi = InferenceEncoder(network.encoder_vi)
+            self.attention = pack(network.attention, torch.bfloat16 if precision == "bf16" else torch.float32)
+        self.to(device)
+
+    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        """As `CrossFuse.forward`, without gradients."""
+        check_pair(infrared, visible)
+        with torch.no_grad(), torch.autocast(infrared.device.type, torch.bfloat16, enabled=self.autocast):
+            ir, vi = self.encoder_ir(infrared / 255), self.encoder_vi(visible / 255)
+            return stretch(self.decoder(self.attention(ir[1], vi[1]), ir, vi))
+
+
+def pick_inference_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+    """As `pick_precision`, but auto is bf16 on a CPU with AMX as well.
+
+    AVX-512 bf16 without AMX is left to who asks for it: it saves an eighth of the time and makes other bytes.
+    """
+    if precision == "auto" and device.type == "cpu" and _has_amx():
+        return "bf16"
+    return pick_precision(precision, device)
+
+
+def _has_amx() -> bool:
+    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return supported is not None and bool(supported())
