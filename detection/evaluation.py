@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from detection.coco import read_predictions, read_truth
-from fuse2task.runtime.errors import RequestError
+from detection.matching import counted_classes, evaluated
 
 ALL, SMALL, MEDIUM, LARGE = range(4)  # COCOeval's area ranges: all, < 32^2, 32^2 to 96^2, > 96^2 pixels
 
@@ -43,18 +41,13 @@ def evaluate(
     content = read_truth(truth)
     results = read_predictions(predictions, content)
     names = {item["id"]: item["name"] for item in content["categories"]}
-    unknown = sorted(set(left_out) - set(names.values()))
-    if unknown or len(set(left_out)) == len(names):
-        raise RequestError(
-            f"cannot leave out {', '.join(unknown or left_out)}: the truth has the classes {', '.join(names.values())}"
-        )
-    counted = {number: name for number, name in names.items() if name not in left_out}
-    precision, recall, thresholds = _accumulated(content, results, sorted(counted))
+    counted = counted_classes(content, left_out)
+    precision, recall, thresholds = _accumulated(content, results, counted)
 
     per_class: dict[str, dict[str, float | int | None]] = {}
     for number, name in names.items():
         instances = sum(item["category_id"] == number and not item["iscrowd"] for item in content["annotations"])
-        part = precision[:, :, sorted(counted).index(number), ALL] if number in counted else None
+        part = precision[:, :, counted.index(number), ALL] if number in counted else None
         per_class[name] = {
             "AP": None if part is None else _mean(part),
             "AP50": None if part is None else _mean(part[thresholds == 0.5]),
@@ -80,19 +73,8 @@ def _accumulated(
     truth: dict[str, Any], results: list[dict[str, Any]], categories: list[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Precision (IoU, recall, class, area), recall (IoU, class, area), -1 where undefined; IoU thresholds."""
+    run = evaluated(truth, results, categories)
     with contextlib.redirect_stdout(io.StringIO()):
-        ground = COCO()
-        ground.dataset = truth
-        ground.createIndex()
-        if results:
-            detections = ground.loadRes(results)
-        else:  # loadRes([]) fails, but a judge that finds nothing has an AP: 0
-            detections = COCO()
-            detections.dataset = {**truth, "annotations": []}
-            detections.createIndex()
-        run = COCOeval(ground, detections, "bbox")
-        run.params.catIds = categories
-        run.evaluate()
         run.accumulate()
     # The last axis is maxDets (1, 10, 100).
     return run.eval["precision"][..., -1], run.eval["recall"][..., -1], run.params.iouThrs
