@@ -71,10 +71,18 @@ class Summary:
 
     def _add(self, rows: pd.DataFrame) -> None:
         baseline = self.recipe.baseline
+        loaded: dict[Path, Measured] = {}
+
+        def load(row: Row) -> Measured:  # once, for all that is compared in this table
+            path = self._file(row, "replicates.npz")
+            if path not in loaded:
+                loaded[path] = self._loaded(row)
+            return loaded[path]
+
         # Besides the chosen baseline the single cameras: whether fusing is worth it at all is asked of these.
         for other in dict.fromkeys((baseline, *SINGLE)):
             if other in set(rows["method"]):
-                self.comparisons += compare(rows, self._loaded, other, self.recipe.intervals, self.methods)
+                self.comparisons += compare(rows, load, other, self.recipe.intervals, self.methods)
         about = rows.iloc[0].to_dict()
         scores = self._scores_of_images(rows)
         if ranking := insight.ranking(about, scores):

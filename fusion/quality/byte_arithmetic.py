@@ -7,8 +7,8 @@ No paper defines these: they are what the kit of Tang et al. (Linfeng-Tang/Evalu
 import torch
 from torch import Tensor
 
-from fusion.quality.fidelity import SIZES, information, local_variance
-from fusion.quality.filters import correlate, gaussian, smooth, smooth_product
+from fusion.quality.fidelity import SIZES, coarser, information
+from fusion.quality.filters import correlate, gaussian, local_covariance, local_variance, smooth
 from fusion.quality.histograms import entropy_of, histogram, joint_histogram
 from fusion.quality.sharing import shared
 
@@ -45,9 +45,9 @@ def byte_vif(source: Tensor, fused: Tensor) -> Tensor:
     kept, held = information(*_cut_moments(source, fused, gaussian(SIZES[0], SIZES[0] / 5)))
     for size in SIZES[1:]:
         taps = gaussian(size, size / 5)
-        source, fused = _coarser(source, taps), _coarser(fused, taps)
-        covariance = smooth_product(source, fused, taps) - smooth(source, taps) * smooth(fused, taps)
-        part = information(local_variance(source, taps), local_variance(fused, taps), covariance)
+        source, fused = coarser(source, taps), coarser(fused, taps)
+        variances = local_variance(source, taps), local_variance(fused, taps)
+        part = information(*variances, local_covariance(source, fused, taps))
         kept, held = kept + part[0], held + part[1]
     return kept / held.where(held > 0, torch.nan)
 
@@ -61,8 +61,3 @@ def _cut_moments(source: Tensor, fused: Tensor, taps: tuple[float, ...]) -> tupl
 @shared
 def _cut_variance(image: Tensor, taps: tuple[float, ...]) -> Tensor:
     return correlate(image.square().clamp_(max=TOP), taps, taps).sub_(smooth(image, taps) ** 2).clamp_(min=0)
-
-
-@shared
-def _coarser(image: Tensor, taps: tuple[float, ...]) -> Tensor:
-    return correlate(image, taps, taps)[..., ::2, ::2].contiguous()

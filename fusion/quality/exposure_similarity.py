@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusion.quality.filters import correlate, smooth, smooth_product
+from fusion.quality.filters import correlate, local_covariance, local_variance
 from fusion.quality.sharing import shared
 from fusion.quality.structure import WINDOW
 
@@ -41,14 +41,15 @@ def mef_ms_ssim(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
 def mef_ssim(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
     """One level of `mef_ms_ssim`: contrast and structure against the desired patch, (B,) in [-1, 1]."""
     share, other_share, size = _desired(infrared, visible)
-    means = [smooth(image, WINDOW) for image in (infrared, visible, fused)]
-    moment = smooth_product(infrared, visible, WINDOW) - means[0] * means[1]
+    moment = local_covariance(infrared, visible, WINDOW)
     # The desired patch is share * infrared + other_share * visible, up to its mean.
-    variance = share.square() * _variance(infrared) + other_share.square() * _variance(visible)
+    variance = share.square() * local_variance(infrared, WINDOW) + other_share.square() * local_variance(
+        visible, WINDOW
+    )
     variance = (variance + 2 * share * other_share * moment).clamp_(min=0) * size
-    covariance = share * (smooth_product(infrared, fused, WINDOW) - means[0] * means[2])
-    covariance = covariance + other_share * (smooth_product(visible, fused, WINDOW) - means[1] * means[2])
-    quality = (2 * covariance * size.sqrt() + C) / (variance + _variance(fused) + C)
+    covariance = share * local_covariance(infrared, fused, WINDOW)
+    covariance = covariance + other_share * local_covariance(visible, fused, WINDOW)
+    quality = (2 * covariance * size.sqrt() + C) / (variance + local_variance(fused, WINDOW) + C)
     return quality.mean(dim=(1, 2))
 
 
@@ -78,11 +79,6 @@ def _desired(infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]
 def _uniform(image: Tensor) -> tuple[Tensor, Tensor]:
     mean = correlate(image, UNIFORM, UNIFORM)
     return mean, (correlate(image * image, UNIFORM, UNIFORM) - mean * mean).clamp_(min=0)
-
-
-@shared
-def _variance(image: Tensor) -> Tensor:
-    return (smooth_product(image, image, WINDOW) - smooth(image, WINDOW) ** 2).clamp_(min=0)
 
 
 @shared

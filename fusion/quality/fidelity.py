@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fusion.quality.filters import correlate, gaussian, smooth, smooth_product
+from fusion.quality.filters import correlate, gaussian, local_covariance, local_variance
 from fusion.quality.sharing import shared
 
 SIZES = (17, 9, 5, 3)  # of the Gaussian windows at the four scales, sigma = size / 5
@@ -22,10 +22,12 @@ def vif(source: Tensor, fused: Tensor) -> Tensor:
     for scale, size in enumerate(SIZES):
         taps = gaussian(size, size / 5)
         if scale:
-            source, fused = _coarser(source, taps), _coarser(fused, taps)
+            source, fused = coarser(source, taps), coarser(fused, taps)
         if min(source.shape[-2:]) < size:
             return torch.full_like(kept, torch.nan)
-        part = information(local_variance(source, taps), local_variance(fused, taps), _covariance(source, fused, taps))
+        part = information(
+            local_variance(source, taps), local_variance(fused, taps), local_covariance(source, fused, taps)
+        )
         kept, held = kept + part[0], held + part[1]
     return kept / held.where(held > 0, torch.nan)
 
@@ -48,15 +50,6 @@ def information(variance: Tensor, fused_variance: Tensor, covariance: Tensor) ->
 
 
 @shared
-def local_variance(image: Tensor, taps: tuple[float, ...]) -> Tensor:
-    """Weighted variance in every valid window, not below 0."""
-    return (smooth_product(image, image, taps) - smooth(image, taps) ** 2).clamp_(min=0)
-
-
-def _covariance(source: Tensor, fused: Tensor, taps: tuple[float, ...]) -> Tensor:
-    return smooth_product(source, fused, taps) - smooth(source, taps) * smooth(fused, taps)
-
-
-@shared
-def _coarser(image: Tensor, taps: tuple[float, ...]) -> Tensor:
+def coarser(image: Tensor, taps: tuple[float, ...]) -> Tensor:
+    """The image of the next scale: filtered in valid windows, every second pixel from the first."""
     return correlate(image, taps, taps)[..., ::2, ::2].contiguous()

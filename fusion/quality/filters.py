@@ -38,6 +38,17 @@ def smooth_product(a: Tensor, b: Tensor, taps: tuple[float, ...]) -> Tensor:
     return correlate(a * b, taps, taps)
 
 
+@shared
+def local_variance(image: Tensor, taps: tuple[float, ...]) -> Tensor:
+    """Weighted variance in every valid window taps x taps, not below 0."""
+    return (smooth_product(image, image, taps) - smooth(image, taps) ** 2).clamp_(min=0)
+
+
+def local_covariance(a: Tensor, b: Tensor, taps: tuple[float, ...]) -> Tensor:
+    """Weighted covariance in every valid window taps x taps."""
+    return smooth_product(a, b, taps) - smooth(a, taps) * smooth(b, taps)
+
+
 def padded(images: Tensor, margin: int, mode: str = "constant") -> Tensor:
     """(..., H, W) with `margin` more pixels on every side; modes of torch.nn.functional.pad."""
     flat = images.reshape(-1, 1, *images.shape[-2:])

@@ -1,43 +1,23 @@
 """What an interrupted scoring has done already."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TextIO
+
+from fuse2task.runtime.journal import JournalWriter, journal_rows
 
 
-class Journal:
-    """Scored images beside the table that is being made, a JSON line each, for one set of definitions (`key`).
+class Journal(JournalWriter):
+    """Scored images beside the table that is being made, for one set of definitions (`key`).
 
     rows: scores by method and image.
     """
 
     def __init__(self, out: Path, key: str):
-        self.path = out.with_name(f".{out.name}.journal.jsonl")
-        self.key = key
-        self.rows: dict[tuple[str, str], dict[str, float]] = {}
-        self._inputs: dict[tuple[str, str], list[str]] = {}
-        self._handle: TextIO | None = None
-
-    def __enter__(self) -> "Journal":
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.is_file():
-            for line in self.path.read_text("utf-8").splitlines():
-                try:
-                    item = json.loads(line)
-                except json.JSONDecodeError:  # the line that a kill cut short
-                    continue
-                if item["key"] == self.key:
-                    self._inputs[item["method"], item["image"]] = item["inputs"]
-                    self.rows[item["method"], item["image"]] = item["scores"]
-        self._handle = self.path.open("a", encoding="utf-8")
-        self._handle.write("\n")  # ends such a line
-        return self
-
-    def __exit__(self, _kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
-        assert self._handle is not None
-        self._handle.close()
+        self.path, self.key = out.with_name(f".{out.name}.journal.jsonl"), key
+        kept = {(row["method"], row["image"]): row for row in journal_rows(self.path) if row["key"] == key}
+        self.rows: dict[tuple[str, str], dict[str, float]] = {at: row["scores"] for at, row in kept.items()}
+        self._inputs: dict[tuple[str, str], list[str]] = {at: row["inputs"] for at, row in kept.items()}
+        super().__init__(self.path)
 
     def holds(self, method: str, image: str, inputs: Sequence[str]) -> bool:
         """Whether there are scores of the same three files (their digests)."""
@@ -45,11 +25,8 @@ class Journal:
 
     def add(self, method: str, image: str, inputs: Sequence[str], scores: dict[str, float]) -> None:
         """Keep one image's scores."""
-        assert self._handle is not None
         self.rows[method, image], self._inputs[method, image] = scores, list(inputs)
-        item = {"key": self.key, "method": method, "image": image, "inputs": list(inputs), "scores": scores}
-        self._handle.write(json.dumps(item) + "\n")
-        self._handle.flush()
+        self.append({"key": self.key, "method": method, "image": image, "inputs": list(inputs), "scores": scores})
 
     def remove(self) -> None:
         """The table is written: the journal goes."""

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusion.quality.filters import gaussian, smooth, smooth_product
+from fusion.quality.filters import gaussian, local_covariance, local_variance, smooth
 from fusion.quality.sharing import shared
 from fusion.structural_similarity import MS_SSIM_WEIGHTS, Moments, similarity
 
@@ -15,14 +15,8 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 @shared
 def moments(a: Tensor, b: Tensor, taps: tuple[float, ...] = WINDOW) -> Moments:
     """Weighted local moments of (B, H, W) images in valid windows taps x taps."""
-    mean_a, mean_b = smooth(a, taps), smooth(b, taps)
-    covariance = smooth_product(a, b, taps) - mean_a * mean_b
-    return Moments(mean_a, mean_b, _variance(a, taps), _variance(b, taps), covariance)
-
-
-@shared
-def _variance(image: Tensor, taps: tuple[float, ...]) -> Tensor:
-    return (smooth_product(image, image, taps) - smooth(image, taps) ** 2).clamp_(min=0)
+    variances = local_variance(a, taps), local_variance(b, taps)
+    return Moments(smooth(a, taps), smooth(b, taps), *variances, local_covariance(a, b, taps))
 
 
 @shared

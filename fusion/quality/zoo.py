@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusion.quality.correlation import pearson
-from fusion.quality.fidelity import SIZES, information, local_variance
-from fusion.quality.filters import correlate, gaussian, padded, smooth, smooth_product
+from fusion.quality.fidelity import SIZES, information
+from fusion.quality.filters import correlate, gaussian, local_covariance, local_variance, padded
 from fusion.quality.histograms import entropy_of, histogram
 from fusion.quality.information import entropy, mutual_information
 from fusion.quality.sharing import shared
@@ -78,8 +78,8 @@ def padded_vif(source: Tensor, fused: Tensor) -> Tensor:
         if scale:
             source, fused = _coarser(source, taps), _coarser(fused, taps)
         wide, wide_fused = _wide(source, size // 2), _wide(fused, size // 2)
-        covariance = smooth_product(wide, wide_fused, taps) - smooth(wide, taps) * smooth(wide_fused, taps)
-        part = information(local_variance(wide, taps), local_variance(wide_fused, taps), covariance)
+        variances = local_variance(wide, taps), local_variance(wide_fused, taps)
+        part = information(*variances, local_covariance(wide, wide_fused, taps))
         kept, held = kept + part[0], held + part[1]
     return kept / held.where(held > 0, torch.nan)
 

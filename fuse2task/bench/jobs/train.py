@@ -8,6 +8,7 @@ from fuse2task.bench.jobs.fuse import images_hash
 from fuse2task.bench.judges import training_recipe
 from fuse2task.bench.workspace import Workspace
 from fuse2task.runtime.files import read_json
+from fuse2task.runtime.runfolder import NOT_DECISIVE
 
 
 def is_trained(bench: Workspace, dataset: str, method: str, judge: str, seed: int) -> bool:
@@ -18,7 +19,7 @@ def is_trained(bench: Workspace, dataset: str, method: str, judge: str, seed: in
     card = read_json(folder / "card.json", "run card")
     recipe = training_recipe(bench.recipe.judges[judge], bench.fused(dataset, method), seed, bench.device)
     # The same folder by another path, another device: no other run.
-    open_keys = ("data", "device", "workers")
+    open_keys = ("data", *NOT_DECISIVE)
     wanted, kept = recipe.model_dump(mode="json"), yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
     same = all(kept.get(key) == value for key, value in wanted.items() if key not in open_keys)
     return same and card["data"]["manifest_hash"] == images_hash(bench, dataset, method)

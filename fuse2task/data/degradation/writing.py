@@ -1,6 +1,5 @@
 """Writing a degraded copy of a dataset: same layout, same names, resumable, equal bytes for equal requests."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from fuse2task.data.truth.yolo import format_yolo
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, remove_leftovers, write_bytes, write_json
 from fuse2task.runtime.hashing import bytes_digest, file_digest
+from fuse2task.runtime.journal import JournalWriter, journal_rows
 from fuse2task.runtime.progress import Meter
 from fuse2task.runtime.provenance import versions
 
@@ -112,7 +112,7 @@ class _Copy:
         rows = []
         with (
             Meter(f"{self.kind} {self.level}", len(parts), "files") as meter,
-            (self.work / "journal.jsonl").open("a") as journal,
+            JournalWriter(self.work / "journal.jsonl") as journal,
         ):
             for part in parts:
                 target, sources = self._target(part), self._sources(part)
@@ -120,8 +120,7 @@ class _Copy:
                 if row is None or row["sources"] != sources or not self._holds(row):
                     name = part.path.relative_to(self.dataset.root).as_posix()
                     row = self._write(target, self._made(part)) | {"source": name, "sources": sources}
-                    journal.write(json.dumps(row) + "\n")
-                    journal.flush()
+                    journal.append(row)
                 rows.append(row)
                 meter.advance()
         truth = self._truth_apart(rows) if self.truth_moves else {}
@@ -163,14 +162,7 @@ class _Copy:
         if (self.out / MANIFEST).is_file():
             rows = read_json(self.out / MANIFEST, "manifest").get("files", [])
             done = {row["path"]: row for row in rows if "sources" in row}
-        journal = self.work / "journal.jsonl"
-        for line in journal.read_text("utf-8").splitlines() if journal.is_file() else []:
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:  # the line that a kill cut short
-                continue
-            done[row["path"]] = row
-        return done
+        return done | {row["path"]: row for row in journal_rows(self.work / "journal.jsonl")}
 
     def _target(self, part: Part) -> str:
         path = part.path.relative_to(self.dataset.root)
