@@ -1,11 +1,13 @@
 """Which judge class stands for which truth class: by name, or by a class map."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuse2task.config.recipes import configs_folder, read_yaml
+from fuse2task.config.recipes import configs_folder
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.yaml_reading import read_yaml
 
 ClassMap = Mapping[str, str | None]
 
@@ -28,7 +30,7 @@ def load_class_map(reference: str) -> dict[str, str | None]:
     """
     path, folder = Path(reference), configs_folder() / "class-maps"
     shipped = {file.stem: file for file in sorted(folder.glob("*.yaml"))}
-    if not path.is_file():
+    if not os.path.isfile(path):
         if reference not in shipped:
             raise RequestError(
                 f"{reference}: no such class map file, and no shipped map of that name ({', '.join(shipped)})"

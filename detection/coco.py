@@ -1,12 +1,16 @@
 """COCO truth and result files, read strictly: what pycocotools would crash on or ignore is refused."""
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from detection.result_files import refuse_foreign
+from fuse2task.data.classes import check_names
+from fuse2task.data.verification import verify_truth_at
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import read_json
+
+LARGEST = 1e12  # no coordinate, area or score of an image is larger
 
 
 def read_truth(truth: dict[str, Any] | Path) -> dict[str, Any]:
@@ -16,32 +20,43 @@ def read_truth(truth: dict[str, Any] | Path) -> dict[str, Any]:
     the file has none), as pycocotools needs them.
 
     Raises:
-        RequestError: unreadable, not COCO ground truth, no images or classes, repeated ids or names, an
-            annotation of an unknown image or category, or a box that is not four finite numbers, sizes >= 0.
+        RequestError: unreadable, not COCO ground truth, no images or classes, ids or names that are repeated or
+            of a wrong type, an annotation of an unknown image or category, or a box that is not four finite
+            numbers, sizes >= 0; a file of a fused dataset that is not as its manifest says.
     """
     source = f"{truth}" if isinstance(truth, Path) else "the truth"
     content = read_json(truth, "COCO truth file") if isinstance(truth, Path) else truth
-    try:
-        images = [{**image, "id": image["id"]} for image in content["images"]]
-        categories = [{"id": item["id"], "name": item["name"]} for item in content["categories"]]
-        annotations = [
-            {"iscrowd": 0, "area": item["bbox"][2] * item["bbox"][3], **item, "id": number}
-            for number, item in enumerate(content["annotations"], start=1)
-        ]
-    except (KeyError, TypeError, IndexError) as error:
-        raise RequestError(
-            f"{source}: not COCO ground truth with images, categories and annotations (wrong or missing: {error})"
-        ) from None
+    if isinstance(truth, Path):
+        verify_truth_at(truth)
+    parts = [content.get(key) if isinstance(content, dict) else None for key in ("images", "categories", "annotations")]
+    if not all(isinstance(part, list) and all(isinstance(item, dict) for item in part) for part in parts):
+        raise RequestError(f"{source}: not COCO ground truth, lists of images, categories and annotations")
+    images, categories = ([dict(item) for item in part or ()] for part in parts[:2])
     if not images or not categories:
         raise RequestError(f"{source}: COCO ground truth without {'images' if not images else 'categories'}")
-    for what, values in (
-        ("image id", [image["id"] for image in images]),
-        ("category id", [item["id"] for item in categories]),
-        ("category name", [item["name"] for item in categories]),
+    categories = [{"id": item.get("id"), "name": item.get("name")} for item in categories]
+    for what, values, kinds in (
+        ("image id", [image.get("id") for image in images], (int, str)),
+        ("category id", [item["id"] for item in categories], (int,)),
+        ("category name", [item["name"] for item in categories], (str,)),
     ):
+        if len({type(value) for value in values}) > 1 or type(values[0]) not in kinds or not all(map(_fits, values)):
+            raise RequestError(f"{source}: a {what} is missing or no {' or '.join(kind.__name__ for kind in kinds)}")
         if len(set(values)) != len(values):
             raise RequestError(f"{source}: a {what} occurs twice; each must be unique")
+    for image in images:
+        if not all(_finite(image.get(key, 1)) and image.get(key, 1) > 0 for key in ("width", "height")):
+            raise RequestError(f"{source}: image {_short(image['id'])}: width and height must be numbers above 0")
+    check_names(Path(source), [item["name"] for item in categories])
+    annotations = [{"iscrowd": 0, **item, "id": number} for number, item in enumerate(parts[2] or (), start=1)]
     problems = list(_problems(annotations, images, categories, "annotation"))
+    if not problems:
+        annotations = [{"area": item["bbox"][2] * item["bbox"][3], **item} for item in annotations]
+        problems = [
+            f"annotation {item['id'] - 1}: area must be a number of at least 0, iscrowd 0 or 1"
+            for item in annotations
+            if not (_finite(item["area"]) and item["area"] >= 0 and item["iscrowd"] in (0, 1))
+        ]
     if problems:
         raise RequestError(f"{source}: {len(problems)} bad annotations\n{listing(problems, 5)}")
     return {"info": {}, "images": images, "categories": categories, "annotations": annotations}
@@ -56,18 +71,21 @@ def read_predictions(predictions: list[dict[str, Any]] | Path, truth: dict[str, 
 
     Raises:
         RequestError: unreadable, not such a list, numbers that are not finite, or predictions for images or
-            categories that the truth does not have (they belong to another dataset).
+            categories that the truth does not have, or outside their image (they belong to another dataset).
     """
     source = f"{predictions}" if isinstance(predictions, Path) else "the predictions"
     content = read_json(predictions, "COCO result file") if isinstance(predictions, Path) else predictions
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
         raise RequestError(f"{source}: COCO results are a list of {{image_id, category_id, bbox, score}}")
+    if isinstance(predictions, Path):
+        refuse_foreign(predictions, truth)
     problems = list(_problems(content, truth["images"], truth["categories"], "prediction"))
     problems += [
-        f"prediction {number}: score {item.get('score')!r} is not a finite number"
+        f"prediction {number}: score {_short(item.get('score'))} is not a finite number"
         for number, item in enumerate(content)
         if not _finite(item.get("score"))
     ]
+    problems = problems or list(_outside(content, truth["images"]))
     if problems:
         raise RequestError(
             f"{source}: {len(problems)} predictions do not fit the truth; were they made for another dataset "
@@ -83,16 +101,35 @@ def _problems(
     for number, item in enumerate(items):
         box = item.get("bbox")
         if not _known(item.get("image_id"), image_ids):
-            yield f"{what} {number}: image_id {item.get('image_id')!r} is not in the truth"
+            yield f"{what} {number}: image_id {_short(item.get('image_id'))} is not in the truth"
         elif not _known(item.get("category_id"), category_ids):
-            yield f"{what} {number}: category_id {item.get('category_id')!r} is not in the truth"
+            yield f"{what} {number}: category_id {_short(item.get('category_id'))} is not in the truth"
         elif not (isinstance(box, list | tuple) and len(box) == 4 and all(map(_finite, box)) and min(box[2:]) >= 0):
-            yield f"{what} {number}: bbox {box!r} is not [x, y, w, h] in finite numbers with w, h >= 0"
+            yield f"{what} {number}: bbox {_short(box)} is not [x, y, w, h] in finite numbers with w, h >= 0"
+
+
+def _outside(predictions: list[dict[str, Any]], images: list[dict[str, Any]]) -> Iterable[str]:
+    """Predictions without a common point with their image; images without a size are taken to be endless."""
+    sizes = {image["id"]: (image.get("width"), image.get("height")) for image in images}
+    for number, item in enumerate(predictions):
+        (width, height), (x, y, w, h) = sizes[item["image_id"]], item["bbox"]
+        if (_finite(width) and not -w <= x <= width) or (_finite(height) and not -h <= y <= height):
+            yield f"prediction {number}: bbox {item['bbox']} lies outside its image of {width}x{height}"
 
 
 def _known(value: Any, known: set[Any]) -> bool:
     return isinstance(value, int | str) and not isinstance(value, bool) and value in known
 
 
+def _fits(value: Any) -> bool:
+    """Whether pycocotools' arrays can hold an id."""
+    return isinstance(value, str) or (type(value) is int and abs(value) < 2**63)
+
+
 def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether `value` is a number of pixels or a score; larger ones would overflow in an area."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:100]

@@ -85,7 +85,7 @@ class Matches:
                     arrays[name] = np.unpackbits(file[name], axis=-1, count=len(arrays["score"])).astype(bool)
                 return Matches(classes=tuple(map(str, file["classes"])), **arrays)
         except FileNotFoundError:
-            raise RequestError(f"{path}: no such file of matches") from None
+            raise RequestError(f"{path}: no such file of matches; evaluate again") from None
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise RequestError(f"{path}: not a readable file of matches ({error}); evaluate again") from None
 

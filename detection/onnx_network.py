@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.reading import one_line
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
@@ -25,11 +26,11 @@ class OnnxNetwork:
             raise RequestError(
                 f"{path}: ONNX judges need onnx and onnxruntime; `pip install fuse2task[onnx]` brings them"
             ) from None
-        onnxruntime.set_default_logger_severity(3)
+        onnxruntime.set_default_logger_severity(4)
         try:
             self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no public base class
-            raise RequestError(f"{path}: not readable as ONNX ({str(error).splitlines()[0]})") from None
+            raise RequestError(f"{path}: not readable as ONNX ({one_line(error)})") from None
         about = self._session.get_modelmeta().custom_metadata_map
         try:
             names, size = ast.literal_eval(about["names"]), ast.literal_eval(about["imgsz"])
@@ -40,9 +41,9 @@ class OnnxNetwork:
             ]
             self._input, self._type = entry.name, TYPES[entry.type]
             self.names = tuple(str(names[index]) for index in sorted(names))
-        except (KeyError, ValueError, SyntaxError, TypeError) as error:
+        except Exception as error:  # metadata of others may be anything
             raise RequestError(
-                f"{path}: not a YOLO detector exported by Ultralytics (no usable {error} in its metadata)"
+                f"{path}: not a YOLO detector exported by Ultralytics (no usable {one_line(error, 80)} in its metadata)"
             ) from None
         if about.get("task") != "detect" or shape[:2] != [1, 3] or shape[2] != shape[3]:
             raise RequestError(

@@ -12,6 +12,7 @@ from detection.judge import Judge
 from fuse2task.data.colour import as_rgb
 from fuse2task.data.fused import FusedDataset
 from fuse2task.data.images import read_visible
+from fuse2task.data.verification import verify_images
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.progress import Meter
 
@@ -34,9 +35,11 @@ def predict(
         the judge gave them), images in id order, boxes best first; and the truth classes the judge lacks.
 
     Raises:
-        RequestError: no such split, no boxes, images and truth that do not correspond, unmatched classes.
+        RequestError: no such split, no boxes, images or truth that are not as the manifest says or do not correspond,
+            unmatched classes.
     """
     truth_file = dataset.annotations(split)
+    verify_images(dataset, [split])
     truth = read_truth(truth_file)
     matching = match_classes(judge.names, {item["name"]: item["id"] for item in truth["categories"]}, class_map, source)
     image_ids = _image_ids(truth, dataset.ids(split), truth_file)
@@ -64,9 +67,9 @@ def predict_image(judge: Judge, matching: Matching, path: Path, image_id: int) -
 
 
 def _image_ids(truth: dict[str, Any], ids: Sequence[str], truth_file: Path) -> dict[str, int]:
-    found = {Path(image.get("file_name", "")).stem: image["id"] for image in truth["images"]}
+    found = {Path(str(image.get("file_name", ""))).stem: image["id"] for image in truth["images"]}
     different = sorted(found.keys() ^ set(ids))
-    if different:
+    if different or len(found) < len(truth["images"]):
         raise RequestError(
             f"{truth_file}: {len(different)} images are only in the truth or only in the dataset; "
             f"fuse it again\n{listing(different, 5)}"

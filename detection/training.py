@@ -2,6 +2,8 @@
 
 import csv
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,13 @@ from detection.recipe import DetectionRecipe
 from detection.samples import draw_sample
 from detection.weights import load_network, save_network
 from fuse2task.data.fused import FusedDataset, open_fused
+from fuse2task.data.verification import verify_images, verify_truth
 from fuse2task.runtime.device import pick_device
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.failures import write_failure
+from fuse2task.runtime.files import write_bytes
 from fuse2task.runtime.hashing import value_hash
+from fuse2task.runtime.locks import removed
 from fuse2task.runtime.offline import quiet_ultralytics
 from fuse2task.runtime.progress import Meter, say
 from fuse2task.runtime.provenance import versions
@@ -45,6 +51,9 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
     dataset = open_fused(Path(recipe.data))
     data_hash = value_hash(dataset.manifest)
     truth = _checked_truth(dataset)
+    used = [split for split in ("train", "val") if split in dataset.splits]
+    verify_images(dataset, used)
+    verify_truth(dataset, used)
     overrides = _overrides(recipe)
     initial = load_network(Path(recipe.weights)).module if recipe.weights else None
     run = RunFolder(folder, recipe.model_dump(mode="json"))
@@ -53,18 +62,29 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
             raise RequestError(f"{folder}: was trained on other images than {recipe.data} has now; give another -o")
         say(f"{folder}: already trained; remove the folder to train again")
         return run.card()
+    with run.held():
+        return _train(recipe, run, dataset, truth, overrides, initial)
 
+
+def _train(
+    recipe: DetectionRecipe,
+    run: RunFolder,
+    dataset: FusedDataset,
+    truth: dict[str, Any],
+    overrides: dict[str, Any],
+    initial: torch.nn.Module | None,
+) -> dict[str, Any]:
     run.keep_rows(0)
     work = run.resume / "ultralytics"
     if work.exists():
-        say(f"{folder}: interrupted before; training starts again from seed {recipe.seed}")
+        say(f"{run.root}: interrupted before; training starts again from seed {recipe.seed}")
         shutil.rmtree(work)
     validation = "val" if "val" in dataset.splits else "train"
     trainer = _run_trainer(recipe, dataset, validation, overrides, initial, run)
     hashes = {}
     for name, source, target in (("best", trainer.best, run.best), ("last", trainer.last, run.last)):
         hashes[name] = save_network(target, source, recipe.image_size, recipe.model_dump(mode="json"))
-        shutil.copyfile(source, target.with_suffix(".pt"))
+        write_bytes(target.with_suffix(".pt"), source.read_bytes())
     _write_samples(run, dataset, validation)
     card = {
         "format": "fuse2task.detection-run",
@@ -72,7 +92,7 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
         "seed": recipe.seed,
         "classes": list(dataset.classes),
         "data": {
-            "manifest_hash": data_hash,
+            "manifest_hash": value_hash(dataset.manifest),
             "train_images": len(dataset.ids("train")),
             "train_boxes": len(truth["annotations"]),
             **{key: dataset.manifest.get(key) for key in ("method", "truth", "split", "color")},
@@ -122,10 +142,29 @@ def _run_trainer(
             torch.set_num_threads(threads)  # on a CPU Ultralytics leaves one core idle: half of two
             trainer.add_callback("on_train_epoch_start", lambda trainer: trainer.refuse_changes(recipe.batch))
             trainer.add_callback("on_fit_epoch_end", epoch_done)
-            trainer.train()
+            with _readable_failures(run):
+                trainer.train()
         finally:
             torch.set_num_threads(threads)
     return trainer
+
+
+@contextmanager
+def _readable_failures(run: RunFolder) -> Iterator[None]:
+    """Name the run's folder where Ultralytics cannot write, or finds its own gone."""
+    try:
+        yield
+    except Exception as error:
+        if not run.is_begun:
+            # Ultralytics makes folders anew; what it put there would look like no run.
+            shutil.rmtree(run.resume, ignore_errors=True)
+            with suppress(OSError):
+                run.root.rmdir()
+            raise removed(run.root) from error
+        failure = write_failure(error, run.resume, run.resume)
+        if failure is None:
+            raise
+        raise failure from error
 
 
 def _checked_truth(dataset: FusedDataset) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import yaml
 from fuse2task.data.dataset import Dataset
 from fuse2task.data.truth.coco import coco_truth
 from fuse2task.runtime.allocation import keep_freed_memory
-from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
 from fuse2task.runtime.hashing import lines_hash
+from fuse2task.runtime.locks import Lock, sole_writer
 from fuse2task.runtime.overlap import overlapped
 from fuse2task.runtime.progress import Meter, say
 from fusion.fused_journal import FusedJournal
@@ -49,9 +50,23 @@ class FusedWriter:
 
     def run(self) -> bool:
         """Write what is missing; returns whether the dataset is finished."""
-        if not self._claim():
+        if self._is_finished():
             say(f"{self.out}: already finished; nothing to do")
+            shutil.rmtree(self.work, ignore_errors=True)  # of a process that was killed at the very end
             return True
+        with sole_writer(self.out, self._lock(self.shard)):
+            if not self._is_finished():  # by others, since
+                self._refuse_other_shards()
+                self._claim()
+                self._fuse()
+                with Lock(self.work / "merge.lock", guards=self.out):
+                    self._merge()
+        finished = self.manifest.is_file()
+        if finished:
+            shutil.rmtree(self.work, ignore_errors=True)
+        return finished
+
+    def _fuse(self) -> None:
         keep_freed_memory()
         pairs = self.shard.of(self.dataset.pairs)
         with FusedJournal(self.work, self.shard) as journal, Meter(self.method.name, len(pairs), "pairs") as meter:
@@ -60,10 +75,9 @@ class FusedWriter:
         if writer.fused:
             say(f"{self.method.name}: {writer.stopwatch.summary(writer.fused, 'pairs')}")
         write_json(self._part(self.shard.index), rows)
-        return self._merge()
 
-    def _claim(self) -> bool:
-        # False where the finished dataset lies there already.
+    def _is_finished(self) -> bool:
+        # Refuses what is not of this plan.
         found = self.manifest if self.manifest.is_file() else self.work / "plan.json"
         if found.is_file():
             before = read_json(found, "manifest")
@@ -73,13 +87,25 @@ class FusedWriter:
                     f"{self.out}: holds a fused dataset of another {', '.join(differing)}; give another -o, "
                     "or remove the folder"
                 )
-            if found == self.manifest:
-                return False
-            remove_leftovers(self.out, self._owned_stems())
         elif self.out.is_dir() and any(self.out.iterdir()) and not self.work.is_dir():
             raise RequestError(f"{self.out}: not empty and not a fused dataset; give another -o")
+        return found == self.manifest
+
+    def _claim(self) -> None:
+        remove_leftovers(self.out, self._owned_stems())
+        self._part(self.shard.index).unlink(missing_ok=True)  # lest others merge what is being checked again
         write_json(self.work / "plan.json", self.plan)
-        return True
+
+    def _lock(self, shard: Shard) -> Path:
+        return self.work / f"shard-{shard.index}-of-{shard.count}.lock"
+
+    def _refuse_other_shards(self) -> None:
+        # Parts of one count share no pair; those of another do.
+        for path in self.work.glob("shard-*-of-*.lock"):
+            if path.stem.endswith(f"-of-{self.shard.count}"):
+                continue
+            with sole_writer(self.out, path):
+                pass
 
     def _owned_stems(self) -> set[str]:
         stems = {pair.id for pair in self.shard.of(self.dataset.pairs)}
@@ -88,22 +114,31 @@ class FusedWriter:
     def _part(self, index: int) -> Path:
         return self.work / f"part-{index}-of-{self.shard.count}.json"
 
-    def _merge(self) -> bool:
+    def _merge(self) -> None:
         parts = [self._part(index) for index in range(1, self.shard.count + 1)]
         try:
             rows = [row for part in parts for row in json.loads(part.read_text("utf-8"))]
         except FileNotFoundError:
             # Either a shard is not finished, or another process has merged and cleaned up in the meantime.
-            return self.manifest.is_file()
+            return
+        self._refuse_missing(rows)
         for path, text in self._companions():
             write_text(path, text)
-        rows.sort(key=lambda row: (self.dataset.splits.index(row["split"]), row["id"]))
+        order = {split: number for number, split in enumerate(self.dataset.splits)}
+        rows.sort(key=lambda row: (order[row["split"]], row["id"]))
         sources = lines_hash(f"{row['id']}\t{row['infrared']}\t{row['visible']}" for row in rows)
         manifest = self.plan | {"files": rows, "source": self.plan["source"] | {"hash": sources}}
         write_json(self.manifest, manifest)
-        shutil.rmtree(self.work, ignore_errors=True)
         say(f"{self.out}: {len(rows)} pairs fused by {self.method.name}")
-        return True
+
+    def _refuse_missing(self, rows: list[dict[str, Any]]) -> None:
+        paths = [self.out / "images" / row["split"] / f"{row['id']}.png" for row in rows]
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            raise Fuse2TaskError(
+                f"{missing[0]}: removed since it was written, as {len(missing) - 1} others; run the same command "
+                "again (with --shard: every part)"
+            )
 
     def _companions(self) -> Iterator[tuple[Path, str]]:
         boxes = self.dataset.boxes

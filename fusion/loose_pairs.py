@@ -7,6 +7,7 @@ import numpy as np
 from fuse2task.data.dataset import Dataset, Pair
 from fuse2task.data.images import read_infrared, read_visible, write_image
 from fuse2task.runtime.allocation import keep_freed_memory
+from fuse2task.runtime.locks import sole_writer
 from fuse2task.runtime.overlap import overlapped
 from fuse2task.runtime.progress import Meter, say
 from fuse2task.runtime.stopwatch import Stopwatch
@@ -39,7 +40,8 @@ def fuse_pairs(dataset: Dataset, method: Method, out: Path, color: Colour = "rgb
         with stopwatch.timing("encode and write"):
             write_image(Path(out) / f"{pair.id}.png", pixels)
 
-    with Meter(method.name, len(dataset.pairs), "pairs") as meter:
+    lock = sole_writer(out, Path(out) / ".lock")
+    with lock, Meter(method.name, len(dataset.pairs), "pairs") as meter:
         overlapped(dataset.pairs, load, fuse, store, meter.advance, stopwatch)
     say(f"{method.name}: {stopwatch.summary(len(dataset.pairs), 'pairs')}")
     return len(dataset.pairs)

@@ -1,22 +1,27 @@
 """The recipe of CrossFuse's training."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from fuse2task.config.recipes import Recipe
 from fuse2task.runtime.device import Precision
+from fuse2task.runtime.tracking import TrackerName
 from fusion.losses import MsSsim
 
 
 class Source(Recipe):
-    """One dataset to take training pairs from; `split` is a split list (path or shipped name)."""
+    """One dataset to take training pairs from; `split` is a split list (path or shipped name).
+
+    boxes: its truth, for a stage that is driven by a detector (folder of YOLO txt).
+    """
 
     root: Path
     layout: str
     split: str | None = None
     parts: tuple[str, ...] = ("train",)
+    boxes: Path | None = None
 
 
 class Sampling(Recipe):
@@ -52,8 +57,9 @@ class Stage1(Stage):
 
 
 class Stage2(Stage):
-    """Cross-attention module and fusion decoder, encoders frozen."""
+    """Cross-attention module and fusion decoder of the faithful network, encoders frozen."""
 
+    network: Literal["crossfuse"] = "crossfuse"
     gradient_weight: float = 10.0
     deep_gain: float = Field(
         1.0,
@@ -63,6 +69,35 @@ class Stage2(Stage):
     )
 
 
+class PlusStage2(Stage):
+    """The whole of CrossFuse-plus; the encoders start from stage 1 and learn on. Weights of `fusion.plus_loss`."""
+
+    network: Literal["crossfuse-plus"]
+    gradient_weight: float = Field(5.0, ge=0)
+    structure_weight: float = Field(20.0, ge=0)
+
+
+def _network(stage2: Any) -> str:
+    return str(stage2.get("network", "crossfuse") if isinstance(stage2, dict) else getattr(stage2, "network", ""))
+
+
+AnyStage2 = Annotated[
+    Annotated[Stage2, Tag("crossfuse")] | Annotated[PlusStage2, Tag("crossfuse-plus")], Discriminator(_network)
+]
+
+
+class TaskStage(Stage):
+    """A third stage: the network learns on through a frozen detector that looks at its images.
+
+    detector: YOLO weights (.onnx of Ultralytics, .pt, .safetensors). size: side of the crops it sees, at native scale.
+    """
+
+    detector: Path
+    size: int = Field(384, ge=64, multiple_of=32)
+    detection_weight: float = Field(10.0, gt=0)
+    fusion_weight: float = Field(0.3, ge=0, description="of stage 2's loss, which goes on")
+
+
 class FusionRecipe(Recipe):
     """Everything that decides the weights, beside device and workers."""
 
@@ -70,10 +105,11 @@ class FusionRecipe(Recipe):
     held_out: int = Field(8, ge=1, description="pairs kept from training for validation, evenly spread over the list")
     sampling: Sampling = Sampling()
     stage1: Stage1
-    stage2: Stage2
+    stage2: AnyStage2
+    task: TaskStage | None = None
     seed: int = 0
     precision: Precision = "auto"
     device: str = "auto"
     workers: int = Field(0, ge=0, description="loader processes; 0 loads in the training process")
     save_every: float = Field(60, gt=0, description="seconds between saved states for resuming")
-    tensorboard: bool = False
+    tracker: TrackerName | None = Field(None, description="where curves go: tensorboard, wandb or mlflow, offline")

@@ -1,14 +1,13 @@
 """Import of the authors' three checkpoints (pickled state dicts) into one CrossFuse."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from fuse2task.runtime.checkpoints import load_into
+from fuse2task.runtime.checkpoints import check_finite, load_into
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.state_dicts import read_state_dict
 from fusion.network.crossfuse import CrossFuse
 
 # Layers that the release carries and never uses, and kernels that are constants here.
@@ -82,27 +81,13 @@ def rename(tensors: Mapping[str, Tensor], table: Mapping[str, str], path: Path) 
 
 
 def read_model_file(path: Path) -> dict[str, Tensor]:
-    """The state dict in a `.model` file, loaded with weights_only=True.
+    """The state dict in a `.model` file, loaded without running pickled code.
 
     Raises:
-        RequestError: missing, not a plain state dict, or it would run code.
+        RequestError: missing, not a plain state dict, it would run code, or a weight is not finite.
     """
-    if not Path(path).is_file():
-        raise RequestError(f"{path}: no such file")
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        AttributeError,
-    ) as error:
-        raise RequestError(f"{path}: not a plain PyTorch state dict ({str(error).splitlines()[0]})") from None
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise RequestError(f"{path}: not a state dict of tensors")
+    loaded = read_state_dict(path)
+    check_finite(path, loaded)
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
 
 

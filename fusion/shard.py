@@ -1,5 +1,6 @@
 """Which part of a dataset a process works on."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -24,7 +25,7 @@ class Shard:
             RequestError: the text is not of that form.
         """
         index, separator, count = text.partition("/")
-        if separator and index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count):
+        if separator and re.fullmatch(r"[0-9]{1,6}/[0-9]{1,6}", text) and 1 <= int(index) <= int(count):
             return cls(int(index), int(count))
         raise RequestError(f"--shard {text}: give i/n with i from 1 to n, such as 1/4")
 

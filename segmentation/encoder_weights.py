@@ -1,15 +1,15 @@
 """Pretrained encoder weights from files on this machine, matched to the encoder strictly."""
 
-import pickle
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
-from fuse2task.runtime.checkpoints import read_safetensors
+from fuse2task.runtime.checkpoints import check_finite, read_safetensors
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.hashing import file_digest
+from fuse2task.runtime.state_dicts import read_state_dict
 
 # What follows the last feature map in a classifier's file: no encoder has a place for it.
 CLASSIFIER = ("fc.", "classifier.", "head.", "last.linear.", "norm.", "conv.head.", "bn2.")
@@ -87,21 +87,14 @@ def _hub(name: str) -> tuple[str | None, str | None]:
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
     if path.suffix == ".safetensors":
-        return read_safetensors(path)[0]
+        tensors, _ = read_safetensors(path)
+        check_finite(path, tensors)
+        return tensors
     if path.suffix not in (".pt", ".pth"):
         raise RequestError(f"encoder_weights: {str(path)!r} is not none, imagenet, or a .safetensors, .pt or .pth file")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise RequestError(f"{path}: no such file of encoder weights") from None
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise RequestError(f"{path}: not a readable file of tensors alone ({reason}); save its state_dict") from None
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise RequestError(f"{path}: holds something else than a state_dict of tensors")
-    return content
+    tensors = read_state_dict(path)
+    check_finite(path, tensors)
+    return tensors
 
 
 def _canonical(name: str) -> str:
@@ -128,7 +121,7 @@ def _from_efficientnet_pytorch(tensors: dict[str, torch.Tensor], own: Iterable[s
     renamed = {}
     for name, value in tensors.items():
         head, *rest = name.split(".")
-        if head == "_blocks" and int(rest[0]) < len(blocks):
+        if head == "_blocks" and len(rest) > 1 and rest[0].isdecimal() and int(rest[0][:9]) < len(blocks):
             parts = expanding if f"_blocks.{rest[0]}._expand_conv.weight" in tensors else plain
             name = ".".join([blocks[int(rest[0])], parts.get(rest[1], rest[1]), *rest[2:]])
         else:

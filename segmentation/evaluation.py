@@ -1,14 +1,17 @@
 """Per-class IoU of a folder of predictions from one dataset-level confusion matrix."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fuse2task.data.classes import FMB, MSRS
+from fuse2task.data.classes import FMB, MAX_LIST, MSRS, check_names
 from fuse2task.data.images import SUFFIXES, read_mask
+from fuse2task.data.verification import verify_truth_at
 from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.reading import read_text
 from segmentation.confusion import IGNORE, confusion
 
 DEFINITION = (
@@ -28,13 +31,13 @@ def class_names(reference: str) -> tuple[str, ...]:
     known = {"msrs": MSRS, "fmb": FMB}
     if reference in known:
         return known[reference]
-    try:
-        text = Path(reference).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{reference}: not msrs, not fmb and not a readable text file ({error})") from None
+    if not os.path.lexists(reference):
+        raise RequestError(f"{reference}: not msrs, not fmb and not a readable text file (it does not exist)")
+    text = read_text(Path(reference), "list of class names (msrs and fmb are known)", MAX_LIST)
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not names or len(set(names)) < len(names) or len(names) > IGNORE:
         raise RequestError(f"{reference}: a class file has 1 to {IGNORE} different names, one a line, in index order")
+    check_names(Path(reference), names)
     return names
 
 
@@ -58,9 +61,11 @@ def matrices(labels: Path, predictions: Path, classes: Sequence[str]) -> dict[st
 
     Raises:
         RequestError: an empty folder, missing or extra predictions, unequal sizes, indices outside `classes`
-            (255 is allowed in the labels alone); all of them are listed.
+            (255 is allowed in the labels alone), labels of a fused dataset that are not as its manifest says; all
+            of them are listed.
     """
     truth, predicted = _masks(labels), _masks(predictions)
+    verify_truth_at(labels)
     problems = [f"{name}: no prediction" for name in sorted(truth.keys() - predicted.keys())]
     problems += [f"{name}: predicted, but there is no label" for name in sorted(predicted.keys() - truth.keys())]
     if problems:
@@ -107,7 +112,7 @@ def _masks(folder: Path) -> dict[str, Path]:
         raise RequestError(f"{folder}: no such folder of masks")
     paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
-        raise RequestError(f"{folder}: holds no masks")
+        raise RequestError(f"{folder}: holds no masks (images of class indices, one for each picture)")
     masks = {path.stem: path for path in paths}
     if len(masks) < len(paths):
         double = [str(path) for path in paths if masks[path.stem] != path]

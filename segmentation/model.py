@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from fuse2task.runtime.checkpoints import load_checkpoint, load_into, save_checkpoint
-from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.offline import go_offline
 from segmentation.recipe import SegmentationRecipe
 from segmentation.samples import Normalisation
@@ -63,6 +63,8 @@ class Segmenter:
         padded = np.pad(image, edges, mode="reflect")
         device = next(self.model.parameters()).device
         logits = self.model(self.normalisation(padded)[None].to(device))[0]
+        if not bool(torch.isfinite(logits).all()):  # argmax would name a class all the same
+            raise Fuse2TaskError("the segmenter gave values that are not finite; look at its checkpoint, or use fp32")
         mask = logits.argmax(0)[edges[0][0] :, edges[1][0] :][:height, :width]
         return mask.to(torch.uint8).cpu().numpy()
 

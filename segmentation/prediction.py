@@ -5,7 +5,9 @@ from pathlib import Path
 from fuse2task.data.colour import as_rgb
 from fuse2task.data.fused import FusedDataset
 from fuse2task.data.images import read_mask, read_visible, write_image
+from fuse2task.data.verification import verify_images
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.locks import sole_writer
 from fuse2task.runtime.progress import Meter
 from segmentation.model import Segmenter
 from segmentation.overlay import sheet
@@ -21,7 +23,8 @@ def predict(segmenter: Segmenter, data: FusedDataset, split: str, out: Path, ove
         How many images there were.
 
     Raises:
-        RequestError: no such split, or the dataset's classes are not the segmenter's.
+        RequestError: no such split, images that are not as the manifest says, or the dataset's classes are not the
+            segmenter's.
     """
     if data.truth == "masks" and data.classes != segmenter.classes:
         raise RequestError(
@@ -30,9 +33,11 @@ def predict(segmenter: Segmenter, data: FusedDataset, split: str, out: Path, ove
         )
     if overlays is not None and Path(overlays).resolve() == Path(out).resolve():
         raise RequestError(f"{overlays}: overlays would replace the masks; give another folder")
+    verify_images(data, [split])
     names, images = data.ids(split), data.images(split)
     truths = data.masks(split) if overlays is not None and data.truth == "masks" else [None] * len(names)
-    with Meter(f"segmenting {split}", len(names)) as meter:
+    lock = sole_writer(out, Path(out) / ".lock")
+    with lock, Meter(f"segmenting {split}", len(names)) as meter:
         for name, path, truth in zip(names, images, truths, strict=True):
             image = as_rgb(read_visible(path))
             mask = segmenter(image)

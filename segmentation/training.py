@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from fuse2task.data.fused import FusedDataset, open_fused
 from fuse2task.data.images import write_image
+from fuse2task.data.verification import verify_images, verify_truth
 from fuse2task.runtime.acceleration import make_accelerator
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.hashing import value_hash
@@ -81,6 +82,10 @@ class Trainer:
         if self.folder.finished:
             say(f"{self.folder.root}: already trained; remove the folder to train again")
             return self.folder.best
+        with self.folder.held(self.is_main):
+            return self._train()
+
+    def _train(self) -> Path:
         started = time.monotonic()
         self._prepare()
         steps = len(self.training) // self.recipe.batch
@@ -112,6 +117,9 @@ class Trainer:
         network = build_model(recipe.architecture, recipe.encoder, len(classes))
         encoder = network.get_submodule("encoder")
         self.weights = load_encoder_weights(encoder, recipe.encoder, recipe.encoder_weights)
+        used = [split for split in ("train", "val") if split in self.data.splits]
+        verify_images(self.data, used)
+        verify_truth(self.data, used)
         found = survey(self.training, len(classes))
         fixed = Normalisation(IMAGENET_MEAN, IMAGENET_STD)
         normalisation = found.normalisation() if recipe.normalisation == "dataset" else fixed

@@ -1,12 +1,19 @@
-"""Shared fixtures: where the real test data lies, and one torch thread per worker."""
+"""Shared fixtures: where the real test data lies; one torch thread per worker; no network in any process."""
 
+import json
 import os
+import runpy
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+# The whole suite proves that it needs no network: see the module.
+_CUT = Path(__file__).parent / "network_cut"
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_CUT), os.environ.get("PYTHONPATH")]))
+runpy.run_path(str(_CUT / "sitecustomize.py"))
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -50,6 +57,30 @@ def folder_dataset(tmp_path):
         return root
 
     return make
+
+
+@pytest.fixture
+def reseal():
+    """`reseal(root)`: the manifest of an altered fused dataset says what its files are now."""
+
+    def write(root: Path) -> None:
+        import hashlib
+
+        from fuse2task.runtime.hashing import value_hash
+
+        manifest = json.loads((root / "manifest.json").read_text("utf-8"))
+        masks = manifest["truth"]["kind"] == "masks"
+        for row in manifest["files"]:
+            label = f"{'masks' if masks else 'labels'}/{row['split']}/{row['id']}.{'png' if masks else 'txt'}"
+            for key, name in {"image": f"images/{row['split']}/{row['id']}.png", "label": label}.items():
+                row[key] = hashlib.sha256((root / name).read_bytes()).hexdigest()
+        splits = {row["split"] for row in manifest["files"]}
+        if not masks:
+            truth = {split: json.loads((root / "annotations" / f"{split}.json").read_text()) for split in splits}
+            manifest["truth"]["hash"] = value_hash(truth)
+        (root / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+
+    return write
 
 
 @pytest.fixture

@@ -37,7 +37,8 @@ class BenchDataset:
     """A dataset ready to be judged.
 
     dataset: pairs in the splits that are fused. part: the split that is evaluated. opened: it is the test
-    split. truths: the primary one first; empty without truth. size: `WxH` of all images, or `mixed`.
+    split. truths: the primary one first; empty without truth. ready: whether its files are there; a degraded
+    copy's come when its job is done. size: `WxH` of all images, or `mixed`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class BenchDataset:
     part: str
     opened: bool
     truths: tuple[Truth, ...]
+    ready: bool = True
 
     @property
     def task(self) -> str:
@@ -86,10 +88,11 @@ def load_bench_dataset(name: str, recipe: BenchRecipe) -> BenchDataset:
     if not recipe.open_test:
         dataset, part = _folded(name, dataset, section)
     elif part not in dataset.splits:
-        raise RequestError(f"datasets.{name}: no split {part!r}; it has {', '.join(dataset.splits)}; set test=")
+        present = ", ".join(dataset.splits)
+        raise RequestError(f"datasets.{name}: no split {part!r}; it has {present}; set test to one of these")
     if section.evaluated_only:
-        dataset = _part_alone(dataset, part)
-    truths = [_truth(section.truth_name, dataset, recipe.color, primary=True)]
+        dataset = part_alone(dataset, part)
+    truths = [primary_truth(section.truth_name, dataset, recipe.color)]
     for other, path in section.truths.items():
         truths.append(_further(name, section, dataset, other, path, recipe.color))
     if len({truth.name for truth in truths}) < len(truths):
@@ -98,7 +101,7 @@ def load_bench_dataset(name: str, recipe: BenchRecipe) -> BenchDataset:
     if bench.task == "detection":
         assert bench.truths[0].boxes is not None
         if not any(bench.truths[0].boxes.boxes[key] for key in bench.ids):
-            raise RequestError(f"datasets.{name}: no box in split {part}; nothing can be judged there")
+            raise RequestError(f"datasets.{name}: no box in split {part}; name another in test")
     return bench
 
 
@@ -123,11 +126,16 @@ def _folded(name: str, dataset: Dataset, section: DatasetSection) -> tuple[Datas
     return folded, part
 
 
-def _part_alone(dataset: Dataset, part: str) -> Dataset:
+def part_alone(dataset: Dataset, part: str) -> Dataset:
     """One split, with the hash of a list that names nothing else."""
     pairs = dataset.part(part)
     only = split_hash({pair.id: part for pair in pairs})
     return replace(dataset, pairs=pairs, split_name=f"{dataset.split_name}-{part}", split_hash=only)
+
+
+def primary_truth(name: str, dataset: Dataset, color: Any) -> Truth:
+    """The dataset's own truth; of kind `none` where it has none."""
+    return _truth(name, dataset, color, primary=True)
 
 
 def _truth(name: str, dataset: Dataset, color: Any, primary: bool) -> Truth:
@@ -141,7 +149,10 @@ def _truth(name: str, dataset: Dataset, color: Any, primary: bool) -> Truth:
 
 def _further(name: str, section: DatasetSection, dataset: Dataset, other: str, path: Path, color: Any) -> Truth:
     if dataset.boxes is None:
-        raise RequestError(f"datasets.{name}.truths: further truths are boxes, but this dataset has none itself")
+        raise RequestError(
+            f"datasets.{name}.truths: further truths are boxes, but this dataset has none itself; "
+            "give its own by boxes or annotations, or remove truths"
+        )
     given: dict[str, Path] = {"annotations": path} if Path(path).is_file() else {"boxes": path}
     loaded = load_dataset(section.root, section.layout, split=section.split, **given)  # type: ignore[arg-type]
     if loaded.boxes is None or loaded.boxes.classes != dataset.boxes.classes:

@@ -3,6 +3,7 @@
 import concurrent.futures
 import multiprocessing
 import os
+import signal
 import threading
 from typing import Any, Protocol
 
@@ -62,7 +63,12 @@ class OnDevices:
         """Begin a job on a device that is free."""
         device = next(name for name in self._pools if name not in self._busy.values())
         recipe = self.bench.recipe.model_dump(mode="json")
-        future = self._pools[device].submit(do_elsewhere, recipe, str(self.bench.folder), device, os.getcwd(), job)
+        # A worker that is started here inherits the mask: a terminal's Ctrl-C is the parent's to handle.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            future = self._pools[device].submit(do_elsewhere, recipe, str(self.bench.folder), device, os.getcwd(), job)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self._busy[future] = device
         return future
 

@@ -1,6 +1,8 @@
 """The engine of a cluster: every job is a Ray task; rows come back to the process that asked."""
 
 import os
+import signal
+import threading
 from typing import Any
 
 from fuse2task.bench.jobs.work import Result, do_elsewhere
@@ -22,7 +24,10 @@ class OnRay:
         self.bench, self._ray = bench, ray
         try:
             # A runtime environment would copy the working folder to every machine; paths are shared instead.
+            before = signal.getsignal(signal.SIGTERM)
             ray.init(address=address, include_dashboard=False, log_to_driver=True, configure_logging=False)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, before)  # Ray's would leave with the signal's number
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise RequestError(f"--address {address}: no Ray cluster can be used there ({error})") from None
         total = ray.cluster_resources()

@@ -1,6 +1,6 @@
 """The ledger of opened test splits: who looks at a test split, and how often, is on record."""
 
-from pathlib import Path
+import pandas as pd
 
 from fuse2task.bench.locks import Lock
 from fuse2task.bench.table import ResultsTable, read_table, write_table
@@ -16,8 +16,9 @@ def record_openings(bench: Workspace) -> list[dict[str, str]]:
     """
     path = bench.folder / "openings.csv"
     with Lock(bench.folder, "openings"):
+        results = ResultsTable(bench.folder).read()
         rows = {(row["run"], row["dataset"], row["split_hash"]): row for row in read_table(path, COLUMNS)}
-        for name in bench.recipe.datasets:
+        for name in bench.datasets:
             data = bench.dataset(name)
             if not (data.opened and data.truths and bench.judges_of(name)):
                 continue
@@ -26,7 +27,7 @@ def record_openings(bench: Workspace) -> list[dict[str, str]]:
                    "truth_hash": truth_hash}  # fmt: skip
             before = rows.get((bench.recipe.id, name, split_hash), {"evaluations": "0"})
             # Rows taken out of the results do not take back that somebody has looked.
-            count = max(_evaluations(bench.folder, row), int(before["evaluations"]))
+            count = max(_evaluations(results, row), int(before["evaluations"]))
             if count:
                 rows[bench.recipe.id, name, split_hash] = row | {"evaluations": str(count)}
         if rows:
@@ -34,9 +35,7 @@ def record_openings(bench: Workspace) -> list[dict[str, str]]:
     return list(rows.values())
 
 
-def _evaluations(folder: Path, row: dict[str, str]) -> int:
-    keys = [key for key in row if key != "split"]
-    found = ResultsTable(folder).read()
-    for key in keys:
+def _evaluations(found: pd.DataFrame, row: dict[str, str]) -> int:
+    for key in (key for key in row if key != "split"):
         found = found[found[key] == row[key]]
     return len(found[["method", "method_hash", "judge", "judge_hash", "recipe_hash", "seed"]].drop_duplicates())

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from fuse2task.bench.conditions import source_of
 from fuse2task.bench.datasets import TRAIN
 from fuse2task.bench.judges import training_recipe
 from fuse2task.bench.table import ResultsTable, identity
@@ -36,7 +37,15 @@ class Job:
     def what(self) -> str:
         """What the job's speed depends on: judge, or method, on a dataset."""
         name = self.method if self.kind == "fuse" else self.judge
-        return " ".join(part for part in (name, self.dataset) if part)
+        return " ".join(part for part in (name, source_of(self.dataset)) if part)
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is done for other jobs alone, and can be spared when these are done.
+
+        Fused images of the recipe's own datasets are a result by themselves; those of degraded copies may be removed.
+        """
+        return self.kind in ("degrade", "train") or (self.kind == "fuse" and self.dataset != source_of(self.dataset))
 
 
 @dataclass(frozen=True)
@@ -63,15 +72,17 @@ def make_jobs(bench: Workspace) -> list[Job]:
 
     recipe, first = bench.recipe, next(iter(bench.recipe.datasets))
     methods = [method.name for method in recipe.methods]
-    for dataset in recipe.datasets:
-        data = bench.dataset(dataset)
-        pairs, images = len(data.dataset.pairs), len(data.ids)
+    for dataset in bench.datasets:
+        data, source = bench.dataset(dataset), source_of(dataset)
+        images = len(data.ids)
         judges = {name: bench.judge(dataset, name) for name in bench.judges_of(dataset)}
 
-        def fuse(method: str, dataset: str = dataset, pairs: int = pairs) -> str:
+        def fuse(method: str, dataset: str = dataset) -> str:
             bench.method_hash(dataset, method)
+            pairs = len(bench.dataset(dataset).dataset.pairs)
             name = "crossfuse" if recipe.method(method).checkpoint else ""
-            return add(Job("fuse", dataset, method, units=pairs, default=name))
+            made = (Job("degrade", dataset, units=pairs),) if dataset in recipe.degraded else ()
+            return add(Job("fuse", dataset, method, needs=tuple(map(add, made)), units=pairs, default=name))
 
         fused = []
         for method in methods:
@@ -84,8 +95,9 @@ def make_jobs(bench: Workspace) -> list[Job]:
                     if judge.section.is_trained:
                         on = judge.section.trained_on or method
                         with_seed = recipe.seeds[0] if seed is None else seed
-                        units, default = _training_size(bench, dataset, name), judge.section.task
-                        needs.append(add(Job("train", dataset, on, name, with_seed, (fuse(on),), units, default)))
+                        units, default = _training_size(bench, source, name), judge.section.task
+                        train = Job("train", source, on, name, with_seed, (fuse(on, source),), units, default)
+                        needs.append(add(train))
                     add(Job("evaluate", dataset, method, name, seed, tuple(needs), images))
         if recipe.scores is not None:
             bench.score_sources(dataset)
@@ -96,9 +108,13 @@ def make_jobs(bench: Workspace) -> list[Job]:
 def is_done(bench: Workspace, job: Job, known: set[tuple[str, ...]] | None = None) -> bool:
     """Whether the bench folder holds the job's result. known: `ResultsTable.identities`, read where not given."""
     from fuse2task.bench.costs import has_cost
+    from fuse2task.bench.degraded import is_copied
     from fuse2task.bench.jobs.fuse import is_fused
     from fuse2task.bench.jobs.train import is_trained
 
+    if job.kind == "degrade":
+        degraded = bench.recipe.degraded[job.dataset]
+        return is_copied(bench.folder, bench.dataset(degraded.source), degraded)
     if job.kind == "fuse":
         return is_fused(bench, job.dataset, job.method)
     if job.kind == "cost":
@@ -114,13 +130,25 @@ def make_plan(bench: Workspace, jobs: list[Job]) -> list[Step]:
     """The jobs with their state and cost; a job whose result nothing needs any more counts as done."""
     known, timings = ResultsTable(bench.folder).identities(), Timings(bench.folder)
     done = {job.id: is_done(bench, job, known) for job in jobs}
-    wanted = {need for job in jobs if not done[job.id] for need in job.needs}
+    wanted = _wanted_ids(jobs, done)
     steps = []
     for job in jobs:
         seconds, measured = timings.rate(job.kind, job.what, job.default)
-        spared = job.kind == "train" and job.id not in wanted
-        steps.append(Step(job, done[job.id] or spared, seconds * job.units, measured))
+        steps.append(Step(job, done[job.id] or job.id not in wanted, seconds * job.units, measured))
     return steps
+
+
+def _wanted_ids(jobs: list[Job], done: dict[str, bool]) -> set[str]:
+    """Jobs to be done: those that do not only serve others, and what these need."""
+    by_id = {job.id: job for job in jobs}
+    waiting = [job.id for job in jobs if not (done[job.id] or job.serves)]
+    wanted: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in wanted and not done[name]:
+            wanted.add(name)
+            waiting += by_id[name].needs
+    return wanted
 
 
 def _wanted(bench: Workspace, job: Job) -> list[dict[str, Any]]:

@@ -7,10 +7,12 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from fuse2task.bench import compare
+from fuse2task.bench import comparisons
+from fuse2task.bench.conditions import source_of
 from fuse2task.bench.plan import Step
+from fuse2task.bench.printing_sweeps import print_sweeps
 from fuse2task.bench.run import duration
-from fuse2task.bench.table import ResultsTable, read_table, to_frame
+from fuse2task.bench.table import CLEAN, ResultsTable, read_table, to_frame
 from fuse2task.report.published import published_sentence
 from fuse2task.runtime.files import read_json
 
@@ -41,20 +43,26 @@ def print_plan(steps: Sequence[Step]) -> None:
 def print_results(folder: Path, methods: Sequence[str], baseline: str) -> None:
     """One table for each set of comparable rows: value, interval, difference from the baseline with Holm's p.
 
+    Degraded copies are told by the areas under their curves alone.
+
     methods: those to print, in this order.
     """
     path = folder / "comparisons.csv"
-    pairs = to_frame(read_table(path, compare.COLUMNS), path, NUMBERS, compare.COLUMNS)
+    pairs = to_frame(read_table(path, comparisons.COLUMNS), path, NUMBERS, comparisons.COLUMNS)
     truths = read_json(folder / "truths.json", "list of truths")
     console = _console()
-    for rows in compare.comparable_groups(ResultsTable(folder).read()):
+    results = ResultsTable(folder).read()
+    for rows in comparisons.comparable_groups(results[results["level"] == CLEAN["level"]]):
         about = rows.iloc[0]
         truth = truths.get(about["truth_hash"], {}).get("name", about["truth_hash"])
-        own = pairs[(pairs[list(compare.KEYS)] == about[list(compare.KEYS)]).all(axis=1) & (pairs["b"] == baseline)]
+        own = pairs[
+            (pairs[list(comparisons.KEYS)] == about[list(comparisons.KEYS)]).all(axis=1) & (pairs["b"] == baseline)
+        ]
         title = f"{about['dataset']}, {about['protocol']} {about['judge']}, truth {truth}"
         present = [name for name in methods if name in set(rows["method"])]
         console.print(_table(rows[rows["method"].isin(present)], own, present, title, baseline))
         console.print(_footnote(own, about["task"], baseline, int(about["n_images"])), highlight=False)
+    print_sweeps(folder, console)
 
 
 def print_published(folder: Path) -> None:
@@ -65,11 +73,11 @@ def print_published(folder: Path) -> None:
 
 def print_openings(rows: Sequence[Mapping[str, str]]) -> None:
     """How often each test split was opened."""
-    for dataset in dict.fromkeys(row["dataset"] for row in rows):
-        own = [row for row in rows if row["dataset"] == dataset]
-        count = sum(int(row["evaluations"]) for row in own)
+    for dataset in dict.fromkeys(source_of(row["dataset"]) for row in rows):
+        own = [row for row in rows if source_of(row["dataset"]) == dataset]
+        count, recipes = sum(int(row["evaluations"]) for row in own), len({row["run"] for row in own})
         _console().print(
-            f"test split of {dataset}: opened by {len(own)} recipe{'s' if len(own) > 1 else ''} in this folder, "
+            f"test split of {dataset}: opened by {recipes} recipe{'s' if recipes > 1 else ''} in this folder, "
             f"{count} evaluations", highlight=False,
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
+from fuse2task.bench.conditions import ConditionSection, Degraded, degraded_datasets
 from fuse2task.config.recipes import Recipe
 from fuse2task.runtime.device import Precision
 from fuse2task.runtime.hashing import value_hash
@@ -91,7 +92,11 @@ class ScoresSection(Recipe):
     profile: str = "standard"
     names: list[str] | None = None
     sources: Literal["degraded", "clean"] = "degraded"
-    """What fused images are compared with: the pairs that were fused, or the layout's clean references of them."""
+    """What fused images are compared with: the pairs that were fused, or clean ones.
+
+    Clean are the layout's clean references; of a degraded copy the pairs that it was made from, where the layout
+    has none.
+    """
 
     @property
     def label(self) -> str:
@@ -140,6 +145,8 @@ class BenchRecipe(Recipe):
     methods: list[MethodSection] = Field(default=[], validate_default=True)
     judges: dict[Name, JudgeSection] = Field(default={})
     scores: ScoresSection | None = ScoresSection()
+    conditions: list[ConditionSection] = Field(default=[])
+    """Sweeps over bad conditions, of every dataset."""
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     baseline: str = "average"
     open_test: bool = False
@@ -161,12 +168,21 @@ class BenchRecipe(Recipe):
         present = {item.get("name") if isinstance(item, dict) else getattr(item, "name", None) for item in methods}
         return [{"name": name} for name in ALWAYS if name not in present] + methods
 
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        return [given] if isinstance(given, dict) else given
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [method.name for method in self.methods]
-        for what, values in (("method", names), ("seed", self.seeds)):
+        kinds = [section.kind for section in self.conditions]
+        for what, values in (("method", names), ("seed", self.seeds), ("kind of conditions", kinds)):
             if len(set(values)) < len(values):
                 raise ValueError(f"a {what} is there twice")
+        given = [method.name for method in self.methods if method.folder]
+        if self.conditions and given:
+            raise ValueError(f"conditions: {', '.join(given)} are images fused elsewhere, in one condition only")
         wanted = {"baseline": self.baseline}
         wanted |= {f"judges.{name}.trained_on": judge.trained_on for name, judge in self.judges.items()
                    if judge.trained_on}  # fmt: skip
@@ -178,7 +194,14 @@ class BenchRecipe(Recipe):
     @property
     def id(self) -> str:
         """Hash of what decides the results, the resolved recipe without `published`: the column `run`."""
-        return value_hash(self.model_dump(mode="json", exclude={"published"}))
+        # Without conditions a recipe keeps the id that it had before there were any.
+        undecisive = {"published"} if self.conditions else {"published", "conditions"}
+        return value_hash(self.model_dump(mode="json", exclude=undecisive))
+
+    @property
+    def degraded(self) -> dict[str, Degraded]:
+        """Name -> degraded copy, of all datasets in all conditions but level 0."""
+        return degraded_datasets(self.datasets, self.conditions)
 
     def method(self, name: str) -> MethodSection:
         """The method of that name."""

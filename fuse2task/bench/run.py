@@ -13,9 +13,9 @@ from fuse2task.bench.openings import record_openings
 from fuse2task.bench.plan import Job, Step, is_done, make_plan
 from fuse2task.bench.table import ResultsTable
 from fuse2task.bench.timings import Timings
+from fuse2task.bench.truths import record_truths
 from fuse2task.bench.workspace import Workspace
-from fuse2task.data.truth.coco import coco_truth
-from fuse2task.runtime.files import read_json, write_json, write_text
+from fuse2task.runtime.files import remove_halves, write_text
 from fuse2task.runtime.progress import say
 
 POLL = 2.0  # seconds between looks at work that another process does
@@ -23,18 +23,11 @@ POLL = 2.0  # seconds between looks at work that another process does
 
 def prepare(bench: Workspace) -> None:
     """Write what readers of the bench folder need beside the results: recipe.yaml, truths.json, further truths."""
-    write_text(bench.folder / "recipe.yaml", yaml.safe_dump(bench.recipe.model_dump(mode="json"), sort_keys=False))
-    with Lock(bench.folder, "truths"):
-        path = bench.folder / "truths.json"
-        known: dict[str, Any] = read_json(path, "list of truths") if path.is_file() else {}
-        for name in bench.recipe.datasets:
-            data = bench.dataset(name)
-            for truth in data.truths:
-                known[truth.hash] = truth.describe(name)
-                if not truth.primary and truth.boxes is not None:
-                    content = coco_truth(data.dataset.part(data.part), truth.boxes)
-                    write_json(bench.folder / "truth" / name / truth.name / f"{data.part}.json", content)
-        write_json(path, known)
+    with Lock(bench.folder, "recipe"):
+        path = bench.folder / "recipe.yaml"
+        remove_halves(path)
+        write_text(path, yaml.safe_dump(bench.recipe.model_dump(mode="json"), sort_keys=False))
+    record_truths(bench, bench.datasets)
 
 
 def run_jobs(bench: Workspace, jobs: Sequence[Job], engine: Engine, mine: set[str]) -> bool:

@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 
 from fuse2task.bench import insight
-from fuse2task.bench.compare import COLUMNS, comparable_groups, compare
+from fuse2task.bench.comparisons import COLUMNS, comparable_groups, compare
 from fuse2task.bench.jobs.evaluate import suffixed
 from fuse2task.bench.locks import Lock
 from fuse2task.bench.measured import Measured
 from fuse2task.bench.published import beside_published
 from fuse2task.bench.recipe import BenchRecipe
-from fuse2task.bench.table import ResultsTable, identity, write_table
+from fuse2task.bench.sweeps import write_sweeps
+from fuse2task.bench.table import CLEAN, ResultsTable, identity, write_table
 from fuse2task.data.fused import open_fused
-from fuse2task.runtime.files import read_json, write_json
+from fuse2task.runtime.files import read_json, remove_halves, write_json
 from fuse2task.runtime.progress import say
 
 CORRELATIONS = (
@@ -28,9 +29,10 @@ Row = Mapping[Hashable, Any]
 
 
 def summarise(folder: Path, recipe: BenchRecipe) -> None:
-    """Write comparisons.csv, correlations.csv, ranking.json, extremes.json and published.json.
+    """Write comparisons.csv, correlations.csv, ranking.json, extremes.json and published.json, and of sweeps over
+    conditions conditions.csv and robustness.csv.
 
-    Needs nothing outside the folder.
+    Needs nothing outside the folder. Degraded copies are in the last two alone.
 
     Rows whose distributions have been replaced by those of another recipe, judge or truth are left out.
     """
@@ -38,9 +40,12 @@ def summarise(folder: Path, recipe: BenchRecipe) -> None:
         summary = Summary(folder, recipe)
         write_table(folder / "comparisons.csv", COLUMNS, summary.comparisons)
         write_table(folder / "correlations.csv", CORRELATIONS, summary.correlations)
+        for name in ("ranking.json", "extremes.json", "published.json"):
+            remove_halves(folder / name)
         write_json(folder / "ranking.json", summary.ranking)
         write_json(folder / "extremes.json", summary.extremes)
-        write_json(folder / "published.json", beside_published(ResultsTable(folder).read(), summary.truths, recipe))
+        write_sweeps(folder, recipe, summary.results, summary.truths, summary.load)
+        write_json(folder / "published.json", beside_published(summary.results, summary.truths, recipe))
     say(f"{folder}: {len(summary.comparisons)} comparisons in {len(summary.groups)} tables")
 
 
@@ -54,17 +59,18 @@ class Summary:
         self.comparisons: list[dict[str, Any]] = []
         self.ranking: list[dict[str, Any]] = []
         self.extremes: list[dict[str, Any]] = []
-        results = ResultsTable(folder).read()
-        self.groups = [rows for rows in map(self._current, comparable_groups(results)) if not rows.empty]
+        self.results = ResultsTable(folder).read()
+        clean = self.results[self.results["level"] == CLEAN["level"]]
+        self.groups = [rows for rows in map(self._current, comparable_groups(clean)) if not rows.empty]
         for rows in self.groups:
             self._add(rows)
-        self.correlations = insight.correlations(results, self.groups)
+        self.correlations = insight.correlations(clean, self.groups)
 
     def _current(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows of the recipe's methods whose distributions lie in the folder; none without the baseline."""
         keys = ["method", "seed"]
         first = rows.drop_duplicates(keys)
-        found = {(row["method"], row["seed"]) for row in first.to_dict("records") if self._load(row) is not None}
+        found = {(row["method"], row["seed"]) for row in first.to_dict("records") if self.load(row) is not None}
         known = [pair in found and pair[0] in self.methods for pair in zip(rows["method"], rows["seed"], strict=True)]
         rows = rows[known]
         return rows if self.recipe.baseline in set(rows["method"]) else rows.iloc[:0]
@@ -103,12 +109,13 @@ class Summary:
             found[method] = np.mean(of_seeds, axis=0)
         return found
 
-    def _load(self, row: Row) -> Measured | None:
+    def load(self, row: Row) -> Measured | None:
+        """The distributions behind a row; None where the folder has none, or those of other rows."""
         texts = {str(key): "" if value is None else str(value) for key, value in row.items()}
         return Measured.load(self._file(row, "replicates.npz"), identity(texts))
 
     def _loaded(self, row: Row) -> Measured:
-        found = self._load(row)
+        found = self.load(row)
         assert found is not None
         return found
 

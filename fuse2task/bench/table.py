@@ -10,7 +10,8 @@ import pandas as pd
 
 from fuse2task.bench.locks import Lock
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import write_text
+from fuse2task.runtime.files import remove_halves, write_text
+from fuse2task.runtime.reading import MAX_JSON, read_text
 
 KEYS = ("dataset", "split_hash", "truth_hash", "image_size", "color", "task", "protocol", "judge", "judge_hash",
         "recipe_hash")  # fmt: skip
@@ -20,8 +21,10 @@ IDENTITY = (*KEYS, "method", "method_hash", "seed", "ci_method")
 COLUMNS = (
     "run", "dataset", "split_hash", "truth_hash", "image_size", "color", "method", "method_hash", "task", "protocol",
     "judge", "judge_hash", "recipe_hash", "seed", "metric", "class", "condition", "value", "ci_low", "ci_high",
-    "ci_method", "n_images", "versions_hash",
+    "ci_method", "n_images", "versions_hash", "kind", "level",
 )  # fmt: skip
+CLEAN = {"kind": "", "level": "0"}
+"""Kind and level of a dataset as it is; tables from before there were conditions lack the two columns."""
 NUMBERS = ("value", "ci_low", "ci_high", "n_images")
 Row = Mapping[str, Any]
 
@@ -54,7 +57,7 @@ class ResultsTable:
         return {identity(row) for row in self._rows()}
 
     def _rows(self) -> list[dict[str, str]]:
-        return read_table(self.path, COLUMNS)
+        return read_table(self.path, COLUMNS, CLEAN)
 
 
 def identity(row: Row) -> tuple[str, ...]:
@@ -63,27 +66,34 @@ def identity(row: Row) -> tuple[str, ...]:
     return (*texts[:-1], texts[-1].partition(", ")[2])
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+def read_table(path: Path, columns: Sequence[str], added: Mapping[str, str] | None = None) -> list[dict[str, str]]:
     """Rows of a CSV file as texts; none where there is no file.
 
+    added: columns that an older file may lack, all of them, with the value that they have there.
+
     Raises:
-        RequestError: other columns than these, or a row of another length.
+        RequestError: not a readable table, other columns than these, or a row of another length.
     """
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as handle:
-        reader = csv.DictReader(handle)
-        if tuple(reader.fieldnames or ()) != tuple(columns):
-            raise RequestError(f"{path}: its columns are not {', '.join(columns)}; move the file away or mend it")
+    try:
+        reader = csv.DictReader(io.StringIO(read_text(path, "table", MAX_JSON), newline=""))
+        present = tuple(reader.fieldnames or ())
         rows = list(reader)
+    except csv.Error as error:
+        raise RequestError(f"{path}: not a readable CSV table ({error}); mend it or move it away") from None
+    missing = added if added and present == tuple(name for name in columns if name not in added) else {}
+    if (*present, *missing) != tuple(columns):
+        raise RequestError(f"{path}: its columns are not {', '.join(columns)}; move the file away or mend it")
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
-            raise RequestError(f"{path}, line {number}: has not {len(columns)} fields; mend or remove the line")
-    return rows
+            raise RequestError(f"{path}, line {number}: has not {len(present)} fields; mend or remove the line")
+    return [{**row, **missing} for row in rows]
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Write a CSV file atomically; None and NaN become empty, floats keep all digits."""
+    """Write a CSV file atomically, under a lock of the caller's; None and NaN become empty, floats keep all digits."""
+    remove_halves(path)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -5,12 +5,15 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from fuse2task.bench.conditions import kind_and_level, source_of
 from fuse2task.bench.datasets import TRAIN, BenchDataset, load_bench_dataset
+from fuse2task.bench.degraded import load_degraded
 from fuse2task.bench.judges import Judge, identify
 from fuse2task.bench.measured import interval_settings
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.data.clean_references import clean_pairs
 from fuse2task.data.dataset import Pair
+from fuse2task.data.layouts import LAYOUTS
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.hashing import value_hash
 from fuse2task.runtime.provenance import versions_hash
@@ -21,15 +24,41 @@ class Workspace:
 
     def __init__(self, recipe: BenchRecipe, folder: Path, device: str = "auto"):
         self.recipe, self.folder, self.device = recipe, Path(folder), device
-        self.dataset = lru_cache(None)(self._dataset)
-        self.judge = lru_cache(None)(self._judge)
-        self.method_hash = lru_cache(None)(self._method_hash)
-        self.score_sources = lru_cache(None)(self._score_sources)
+        self._datasets: dict[str, BenchDataset] = {}
+        self._judge = lru_cache(None)(self._find_judge)
+        self._method_hash = lru_cache(None)(self._find_method_hash)
+        self._clean_sources = lru_cache(None)(self._find_clean_sources)
 
     @cached_property
     def versions_hash(self) -> str:
         """Hash of the packages that decide the numbers."""
         return versions_hash()
+
+    @property
+    def datasets(self) -> list[str]:
+        """The recipe's datasets, and after them their degraded copies."""
+        return [*self.recipe.datasets, *self.recipe.degraded]
+
+    def dataset(self, name: str) -> BenchDataset:
+        """A dataset of the recipe or a degraded copy of one; loaded once, a copy again when it has been made."""
+        if name not in self._datasets or not self._datasets[name].ready:
+            self._datasets[name] = self._load(name)
+        return self._datasets[name]
+
+    def judge(self, dataset: str, judge: str) -> Judge:
+        """A judge on a dataset; on a degraded copy it is the source's."""
+        return self._judge(source_of(dataset), judge)
+
+    def method_hash(self, dataset: str, method: str) -> str:
+        """Hash of a method, after checking that it can fuse the dataset."""
+        return self._method_hash(source_of(dataset), method)
+
+    def score_sources(self, dataset: str) -> tuple[Pair, ...]:
+        """The pairs that scores compare fused images with: the evaluated ones, or clean ones (`ScoresSection`)."""
+        data, scores = self.dataset(dataset), self.recipe.scores
+        if scores is None or scores.sources == "degraded":
+            return data.dataset.part(data.part)
+        return self._clean_sources(source_of(dataset))
 
     def judges_of(self, dataset: str) -> list[str]:
         """The judges whose task the dataset has truth for."""
@@ -50,8 +79,8 @@ class Workspace:
         return self.folder / "scores" / dataset / f"{self.recipe.scores.label}.csv"
 
     def training(self, dataset: str, method: str, judge: str, seed: int) -> Path:
-        """The run folder of a judge's training."""
-        return self.folder / "judges" / dataset / method / f"{judge}-s{seed}"
+        """The run folder of a judge's training; what judges a degraded copy was trained on the source."""
+        return self.folder / "judges" / source_of(dataset) / method / f"{judge}-s{seed}"
 
     def predictions(self, dataset: str, method: str, judge: str, seed: int | None) -> Path:
         """The folder of an evaluation."""
@@ -92,11 +121,13 @@ class Workspace:
         }  # fmt: skip
 
     def _common(self, data: BenchDataset, method: str) -> dict[str, Any]:
+        kind, level = kind_and_level(data.name)
         # Any kind of interval: an evaluation is known by the settings.
         return {
             "run": self.recipe.id, "dataset": data.name, "split_hash": self.evaluated_hash(data),
             "color": self.recipe.color, "method": method, "method_hash": self.method_hash(data.name, method),
             "ci_method": f"any, {interval_settings(self.recipe.intervals)}", "versions_hash": self.versions_hash,
+            "kind": kind, "level": level,
         }  # fmt: skip
 
     @staticmethod
@@ -106,23 +137,25 @@ class Workspace:
             return data.dataset.split_hash
         return value_hash({"split": data.dataset.split_hash, "evaluated": data.part})
 
-    def _dataset(self, name: str) -> BenchDataset:
-        return load_bench_dataset(name, self.recipe)
+    def _load(self, name: str) -> BenchDataset:
+        if name in self.recipe.datasets:
+            return load_bench_dataset(name, self.recipe)
+        degraded = self.recipe.degraded[name]
+        return load_degraded(self.folder, self.dataset(degraded.source), degraded, self.recipe)
 
-    def _score_sources(self, dataset: str) -> tuple[Pair, ...]:
-        """The pairs that scores compare fused images with: the evaluated ones, or their clean references."""
-        data, scores = self.dataset(dataset), self.recipe.scores
+    def _find_clean_sources(self, dataset: str) -> tuple[Pair, ...]:
+        data = self.dataset(dataset)
         pairs = data.dataset.part(data.part)
-        if scores is None or scores.sources == "degraded":
+        if self.recipe.conditions and not LAYOUTS[data.dataset.layout].clean:
             return pairs
         return clean_pairs(replace(data.dataset, pairs=pairs))
 
-    def _method_hash(self, dataset: str, method: str) -> str:
+    def _find_method_hash(self, dataset: str, method: str) -> str:
         made = self.make_method(method)
         made.check(self.dataset(dataset).dataset.pairs)
         return value_hash(made.identity())
 
-    def _judge(self, dataset: str, judge: str) -> Judge:
+    def _find_judge(self, dataset: str, judge: str) -> Judge:
         data, section = self.dataset(dataset), self.recipe.judges[judge]
         trained_on: dict[str, Any] = {}
         if section.is_trained:

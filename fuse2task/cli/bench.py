@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from fuse2task.cli.json_output import JsonOption, print_json, tables_to_stderr
+
 app = typer.Typer(no_args_is_help=True, help="Which fusion method helps, by how much, how sure: a whole comparison.")
 
 
@@ -41,23 +43,52 @@ def run_command(
     gpus: Annotated[
         float, typer.Option("--gpus", min=0, help="Ray: GPUs of a job; .5 puts two on one, 0 hides them.")
     ] = 0.0,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Read .pt weights, which are pickles; see SECURITY.md.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run what results.csv does not hold yet, then compare; the same command goes on after any interruption."""
     from fuse2task.bench.recipe import BenchRecipe
     from fuse2task.bench.session import Resources, run_bench
     from fuse2task.config.recipes import load_recipe
+    from fuse2task.runtime.trust import trust_pickles
     from fusion.shard import Shard
 
+    trust_pickles(trust_pickle)
     loaded = load_recipe(BenchRecipe, recipe, overrides or [])
     resources = Resources(engine.value, device, address, cpus, gpus)
-    run_bench(loaded, folder, Shard.parse(shard), resources, dry_run)
+    if as_json and dry_run:
+        from fuse2task.bench.api import plan_rows
+
+        print_json({"jobs": plan_rows(loaded, folder, device)})
+        return
+    with tables_to_stderr(as_json):
+        finished = run_bench(loaded, folder, Shard.parse(shard), resources, dry_run)
+    if as_json:
+        _print_rows(folder, finished)
 
 
 @app.command("report")
 def report_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The bench folder.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Compare again what the folder holds, and write DIR/report: HTML, Markdown, CSV, LaTeX."""
     from fuse2task.bench.session import report_bench
 
-    typer.echo(report_bench(folder))
+    with tables_to_stderr(as_json):
+        page = report_bench(folder)
+    if as_json:
+        _print_rows(folder, finished=True, report=page)
+    else:
+        typer.echo(page)
+
+
+def _print_rows(folder: Path, finished: bool, **more: Path) -> None:
+    from fuse2task.bench.api import comparisons
+    from fuse2task.bench.table import ResultsTable
+
+    compared = comparisons(folder).to_dict("records") if finished else []
+    results = ResultsTable(folder).read().to_dict("records")
+    print_json({"folder": folder, "finished": finished, **more, "results": results, "comparisons": compared})

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fuse2task.cli.convert import convert
 from fuse2task.cli.degrade import degrade
+from fuse2task.cli.json_output import JsonOption, print_json
 from fuse2task.cli.synth import synth
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at datasets, split them, draw synthetic ones, degrade them.", no_args_is_help=True)
 app.command("synth")(synth)
 app.command("degrade")(degrade)
+app.command("convert")(convert)
 
 Root = Annotated[Path, typer.Argument(help="Folder that the layout begins at.")]
 LayoutName = Annotated[str, typer.Option(help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, awmm or folder.")]
@@ -33,14 +36,12 @@ def check(
     masks: Annotated[Path | None, typer.Option(help="Folder of class masks.")] = None,
     infrared: Infrared = None,
     visible: Visible = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List everything that is wrong with a dataset, and count what is in it.
 
     Exit code 0: clean; 1: findings listed; 2: wrong request.
     """
-    import json
-
     from fuse2task.data.check import check_dataset
     from fuse2task.data.loading import scan_dataset
 
@@ -51,7 +52,7 @@ def check(
     report = check_dataset(dataset, findings)
     files = _annotation_counts(annotations)
     if as_json:
-        typer.echo(json.dumps({**report.as_json(), **({"annotation_files": files} if files else {})}, indent=2))
+        print_json({**report.as_json(), **({"annotation_files": files} if files else {})})
     else:
         _show(report, files)
     raise typer.Exit(1 if report.findings else 0)
@@ -114,16 +115,18 @@ def _show(report: "Report", files: dict[str, dict[str, int]]) -> None:
 
 
 def _table(title: str, counts: dict[str, int]) -> "Table":
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title, "count")
     table.columns[1].justify = "right"
     for name, number in counts.items():
-        table.add_row(name, str(number))
+        table.add_row(escape(name), str(number))
     return table
 
 
 def _box_table(boxes: dict[str, dict[str, int]]) -> "Table":
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("boxes", *boxes, "all")
@@ -131,5 +134,5 @@ def _box_table(boxes: dict[str, dict[str, int]]) -> "Table":
         column.justify = "right"
     for name in next(iter(boxes.values()), {}):
         numbers = [boxes[split][name] for split in boxes]
-        table.add_row(name, *(str(number) for number in (*numbers, sum(numbers))))
+        table.add_row(escape(name), *(str(number) for number in (*numbers, sum(numbers))))
     return table

@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from fuse2task.cli.json_output import JsonOption, print_json
 from fuse2task.data.fused import FusedDataset, open_fused
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.trust import trust_pickles
 
 app = typer.Typer(help="Train YOLO on fused images, predict, evaluate by COCO AP.", no_args_is_help=True)
 
@@ -16,6 +18,9 @@ Weights = Annotated[Path | None, typer.Option("--weights", help="Judge: .onnx, .
 Map = Annotated[
     str | None,
     typer.Option("--class-map", help="YAML, `judge class: truth class`: a file, or a shipped map (m3fd-coco)."),
+]
+TrustPickle = Annotated[
+    bool, typer.Option("--trust-pickle", help="Read .pt weights, which are pickles; see SECURITY.md.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 
@@ -28,6 +33,7 @@ def train(
         Path | None,
         typer.Option("-o", "--output", metavar="RUN", help="Run folder (default: runs/detection/RECIPE-HASH)."),
     ] = None,
+    trust_pickle: TrustPickle = False,
 ) -> None:
     """Train YOLO on the train split of a fused dataset, offline."""
     from detection.recipe import DetectionRecipe
@@ -35,6 +41,7 @@ def train(
     from fuse2task.config.recipes import load_recipe
     from fuse2task.runtime.hashing import value_hash
 
+    trust_pickles(trust_pickle)
     loaded = load_recipe(DetectionRecipe, recipe, overrides or [])
     name = f"{Path(recipe).stem}-{value_hash(loaded.model_dump(mode='json'))}"
     run = output or Path("runs") / "detection" / name
@@ -52,12 +59,15 @@ def predict(
     split: Split = None,
     class_map: Map = None,
     device: Device = "auto",
+    trust_pickle: TrustPickle = False,
 ) -> None:
     """Predict one split with a judge; writes COCO results."""
-    from fuse2task.runtime.files import write_json
+    from detection.coco import read_truth
+    from detection.result_files import write_results
 
-    _, results, left_out = _predicted(weights, data, split, class_map, device)
-    write_json(output, results)
+    trust_pickles(trust_pickle)
+    dataset, results, left_out = _predicted(weights, data, split, class_map, device)
+    write_results(output, results, read_truth(dataset.annotations(str(split))))
     typer.echo(f"{output}: {len(results)} boxes")
     if left_out:
         typer.echo(f"the judge lacks {', '.join(left_out)}; give eval the same --class-map")
@@ -73,12 +83,15 @@ def evaluate(
     split: Split = None,
     class_map: Map = None,
     device: Device = "auto",
+    trust_pickle: TrustPickle = False,
+    as_json: JsonOption = False,
 ) -> None:
     """COCO AP: --truth and --predictions, or a judge's (--weights --data --split)."""
+    trust_pickles(trust_pickle)
     from detection.classes import classes_left_out, load_class_map
     from detection.coco import read_truth
     from detection.evaluation import evaluate as evaluate_results
-    from fuse2task.runtime.files import write_json
+    from fuse2task.runtime.files import sole_file, write_json
 
     if any((truth, predictions)) == any((weights, data, split)):
         raise RequestError("give either --truth and --predictions, or --weights, --data and --split")
@@ -93,8 +106,12 @@ def evaluate(
     else:
         dataset, results, left_out = _predicted(weights, data, split, class_map, device)
         metrics = evaluate_results(dataset.annotations(str(split)), results, left_out=left_out)
-    write_json(output, metrics, sort_keys=False)
-    _show(metrics)
+    with sole_file(output):
+        write_json(output, metrics, sort_keys=False)
+    if as_json:
+        print_json(metrics)
+    else:
+        _show(metrics)
 
 
 def _predicted(
@@ -114,12 +131,13 @@ def _predicted(
 
 def _show(metrics: dict[str, Any]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     columns = ("AP", "AP50", "AP75")
     table = Table("class", *(f"{name} (%)" for name in columns), "instances")
     for name, row in metrics["per_class"].items():
-        table.add_row(name, *(_percent(row[column]) for column in columns), str(row["instances"]))
+        table.add_row(escape(name), *(_percent(row[column]) for column in columns), str(row["instances"]))
     total = sum(row["instances"] for row in metrics["per_class"].values())
     table.add_section()
     table.add_row("mean", *(_percent(metrics[column]) for column in columns), str(total))

@@ -1,37 +1,133 @@
 """`fuse2task doctor`: what is installed, what can be used, what is missing."""
 
 import importlib.util
+import os
+from typing import Any
 
 import typer
 
+from fuse2task.cli.json_output import JsonOption, print_json
 
-def doctor() -> None:
-    """Versions, devices, optional parts that are missing, licence notes."""
+EXTRAS = {
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "ray": ("ray",),
+    "serve": ("starlette", "uvicorn", "python_multipart"),
+    "hub": ("huggingface_hub",),
+    "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
+}
+LICENCE = (
+    "fuse2task is AGPL-3.0-or-later, because Ultralytics is AGPL-3.0. Datasets and the authors' CrossFuse weights have "
+    "terms of their own; none of them come with fuse2task."
+)
+NETWORK = "never used, but by CrossFuse.from_pretrained of a name on the hub and by push_to_hub"
+GIB = 2**30
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Versions, devices, memory, optional parts that are missing, plug-ins, licence notes."""
+    found = {
+        "versions": _versions(), "machine": _machine(), "devices": _devices(), "extras": _extras(),
+        "weights": _weights(), "plugins": _plugins(), "recipes": _recipes(), "network": _network(),
+        "licence": LICENCE,
+    }  # fmt: skip
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+def _versions() -> dict[str, str]:
     import platform
 
-    import torch
-    from rich.console import Console
-    from rich.table import Table
-
-    from fuse2task.config import shipped_recipes
     from fuse2task.runtime.provenance import versions
 
-    table = Table(title="fuse2task doctor", show_header=False)
-    table.add_row("Python", platform.python_version())
-    for name, version in versions().items():
-        table.add_row(name, version)
-    table.add_row("CPU", f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
+    return {"Python": platform.python_version(), "system": platform.platform(terse=True), **versions()}
+
+
+def _machine() -> dict[str, Any]:
+    import shutil
+
+    import torch
+
+    free = shutil.disk_usage(".").free
+    return {
+        "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "memory": f"{_pages('SC_AVPHYS_PAGES')} GiB free of {_pages('SC_PHYS_PAGES')}",
+        "disk": f"{free / GIB:.1f} GiB free in this folder",
+    }
+
+
+def _pages(name: str) -> str:
+    try:
+        return f"{os.sysconf(name) * os.sysconf('SC_PAGE_SIZE') / GIB:.1f}"
+    except (ValueError, OSError, AttributeError):  # not told by this system
+        return "?"
+
+
+def _devices() -> dict[str, str]:
+    import torch
+
+    found = {"cpu": "always"}
     for number in range(torch.cuda.device_count()):
-        table.add_row(f"cuda:{number}", torch.cuda.get_device_name(number))
+        about = torch.cuda.get_device_properties(number)
+        found[f"cuda:{number}"] = f"{about.name}, {about.total_memory / GIB:.0f} GiB, CUDA {torch.version.cuda}"
+    if torch.backends.mps.is_available():
+        found["mps"] = "Apple GPU"
     if not torch.cuda.is_available():
-        table.add_row("CUDA", "none; everything runs on the CPU")
-    for module, extra in (("onnxruntime", "onnx"), ("onnx", "onnx"), ("tensorboard", "tensorboard")):
-        if importlib.util.find_spec(module) is None:
-            table.add_row(module, f"missing; pip install 'fuse2task[{extra}]'")
-    for kind in ("fusion", "detection", "segmentation"):
-        table.add_row(f"{kind} recipes", ", ".join(shipped_recipes(kind)))
+        found["cuda"] = "none; " + ("mps" if "mps" in found else "cpu") + " is what `auto` means here"
+    return found
+
+
+def _extras() -> dict[str, str]:
+    missing = {
+        extra: [module for module in modules if importlib.util.find_spec(module) is None]
+        for extra, modules in EXTRAS.items()
+    }
+    return {
+        extra: f"{', '.join(modules)} missing; pip install 'fuse2task[{extra}]'" if modules else "there"
+        for extra, modules in missing.items()
+    }
+
+
+def _weights() -> dict[str, str]:
+    from fusion.shipped_weights import shipped_weights
+
+    return {weights.name: str(weights.card.get("summary", "")) for weights in shipped_weights()}
+
+
+def _plugins() -> dict[str, list[str]]:
+    from fuse2task.runtime.plugins import GROUPS, plugin_names
+
+    return {group: plugin_names(group) for group in GROUPS}
+
+
+def _recipes() -> dict[str, list[str]]:
+    from fuse2task.config import shipped_recipes
+
+    return {kind: shipped_recipes(kind) for kind in ("fusion", "detection", "segmentation", "bench")}
+
+
+def _network() -> dict[str, str]:
+    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+    return {"use": NETWORK, "HF_HUB_OFFLINE": "set: not even then" if offline else "not set"}
+
+
+def _show(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="fuse2task doctor", show_header=False)
+    for part, rows in found.items():
+        if isinstance(rows, dict):
+            for name, value in rows.items():
+                text = (", ".join(value) or "none") if isinstance(value, list) else str(value)
+                table.add_row(part, name, escape(text))
+                part = ""
+            table.add_section()
     Console().print(table)
-    typer.echo(
-        "Licence: fuse2task is AGPL-3.0-or-later, because Ultralytics is AGPL-3.0. Datasets and the authors' "
-        "CrossFuse weights have terms of their own; none of them come with fuse2task."
-    )
+    typer.echo(f"Licence: {found['licence']}")

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from fuse2task.cli.export import export_command
 from fuse2task.cli.score import score_command
 
 app = typer.Typer(no_args_is_help=True, help="Train CrossFuse, fuse datasets and loose pairs, score images.")
 app.command("score")(score_command)
+app.command("export")(export_command)
 
 
 class Color(StrEnum):
@@ -34,12 +36,25 @@ MethodOption = Annotated[
         help="crossfuse, visible, infrared, average, maximum, laplacian, or NAME=DIR of fused images.",
     ),
 ]
-CheckpointOption = Annotated[Path | None, typer.Option("--checkpoint", help="CrossFuse weights (safetensors).")]
+CheckpointOption = Annotated[Path | None, typer.Option(
+        "--checkpoint", help="CrossFuse weights: a file, or a name of `fusion weights`. Default: crossfuse-plus."
+    ),
+]
 ColorOption = Annotated[Color, typer.Option("--color", help="rgb: chroma of the visible image; gray: luma alone.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 PrecisionOption = Annotated[
     PrecisionName, typer.Option("--precision", help="auto: bf16 on a GPU or a CPU (AMX) made for it, else fp32.")
 ]
+
+
+@app.command("weights")
+def weights_command() -> None:
+    """List the weights that come with the package."""
+    from fusion.shipped_weights import shipped_weights
+
+    for weights in shipped_weights():
+        size = weights.file.stat().st_size / 1e6
+        typer.echo(f"{weights.name}  {size:.1f} MB  {weights.card['summary']}")
 
 
 @app.command("train")
@@ -55,9 +70,10 @@ def train_command(
     """Train CrossFuse: an auto-encoder for each modality, then cross attention and fusion decoder."""
     from fuse2task.config import load_recipe
     from fusion.recipe import FusionRecipe
+    from fuse2task.task_driven.stage import task_stages
     from fusion.training.trainer import train
 
-    train(load_recipe(FusionRecipe, recipe, overrides or []), run)
+    train(load_recipe(FusionRecipe, recipe, overrides or []), run, task_stages)
 
 
 @app.command("import")

@@ -5,8 +5,10 @@ import sys
 import typer
 
 import fuse2task
-from fuse2task.cli import bench, data, demo, detection, doctor, fusion, segmentation
+from fuse2task.cli import bench, data, demo, detection, doctor, fusion, segmentation, serve
 from fuse2task.runtime.errors import Fuse2TaskError
+from fuse2task.runtime.failures import explain
+from fuse2task.runtime.interruption import MESSAGE, Interrupted, interruptible
 
 app = typer.Typer(
     help="What is an infrared-visible fusion method worth to the detector or segmenter that uses its images?",
@@ -21,6 +23,7 @@ app.add_typer(segmentation.app, name="segmentation")
 app.add_typer(bench.app, name="bench")
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("serve")(serve.serve)
 
 
 def _version(value: bool) -> None:
@@ -38,24 +41,22 @@ def main(
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Entry point: run the command and leave with 0 (done), 1 (the work failed) or 2 (wrong request)."""
+    """Entry point: run the command and leave with 0 (done), 1 (the work failed) or 2 (wrong request).
+
+    Ctrl-C and termination are failed work too: 1, whatever a shell's convention for signals is.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        app(args=arguments, prog_name="fuse2task")
+        with interruptible():
+            app(args=arguments, prog_name="fuse2task")
     except Exception as error:
         if debug:
             raise
-        text = str(error) if isinstance(error, Fuse2TaskError) else _unexpected(error)
+        text = str(error) if isinstance(error, Fuse2TaskError) else explain(error)
         typer.echo(f"error: {text}", err=True)
         sys.exit(error.exit_code if isinstance(error, Fuse2TaskError) else 1)
-    except KeyboardInterrupt:
-        typer.echo("error: interrupted; run the same command again to go on", err=True)
+    except Interrupted:
+        typer.echo(MESSAGE, err=True)
         sys.exit(1)
-
-
-def _unexpected(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return f"unexpected {type(error).__name__}: {error} (run again with --debug to see where)"

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fuse2task.cli.json_output import JsonOption, print_json
 from fuse2task.runtime.errors import RequestError
 
 SOURCES = "--ir, --visible, --fused and -o are needed together (or --explain SCORE alone)"
@@ -30,10 +31,11 @@ def score_command(
         str | None, typer.Option("--explain", metavar="SCORE", help="Print how a score is defined, and stop.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    as_json: JsonOption = False,
 ) -> None:
     """Image-quality scores by a named set of definitions: one row per image, means and standard errors printed."""
     if explain is not None:
-        _explain(explain, profile)
+        _explain(explain, profile, as_json)
         return
     if ir is None or visible is None or not fused or output is None:
         raise RequestError(SOURCES)
@@ -44,6 +46,9 @@ def score_command(
     pairs = load_dataset(ir.parent, "folder", infrared=ir, visible=visible).pairs
     names = [name.strip() for name in scores.split(",")] if scores else None
     summary = score_folders(pairs, folders, profile or "standard", output, names, device)
+    if as_json:
+        print_json(summary)
+        return
     _show(summary)
     typer.echo(f"{output}: profile {summary['profile']}, {summary['images']} images, {len(folders)} methods")
 
@@ -60,7 +65,7 @@ def _named(references: list[str]) -> dict[str, Path]:
     return folders
 
 
-def _explain(name: str, profile: str | None) -> None:
+def _explain(name: str, profile: str | None, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -72,12 +77,16 @@ def _explain(name: str, profile: str | None) -> None:
     exact = by_name.get(name.lower())
     if exact is None:
         raise RequestError(f"no score {name!r}; there are {', '.join(dict.fromkeys(by_name.values()))}")
+    defined = {found.name: definition(found, found.chosen([exact])[0]) for found in profiles if exact in found.names}
+    if as_json:
+        print_json({exact: defined})
+        return
     for found in profiles:
         if exact not in found.names:
             typer.echo(f"{exact}: not defined in profile {found.name}")
             continue
         table = Table(title=f"{exact} in profile {found.name}", show_header=False, title_justify="left", min_width=60)
-        for key, text in definition(found, found.chosen([exact])[0]).items():
+        for key, text in defined[found.name].items():
             table.add_row(key, text)
         Console().print(table, markup=False)
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from fuse2task.cli.json_output import JsonOption, print_json
+
 app = typer.Typer(help="Train a segmenter on fused images, predict, evaluate by per-class IoU.", no_args_is_help=True)
 
 
@@ -62,20 +64,26 @@ def evaluate(
     predictions: Annotated[Path, typer.Option(metavar="DIR", help="Predicted masks of the same names.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="metrics.json", help="Metrics, fractions.")],
     classes: Annotated[str, typer.Option(help="msrs, fmb, or a text file with one name a line.")] = "msrs",
+    as_json: JsonOption = False,
 ) -> None:
     """Per-class IoU from one confusion matrix over the set."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    from fuse2task.runtime.files import write_json
+    from fuse2task.runtime.files import sole_file, write_json
     from segmentation.evaluation import class_names
     from segmentation.evaluation import evaluate as evaluate_folders
 
     metrics = evaluate_folders(labels, predictions, class_names(classes))
-    write_json(output, metrics, sort_keys=False)
+    with sole_file(output):
+        write_json(output, metrics, sort_keys=False)
+    if as_json:
+        print_json(metrics)
+        return
     table = Table("class", "IoU", "accuracy", "pixels")
     for name, row in metrics["per_class"].items():
-        table.add_row(name, _shown(row["IoU"]), _shown(row["accuracy"]), str(row["pixels"]))
+        table.add_row(escape(name), _shown(row["IoU"]), _shown(row["accuracy"]), str(row["pixels"]))
     Console().print(table)
     means = ", ".join(f"{name} {_shown(metrics[name])}" for name in ("mIoU", "mIoU_foreground", "mAcc", "aAcc"))
     typer.echo(f"{means}; {metrics['images']} images, {metrics['pixels']} pixels\n{metrics['definition']}")

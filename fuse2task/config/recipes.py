@@ -1,20 +1,21 @@
 """Loading a recipe: a YAML path or the name of a shipped one, overrides, strict checking."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import fuse2task
 from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.yaml_reading import parse_yaml, read_yaml
 
 
 class Recipe(BaseModel):
-    """Base of every recipe and of its sections: unknown keys are refused, values are frozen."""
+    """Base of every recipe and of its sections: unknown keys and numbers that are not finite are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
@@ -30,20 +31,6 @@ def configs_folder() -> Path:
 def shipped_recipes(kind: str) -> list[str]:
     """Names (`kind/name`) of the shipped recipes of one package, sorted."""
     return sorted(f"{kind}/{path.stem}" for path in (configs_folder() / kind).glob("*.yaml"))
-
-
-def read_yaml(path: Path, what: str) -> Any:
-    """Parse a YAML file with the safe loader.
-
-    Raises:
-        RequestError: the file is missing, not UTF-8 or not YAML.
-    """
-    try:
-        return yaml.safe_load(Path(path).read_text("utf-8"))
-    except FileNotFoundError:
-        raise RequestError(f"{path}: no such {what}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise RequestError(f"{path}: not a readable {what} (YAML expected): {error}") from None
 
 
 def load_recipe(model: type[AnyRecipe], reference: str, overrides: Sequence[str] = ()) -> AnyRecipe:
@@ -75,13 +62,14 @@ def load_recipe(model: type[AnyRecipe], reference: str, overrides: Sequence[str]
 
 def _find(reference: str) -> Path:
     path = Path(reference)
-    if path.is_file():
+    if os.path.isfile(path):  # unlike Path.is_file, also says no to a name that no file can have
         return path
     shipped = configs_folder() / f"{reference.removesuffix('.yaml')}.yaml"
-    if ".." not in path.parts and not path.is_absolute() and shipped.is_file():
+    if ".." not in path.parts and not path.is_absolute() and os.path.isfile(shipped):
         return shipped
-    kind = path.parts[0] if len(path.parts) > 1 else "*"
-    names = sorted(f"{found.parent.name}/{found.stem}" for found in configs_folder().glob(f"{kind}/*.yaml"))
+    kinds = sorted(folder.name for folder in configs_folder().iterdir() if folder.is_dir())
+    kinds = [path.parts[0]] if path.parts[:1] and path.parts[0] in kinds else kinds
+    names = [name for kind in kinds for name in shipped_recipes(kind)]
     raise RequestError(
         f"{reference}: no such recipe file, and no shipped recipe of that name. Shipped: {', '.join(names)}"
     )
@@ -91,16 +79,13 @@ def _apply(values: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise RequestError(f"override {override!r} is not of the form key.sub=value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RequestError(f"override {override!r}: the value is not YAML: {error}") from None
+    value = parse_yaml(text, f"override {override!r}: the value is not YAML")
     target: Any = values
     *path, last = key.split(".")
     for part in path:
         target = _step(target, part, override)
     if isinstance(target, list):
-        if not last.isdigit() or int(last) >= len(target):
+        if not _is_index(last, target):
             raise RequestError(f"override {override!r}: the list has no item {last}")
         target[int(last)] = value
     else:
@@ -108,7 +93,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 
 def _step(target: Any, part: str, override: str) -> Any:
-    if isinstance(target, list) and part.isdigit() and int(part) < len(target):
+    if isinstance(target, list) and _is_index(part, target):
         found = target[int(part)]
     elif isinstance(target, dict):
         found = target.setdefault(part, {})
@@ -117,3 +102,7 @@ def _step(target: Any, part: str, override: str) -> Any:
     if not isinstance(found, dict | list):
         raise RequestError(f"override {override!r}: {part!r} is a single value, not a section")
     return found
+
+
+def _is_index(text: str, items: list[Any]) -> bool:
+    return text.isdecimal() and len(text) < 10 and int(text) < len(items)

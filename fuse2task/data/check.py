@@ -21,6 +21,7 @@ from fuse2task.runtime.progress import Meter
 
 COLOURED = 8.0  # grey levels between channels, on average, above which infrared is false colour
 CONSTANT = 2  # grey levels between darkest and brightest pixel, up to which an image shows nothing
+AT_A_TIME = 1000  # pairs given to the threads
 SHIFTED = 3.0  # pixels from which a pair counts as perhaps misaligned
 
 
@@ -66,9 +67,10 @@ def check_dataset(dataset: Dataset, findings: Sequence[Finding]) -> Report:
     """
     reports = []
     with ThreadPoolExecutor(os.cpu_count()) as pool, Meter("checking", len(dataset.pairs), "pairs") as meter:
-        for report in pool.map(_examine, dataset.pairs):
-            reports.append(report)
-            meter.advance()
+        for start in range(0, len(dataset.pairs), AT_A_TIME):  # `map` keeps 2 KB for everything that it is given
+            for report in pool.map(_examine, dataset.pairs[start : start + AT_A_TIME]):
+                reports.append(report)
+                meter.advance()
     everything = [*findings, *(finding for report in reports for finding in report.findings)]
     checked = Report(dataset, everything, count(dataset))
     if dataset.boxes is not None and dataset.boxes.clipped:

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.reading import read_text
+
+MAX_LIST = 2**20  # bytes of a list of class names
 
 # Order of the data set's README; conversions to YOLO disagree about ids, so files are read by name.
 M3FD = ("People", "Car", "Bus", "Motorcycle", "Lamp", "Truck")
@@ -33,19 +36,14 @@ def read_class_list(path: Path) -> tuple[str, ...]:
     """Class names in id order from a text file with one `name` or one `id name` on each line.
 
     Raises:
-        RequestError: missing or not text, empty, a blank line between names, a name twice, or ids that are
-            not 0, 1, 2 ... each once.
+        RequestError: missing or not text, empty, a blank line between names, a name twice or one that cannot be
+            shown, or ids that are not 0, 1, 2 ... each once.
     """
-    try:
-        lines = Path(path).read_text("utf-8-sig").rstrip().splitlines()
-    except FileNotFoundError:
-        raise RequestError(f"{path}: no such list of class names") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path}: not a readable list of class names: {error}") from None
+    lines = read_text(path, "list of class names", MAX_LIST).rstrip().splitlines()
     rows = [line.split(maxsplit=1) for line in lines]
     if not rows or not all(rows):
         raise RequestError(f"{path}: empty, or a blank line between class names; write one name a line")
-    if all(len(row) == 2 and row[0].isdecimal() for row in rows):
+    if all(len(row) == 2 and row[0].isdecimal() and len(row[0]) < 10 for row in rows):
         by_id = {int(number): name.strip() for number, name in rows}
         if sorted(by_id) != list(range(len(rows))):
             raise RequestError(f"{path}: class ids must be 0 to {len(rows) - 1}, each once")
@@ -53,8 +51,20 @@ def read_class_list(path: Path) -> tuple[str, ...]:
     else:
         names = tuple(line.strip() for line in lines)
     if len(set(names)) != len(names):
-        raise RequestError(f"{path}: a class name is there twice")
+        raise RequestError(f"{path}: a class name is there twice; classes go by name, so each needs its own")
+    check_names(path, names)
     return names
+
+
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """Refuse class names that cannot be shown: empty ones, or with line ends or other control characters.
+
+    Raises:
+        RequestError: there is one; `path` is named as the source.
+    """
+    bad = [name for name in names if not name.strip() or not name.isprintable()]
+    if bad:
+        raise RequestError(f"{path}: {bad[0][:60]!r} cannot be the name of a class; use printable characters")
 
 
 def in_known_order(names: Sequence[str], known: Sequence[str] | None) -> tuple[str, ...]:

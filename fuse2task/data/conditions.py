@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fuse2task.config.recipes import configs_folder
 from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.reading import read_text
 
 Run = tuple[int, int, str]
 
@@ -62,16 +63,13 @@ def read_scenes(path: Path) -> tuple[Run, ...]:
     Raises:
         RequestError: missing or unreadable, a line of another form, or runs that overlap.
     """
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path}: not a readable table of scenes: {error}") from None
-    matches = [re.fullmatch(r"(\d+)\t(\d+)\t([a-z0-9_-]+)", line, re.ASCII) for line in lines]
-    bad = [f"line {number}: {line!r}" for number, line in enumerate(lines, 1) if not matches[number - 1]]
+    lines = read_text(path, "table of scenes").splitlines()
+    matches = [re.fullmatch(r"(\d{1,9})\t(\d{1,9})\t([a-z0-9_-]+)", line, re.ASCII) for line in lines]
+    bad = [f"line {number}: {line[:100]!r}" for number, line in enumerate(lines, 1) if not matches[number - 1]]
     if bad:
         raise RequestError(f"{path}: lines must be first<TAB>last<TAB>scene\n{listing(bad)}")
     runs = sorted((int(match[1]), int(match[2]), match[3]) for match in matches if match)
     edges = [edge for run in runs for edge in run[:2]]
     if edges != sorted(edges) or len({run[0] for run in runs}) != len(runs):
-        raise RequestError(f"{path}: runs of frames overlap or end before they begin")
+        raise RequestError(f"{path}: runs of frames overlap or end before they begin; mend its lines")
     return tuple(runs)

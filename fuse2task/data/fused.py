@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from fuse2task.data.classes import check_names
+from fuse2task.data.ids import is_safe_id, is_split_name
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json
 
 FORMAT = "fuse2task.fused"
+_AGAIN = "fuse again into an empty folder"
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,17 @@ class FusedDataset:
         Raises:
             RequestError: the dataset has no such split.
         """
+        return [row["id"] for row in self.rows(split)]
+
+    def rows(self, split: str) -> list[dict[str, Any]]:
+        """The manifest's rows of one split, in the order of `ids`.
+
+        Raises:
+            RequestError: the dataset has no such split.
+        """
         if split not in self.splits:
             raise RequestError(f"{self.root}: no split {split!r}; it has {', '.join(self.splits)}")
-        return sorted(row["id"] for row in self.manifest["files"] if row["split"] == split)
+        return sorted((row for row in self.manifest["files"] if row["split"] == split), key=lambda row: row["id"])
 
     def images(self, split: str) -> list[Path]:
         """Fused image files of one split, in the order of `ids`."""
@@ -60,7 +71,8 @@ def open_fused(root: Path) -> FusedDataset:
     """Open the fused dataset in `root`.
 
     Raises:
-        RequestError: there is no manifest (not a fused dataset, or not finished), or it is of another format.
+        RequestError: there is no manifest (not a fused dataset, or not finished), it is of another format, or it
+            names something that cannot be a file of the dataset.
     """
     path = Path(root) / "manifest.json"
     if not path.is_file():
@@ -71,11 +83,27 @@ def open_fused(root: Path) -> FusedDataset:
     manifest = read_json(path, "manifest")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise RequestError(f"{path}: not a manifest of a fused dataset")
-    try:
-        truth = manifest["truth"]
-        splits = tuple(dict.fromkeys(row["split"] for row in manifest["files"]))
-        return FusedDataset(Path(root), manifest, truth["kind"], tuple(truth["classes"]), splits)
-    except (KeyError, TypeError) as error:
-        raise RequestError(
-            f"{path}: incomplete manifest ({error} is missing); fuse again into an empty folder"
-        ) from None
+    truth, rows = manifest.get("truth"), manifest.get("files")
+    if not isinstance(truth, dict) or truth.get("kind") not in ("boxes", "masks", "none"):
+        raise RequestError(f"{path}: damaged manifest (truth); {_AGAIN}")
+    classes = truth.get("classes")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise RequestError(f"{path}: damaged manifest (classes); {_AGAIN}")
+    check_names(path, classes)
+    if not isinstance(rows, list) or not all(map(_is_row, rows)):
+        raise RequestError(f"{path}: damaged manifest (a row of files that names no file of the dataset); {_AGAIN}")
+    if len({(row["split"], row["id"]) for row in rows}) < len(rows) or len(set(classes)) < len(classes):
+        raise RequestError(f"{path}: damaged manifest (a file or a class is there twice); {_AGAIN}")
+    splits = tuple(dict.fromkeys(row["split"] for row in rows))
+    return FusedDataset(Path(root), manifest, truth["kind"], tuple(classes), splits)
+
+
+def _is_row(row: Any) -> bool:
+    # Ids and splits become paths: a manifest of others must lead nowhere else.
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("id"), str)
+        and is_safe_id(row["id"])
+        and isinstance(row.get("split"), str)
+        and is_split_name(row["split"])
+    )

@@ -1,10 +1,13 @@
 """Pair ids: the path below a modality folder without suffix, `/` written `__`."""
 
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 
 from fuse2task.data.dataset import Finding
+
+_SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def is_safe_id(name: str) -> bool:
@@ -15,6 +18,11 @@ def is_safe_id(name: str) -> bool:
         and not name.startswith(".")
         and not any(character in "/\\" or not character.isprintable() for character in name)
     )
+
+
+def is_split_name(name: str) -> bool:
+    """Whether `name` can be a split: a folder of plain letters, digits, `_` and `-`."""
+    return _SPLIT_NAME.fullmatch(name) is not None
 
 
 def path_id(relative: str, suffixes: Collection[str]) -> str:

@@ -1,17 +1,25 @@
 """Reading and writing images: 8-bit, lossless out, nothing converted in silence."""
 
+import io
+import os
 import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import write_bytes
+from fuse2task.runtime.reading import check_regular, one_line
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-MAX_PIXELS = 100_000_000  # beyond this a file is taken for a decompression bomb
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # Pillow's other readers (one calls Ghostscript) are not asked
+MAX_PIXELS = int(os.environ.get("FUSE2TASK_MAX_PIXELS", "40_000_000"))
+"""Pixels from which a file is taken for a decompression bomb; the environment variable sets another limit."""
+MAX_FILE = 512 * 2**20  # bytes
+JPEG_PIXELS = 1024  # a byte; every block of 64 takes at least a bit, and what is missing libjpeg makes up
+MAX_SCANS = 100  # of a progressive JPEG; encoders write about ten, and each costs as much as decoding the image
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked from the header, before any decoding
 
 
@@ -19,7 +27,7 @@ def image_size(path: Path) -> tuple[int, int]:
     """(width, height) from the file's header, without decoding.
 
     Raises:
-        RequestError: missing, not an image, or more than `MAX_PIXELS` pixels.
+        RequestError: missing, not an image, more than `MAX_PIXELS` pixels, or another kind of bomb.
     """
     with _opened(path) as image:
         return image.size
@@ -86,19 +94,55 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
 
 
 def _opened(path: Path) -> Image.Image:
+    if not isinstance(path, io.BytesIO):  # an upload lies in memory
+        check_regular(path, "image", MAX_FILE)
+    _refuse_large_webp(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(path)
-    except FileNotFoundError:
-        raise RequestError(f"{path}: no such image") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            image = Image.open(path, formats=FORMATS)
+    except Exception:  # Pillow's readers raise whatever they stumble on in a damaged file
         raise RequestError(f"{path}: not a readable image; replace the file") from None
-    width, height = image.size
-    if width * height > MAX_PIXELS:
+    try:
+        _refuse_bomb(path, *image.size)
+        if image.format == "JPEG" and image.width * image.height > JPEG_PIXELS * _size(path):
+            raise RequestError(f"{path}: too short for a JPEG of {image.width}x{image.height}; replace the file")
+        if image.info.get("progressive") and _head(path, -1).count(b"\xff\xda") > MAX_SCANS:
+            raise RequestError(f"{path}: a JPEG of more than {MAX_SCANS} scans; refused as a bomb")
+    except BaseException:
         image.close()
-        raise RequestError(f"{path}: {width}x{height} is more than {MAX_PIXELS} pixels; refused as a bomb")
+        raise
     return image
+
+
+def _size(path: Path) -> int:
+    return len(path.getvalue()) if isinstance(path, io.BytesIO) else Path(path).stat().st_size
+
+
+def _head(path: Path, size: int) -> bytes:
+    """The first `size` bytes; all of them for -1."""
+    if isinstance(path, io.BytesIO):
+        return path.getvalue()[: size if size >= 0 else None]
+    try:
+        with Path(path).open("rb") as handle:
+            return handle.read(size)
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror}); replace the file") from None
+
+
+def _refuse_large_webp(path: Path) -> None:
+    # Pillow's reader makes room for the whole canvas before it tells the size.
+    head = _head(path, 30)
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 30:
+        _refuse_bomb(path, *(1 + int.from_bytes(head[at : at + 3], "little") for at in (24, 27)))
+
+
+def _refuse_bomb(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise RequestError(
+            f"{path}: {width}x{height} is more than {MAX_PIXELS} pixels; refused as a bomb "
+            "(FUSE2TASK_MAX_PIXELS sets another limit)"
+        )
 
 
 def _decoded(path: Path, image: Image.Image) -> np.ndarray:
@@ -134,5 +178,5 @@ def _palette(image: Image.Image) -> list[tuple[int, int, int]]:
 def _loaded(path: Path, image: Image.Image) -> np.ndarray:
     try:
         return np.array(image)
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-        raise RequestError(f"{path}: damaged image ({error}); replace the file") from None
+    except Exception as error:  # as in `_opened`
+        raise RequestError(f"{path}: damaged image ({one_line(error)}); replace the file") from None

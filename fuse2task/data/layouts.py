@@ -10,7 +10,7 @@ from typing import Literal
 
 from fuse2task.data import classes, conditions
 from fuse2task.data.dataset import Finding
-from fuse2task.data.ids import files_by_id
+from fuse2task.data.ids import files_by_id, is_safe_id
 from fuse2task.data.images import SUFFIXES
 from fuse2task.runtime.errors import RequestError
 
@@ -167,7 +167,7 @@ def _expand(folder: Path, parts: list[str], prefix: str = "") -> list[tuple[str,
     if not parts:
         return [(prefix, folder)]
     found = []
-    for name in sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()):
+    for name in sorted(entry.name for entry in os.scandir(folder) if os.path.isdir(entry.path)):
         if fnmatchcase(name, parts[0]) and not name.startswith("."):
             inner = f"{prefix}/{name}".lstrip("/") if "*" in parts[0] else prefix
             found += _expand(folder / name, parts[1:], inner)
@@ -181,6 +181,9 @@ def _flat(root: Path, prefixes: tuple[str, str], located: Located) -> bool:
         if match is None:
             text = f"{path}: its name begins with neither {prefixes[0]} nor {prefixes[1]}"
             located.findings.append(Finding("bad-name", text))
+            continue
+        if not is_safe_id(match[2]):
+            located.findings.append(Finding("bad-name", f"{str(path)!a}: the name cannot be an id; rename it"))
             continue
         known = located.infrared if match[1] == prefixes[0] else located.visible
         if match[2] in known:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fuse2task.data import layouts, splits
 from fuse2task.data.dataset import Dataset, Finding, Pair
+from fuse2task.data.known_layouts import resolve_layout
 from fuse2task.data.layouts import Located
 from fuse2task.data.pairing import SplitList, own_split, pair_up
 from fuse2task.data.truth.reading import read_truth
@@ -42,7 +43,7 @@ def scan_dataset(
 
     Args:
         root: the folder that the layout begins at.
-        layout: one of `LAYOUTS`.
+        layout: one of `LAYOUTS`, a plug-in's name, or a YAML file that describes one (`known_layouts`).
         split: a split list, or the name of a shipped one; pairs that it does not name are not used. Without
             it the layout's own splits hold, or everything is `test`.
         boxes: folder of YOLO files, with classes.txt there or in its parent.
@@ -54,6 +55,7 @@ def scan_dataset(
         RequestError: an unknown layout, folders that are not there, a bad split list, truth options that
             exclude each other or lead nowhere.
     """
+    layout = resolve_layout(layout)
     located = _locate(Path(root), layout, infrared, visible)
     findings = list(located.findings)
     table = layouts.LAYOUTS[layout]
@@ -81,6 +83,7 @@ def load_pairs(
     Raises:
         RequestError: as `load_dataset`.
     """
+    layout = resolve_layout(layout)
     located = _locate(Path(root), layout, infrared, visible)
     findings = list(located.findings)
     pairs = pair_up(Path(root), layouts.LAYOUTS[layout], located, None, findings)
@@ -95,8 +98,6 @@ def _refuse(root: Path, layout: str, findings: Sequence[Finding]) -> None:
 
 
 def _locate(root: Path, layout: str, infrared: Path | None, visible: Path | None) -> Located:
-    if layout not in layouts.LAYOUTS:
-        raise RequestError(f"unknown layout {layout!r}; known are {', '.join(LAYOUTS)}")
     if (infrared is None) != (visible is None) or (infrared is not None and layout != "folder"):
         raise RequestError("infrared and visible folders are given together, and for layout folder only")
     for folder in (root, infrared, visible):

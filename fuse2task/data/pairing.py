@@ -9,6 +9,7 @@ from fuse2task.data.ids import is_safe_id, path_id
 from fuse2task.data.images import SUFFIXES, image_size
 from fuse2task.data.layouts import Layout, Located
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.reading import read_text
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ def own_split(root: Path, table: Layout, findings: list[Finding]) -> SplitList |
     present = [root / name for name in table.split_lists if (root / name).is_file()]
     for path in present:
         try:
-            names = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-        except (OSError, UnicodeDecodeError) as error:
-            findings.append(Finding("bad-split-list", f"{path}: unreadable: {error}"))
+            names = [line.strip() for line in read_text(path, "split list").splitlines() if line.strip()]
+        except RequestError as error:
+            findings.append(Finding("bad-split-list", str(error)))
             continue
         for name in names:
             key = path_id(name, SUFFIXES)

@@ -1,18 +1,17 @@
 """Split lists: which pair is for training and which for testing, as a file with a hash."""
 
-import re
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fuse2task.config.recipes import configs_folder
-from fuse2task.data.ids import is_safe_id
+from fuse2task.data.ids import is_safe_id, is_split_name
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import write_text
 from fuse2task.runtime.hashing import lines_hash
+from fuse2task.runtime.reading import read_text
 from fuse2task.runtime.seeding import generator
-
-_SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def shipped_splits() -> list[str]:
@@ -32,7 +31,7 @@ def resolve(reference: str | Path) -> Path:
     Raises:
         RequestError: neither.
     """
-    if Path(reference).is_file():
+    if os.path.isfile(reference):
         return Path(reference)
     name = str(reference).removesuffix(".txt")
     if name in shipped_splits():
@@ -48,20 +47,15 @@ def read_split(path: Path) -> dict[str, str]:
         RequestError: missing or not text, empty, a line of another form, an id twice, an id that leads out of
             its folder; all bad lines are listed.
     """
-    try:
-        lines = Path(path).read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        raise RequestError(f"{path}: no such split list") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path}: not a readable split list: {error}") from None
+    lines = read_text(path, "split list").splitlines()
     split: dict[str, str] = {}
     problems = []
     for number, line in enumerate(lines, 1):
         part, tab, name = line.partition("\t")
-        if not tab or not _SPLIT_NAME.fullmatch(part):
-            problems.append(f"line {number}: {line!r} is not split<TAB>id")
+        if not tab or not is_split_name(part):
+            problems.append(f"line {number}: {line[:100]!r} is not split<TAB>id")
         elif not is_safe_id(name):
-            problems.append(f"line {number}: {name!r} is no pair id (a name without / or leading dot)")
+            problems.append(f"line {number}: {name[:100]!r} is no pair id (a name without / or leading dot)")
         elif name in split:
             problems.append(f"line {number}: id {name!r} is there twice")
         else:
@@ -97,7 +91,7 @@ def parse_parts(text: str) -> dict[str, float]:
             value = float(share)
         except ValueError:
             value = 0.0
-        if not _SPLIT_NAME.fullmatch(name) or name in parts or not 0 < value <= 1:
+        if not is_split_name(name) or name in parts or not 0 < value <= 1:
             raise RequestError(f"parts {text!r}: {item!r} is not name=share with a new name and a share in (0, 1]")
         parts[name] = value
     if abs(sum(parts.values()) - 1) > 1e-6:

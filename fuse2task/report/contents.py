@@ -14,11 +14,18 @@ RESULTS = (
     "judge", "judge_hash", "recipe_hash", "seed", "metric", "class", "condition", "value", "ci_low", "ci_high",
     "ci_method", "n_images", "versions_hash",
 )  # fmt: skip
+KIND = "kind"  # of degradation; tables from before there were conditions lack it
 COMPARISONS = (
     "a", "b", "run", "dataset", "split_hash", "truth_hash", "image_size", "color", "task", "protocol", "judge",
     "judge_hash", "recipe_hash", "metric", "class", "condition", "difference", "ci_low", "ci_high", "p_value",
     "p_holm", "smallest_detectable", "n_images", "seeds",
 )  # fmt: skip
+ABOUT = ("dataset", "kind", "color", "image_size", "task", "protocol", "judge", "judge_hash", "recipe_hash")
+AGAINST = ("best_single", "difference", "difference_low", "difference_high", "p_value", "p_holm")
+CONDITIONS = (*ABOUT, "level", "method", "metric", "class", "value", "ci_low", "ci_high", *AGAINST, "verdict",
+              "n_images", "seeds")  # fmt: skip
+ROBUSTNESS = (*ABOUT, "levels", "method", "metric", "class", "area", "ci_low", "ci_high", "drop", "drop_low",
+              "drop_high", *AGAINST, "above", "not_told_apart", "below", "n_images", "seeds")  # fmt: skip
 COSTS = ("method", "parameters", "GMAC", "ms", "peak_memory", "device")
 CORRELATIONS = (
     "dataset", "profile", "score", "task", "judge", "metric", "truth_hash", "spearman", "spearman_p", "kendall",
@@ -27,13 +34,16 @@ CORRELATIONS = (
 OPENINGS = ("run", "dataset", "split", "split_hash", "truth_hash", "evaluations")
 NUMBERS = {
     "value", "ci_low", "ci_high", "n_images", "difference", "p_value", "p_holm", "smallest_detectable", "parameters",
-    "GMAC", "ms", "peak_memory", "spearman", "spearman_p", "kendall", "kendall_p", "evaluations", "methods",
+    "GMAC", "ms", "peak_memory", "spearman", "spearman_p", "kendall", "kendall_p", "evaluations", "methods", "area",
+    "drop", "drop_low", "drop_high", "difference_low", "difference_high", "level",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Contents:
     """A bench folder. Tables have the columns named above: text as str ("" where missing), numbers as float (NaN).
+
+    results are of datasets as they are; degraded copies of them are in conditions and robustness alone.
 
     directions: name of an image score -> whether higher is better, where the scores' definitions say so.
     """
@@ -44,6 +54,8 @@ class Contents:
     costs: pd.DataFrame
     correlations: pd.DataFrame
     openings: pd.DataFrame
+    conditions: pd.DataFrame
+    robustness: pd.DataFrame
     truths: dict[str, dict[str, Any]]
     ranking: list[dict[str, Any]]
     extremes: list[dict[str, Any]]
@@ -70,7 +82,8 @@ def read_contents(folder: Path) -> Contents:
     folder = Path(folder)
     if not (folder / "results.csv").is_file():
         raise RequestError(f"{folder}: no results.csv; run `fuse2task bench run RECIPE -o {folder}` first")
-    results = _table(folder / "results.csv", RESULTS)
+    results = _table(folder / "results.csv", RESULTS, KIND)
+    results = results[results[KIND] == ""] if KIND in results else results
     if results.empty:
         raise RequestError(f"{folder / 'results.csv'}: no rows yet; let `fuse2task bench run` finish a job first")
     recipe_text, recipe = _recipe(folder / "recipe.yaml")
@@ -81,6 +94,8 @@ def read_contents(folder: Path) -> Contents:
         costs=_table(folder / "costs.csv", COSTS),
         correlations=_table(folder / "correlations.csv", CORRELATIONS),
         openings=_table(folder / "openings.csv", OPENINGS),
+        conditions=_table(folder / "conditions.csv", CONDITIONS),
+        robustness=_table(folder / "robustness.csv", ROBUSTNESS),
         truths=_json(folder / "truths.json", dict),
         ranking=_json(folder / "ranking.json", list),
         extremes=_json(folder / "extremes.json", list),
@@ -91,7 +106,7 @@ def read_contents(folder: Path) -> Contents:
     )
 
 
-def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def _table(path: Path, columns: tuple[str, ...], optional: str = "") -> pd.DataFrame:
     if not path.is_file():
         return _typed(pd.DataFrame(columns=list(columns), dtype=str))
     try:
@@ -101,7 +116,7 @@ def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise RequestError(f"{path}: no column {', '.join(missing)}; was it written by another version? Run it again")
-    return _typed(table[list(columns)])
+    return _typed(table[[*columns, *(name for name in (optional,) if name in table.columns)]])
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

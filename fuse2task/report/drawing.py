@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 TEXT, QUIET, GRID, PAPER = "#0a0001", "#0a0002", "#0a0003", "#0a0004"
 SOURCE, FUSED, BEST, DOUBT = "#0a0005", "#0a0006", "#0a0007", "#0a0008"
 WIDTH = 340  # CSS pixels: fits a phone's screen, so that its text need not shrink
+SERIES = ("#0a0011", "#0a0012", "#0a0013", "#0a0014", "#0a0015", "#0a0016")
 PAGE_COLOURS = {
     TEXT: "var(--ink)", QUIET: "var(--quiet)", GRID: "var(--line)", PAPER: "var(--paper)",
     SOURCE: "var(--source)", FUSED: "var(--fused)", BEST: "var(--best)", DOUBT: "var(--doubt)",
+    **{colour: f"var(--series{number})" for number, colour in enumerate(SERIES, 1)},
 }  # fmt: skip
 STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "fuse2task", "text.parse_math": False, "font.size": 9,

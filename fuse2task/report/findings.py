@@ -64,7 +64,9 @@ def sensitivity_sentences(first: Numbers, others: Sequence[Numbers]) -> list[str
 def opening_sentences(contents: Contents) -> list[str]:
     """How often each test split was opened: one row of openings.csv is one recipe that did."""
     sentences = []
-    for (dataset, split), rows in contents.openings.groupby(["dataset", "split"], sort=False):
+    # A degraded copy (DATASET@KIND-LEVEL) shows the same images again.
+    sources = contents.openings["dataset"].str.partition("@")[0] if len(contents.openings) else "dataset"
+    for (dataset, split), rows in contents.openings.groupby([sources, "split"], sort=False):
         recipes, evaluations = rows["run"].nunique(), int(rows["evaluations"].fillna(0).sum())
         sentences.append(
             f"The {split} split of {dataset} was opened by {recipes} recipe{'s' * (recipes > 1)} "

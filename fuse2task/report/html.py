@@ -15,6 +15,7 @@ from fuse2task.report.provenance import method_rows
 from fuse2task.report.published import published_table
 from fuse2task.report.side_tables import correlation_table, cost_table, ranking_table, score_table
 from fuse2task.report.study import Panel, Study
+from fuse2task.report.sweeps import Sweep
 from fuse2task.report.tables import Cell, Table, name_cell
 from fuse2task.report.viewer import viewer_scenes
 
@@ -22,7 +23,7 @@ COLUMNS = 6  # beyond this the map of correlations shows main metrics only; the 
 FEW = 10  # methods; with ten, a rank correlation of about .65 is significant
 
 
-def render(contents: Contents, groups: Sequence[Group], studies: Sequence[Study]) -> str:
+def render(contents: Contents, groups: Sequence[Group], studies: Sequence[Study], sweeps: Sequence[Sweep]) -> str:
     """The page's text. Every name from a file is escaped by the template."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -37,6 +38,7 @@ def render(contents: Contents, groups: Sequence[Group], studies: Sequence[Study]
         title=", ".join(dict.fromkeys(contents.results["dataset"])),
         methods=list(dict.fromkeys(contents.results["method"])),
         studies=studies,
+        sweeps=sweeps,
         openings=opening_sentences(contents),
         scenes=viewer_scenes(contents),
         scores=_scores(contents, groups),

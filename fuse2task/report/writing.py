@@ -12,6 +12,7 @@ from fuse2task.report.findings import opening_sentences
 from fuse2task.report.html import render
 from fuse2task.report.published import published_table
 from fuse2task.report.study import Study, studies
+from fuse2task.report.sweeps import Sweep, sweeps
 from fuse2task.runtime.files import write_text
 
 
@@ -30,14 +31,17 @@ def write_report(folder: Path) -> Path:
     found = studies(groups, baseline)
     out = Path(folder) / "report"
     notes = [*opening_sentences(contents), *refusals(groups), *warnings(groups, contents.results)]
-    write_text(out / "summary.md", _markdown(found, notes, contents.published))
+    swept = sweeps(contents)
+    write_text(out / "summary.md", _markdown(found, notes, contents.published, swept))
     write_text(out / "summary.csv", formats.summary_csv([Numbers(group, baseline) for group in groups]))
-    write_text(out / "summary.tex", _latex(found))
-    write_text(out / "index.html", render(contents, groups, found))
+    write_text(out / "summary.tex", _latex(found, swept))
+    write_text(out / "index.html", render(contents, groups, found, swept))
     return out / "index.html"
 
 
-def _markdown(found: Sequence[Study], notes: Sequence[str], published: Sequence[Mapping[str, Any]]) -> str:
+def _markdown(
+    found: Sequence[Study], notes: Sequence[str], published: Sequence[Mapping[str, Any]], swept: Sequence[Sweep]
+) -> str:
     escape = formats.markdown_text
     parts = ["# Benchmark", "", *(f"- {escape(note)}" for note in notes), ""]
     for study in found:
@@ -48,14 +52,20 @@ def _markdown(found: Sequence[Study], notes: Sequence[str], published: Sequence[
         parts += ["", *(formats.markdown(table) for table in tables)]
         if study.sensitivity:
             parts += [*(f"- {escape(sentence)}" for sentence in study.sensitivity.sentences), ""]
+    for sweep in swept:
+        parts += [f"## Under bad conditions: {escape(sweep.title)}", ""]
+        if sweep.sentences:
+            parts += [escape(sweep.intro), "", *(f"- {escape(sentence)}" for sentence in sweep.sentences), ""]
+        parts += map(formats.markdown, (*sweep.areas, *sweep.others))
     if published:
         parts += ["## Beside published numbers", "", formats.markdown(published_table(published))]
     return "\n".join(parts)
 
 
-def _latex(found: Sequence[Study]) -> str:
+def _latex(found: Sequence[Study], swept: Sequence[Sweep]) -> str:
     tables = [r"% \usepackage{booktabs} in the preamble", ""]
     for study in found:
         classes = [panel.table for panel in study.panels if panel.table and panel.table.kind == "classes"]
         tables += [formats.latex(table) for table in (study.summary, *classes, *study.others)]
+    tables += [formats.latex(table) for sweep in swept for table in sweep.areas]
     return "\n".join(tables)

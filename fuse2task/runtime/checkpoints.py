@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 
-from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import write_bytes
+from fuse2task.runtime.hashing import value_hash
+from fuse2task.runtime.reading import check_regular, one_line
 
 
 def tensor_hash(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -27,12 +29,21 @@ def tensor_hash(tensors: Mapping[str, torch.Tensor]) -> str:
 def save_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], kind: str, **about: Any) -> str:
     """Write `tensors` atomically as safetensors with metadata format=`kind`, version, tensor hash and `about`.
 
-    `about` values are stored as JSON. Returns the tensor hash.
+    `about` values are stored as JSON, with a hash of their own. Returns the tensor hash.
+
+    Raises:
+        Fuse2TaskError: a value is NaN or infinite.
     """
     ready = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    if bad := _not_finite(ready):
+        raise Fuse2TaskError(
+            f"{path}: not written: {len(bad)} of its tensors hold NaN or infinite values (first: {bad[0]}); "
+            "train with a lower learning rate, or in fp32"
+        )
     digest = tensor_hash(ready)
     metadata = {"format": kind, "version": "1", "tensor_hash": digest}
     metadata |= {key: json.dumps(value, sort_keys=True) for key, value in about.items()}
+    metadata["about_hash"] = _about_hash(metadata)
     write_bytes(path, _with_ordered_header(save(ready, metadata=metadata)))
     return digest
 
@@ -48,25 +59,31 @@ def _with_ordered_header(data: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
-def load_checkpoint(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors (on the CPU) and metadata (JSON values decoded) of a checkpoint of format `kind`.
+def load_checkpoint(path: Path, *kinds: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors (on the CPU) and metadata (JSON values decoded) of a checkpoint of one of the formats `kinds`.
 
     Raises:
-        RequestError: missing, not safetensors, of another network, or its tensors do not match their hash.
+        RequestError: missing, not safetensors, of another network, its tensors or metadata do not match their hash,
+            or a weight is NaN or infinite.
     """
     tensors, metadata = read_safetensors(path)
     found = metadata.get("format")
-    if found != kind:
+    if found not in kinds:
         raise RequestError(
-            f"{path}: holds {found or 'tensors without a format'}, but {kind} is needed; give another checkpoint"
+            f"{path}: holds {found or 'tensors without a format'}, but {' or '.join(kinds)} is needed; "
+            "give another checkpoint"
         )
     if metadata.get("tensor_hash") != tensor_hash(tensors):
         raise RequestError(f"{path}: the weights do not match their own hash; the file was altered, get it again")
+    # Files of earlier versions have no such hash.
+    if metadata.get("about_hash", expected := _about_hash(metadata)) != expected:
+        raise RequestError(f"{path}: the metadata do not match their own hash; the file was altered, get it again")
+    check_finite(path, tensors)
     about = {}
     for key, value in metadata.items():
         try:
-            about[key] = value if key in ("format", "tensor_hash") else json.loads(value)
-        except json.JSONDecodeError:
+            about[key] = value if key in ("format", "tensor_hash", "about_hash") else json.loads(value)
+        except (ValueError, RecursionError):
             raise RequestError(f"{path}: metadata {key!r} is damaged; get the file again") from None
     return tensors, about
 
@@ -77,14 +94,34 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str
     Raises:
         RequestError: missing or not safetensors.
     """
-    if not Path(path).is_file():
-        raise RequestError(f"{path}: no such checkpoint")
+    check_regular(path, "checkpoint")
     try:
         with safe_open(path, framework="pt") as handle:
             names = list(handle.keys())
             return {name: handle.get_tensor(name) for name in names}, dict(handle.metadata() or {})
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise RequestError(f"{path}: not a readable safetensors checkpoint ({error})") from None
+    except Exception as error:  # SafetensorError, and what torch says to dtypes and sizes that it does not know
+        raise RequestError(f"{path}: not a readable safetensors checkpoint ({one_line(error)})") from None
+
+
+def check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Refuse weights with NaN or infinite values: a network with them finds nothing, without a word.
+
+    Raises:
+        RequestError: there are some; `path` is named as the source.
+    """
+    if bad := _not_finite(tensors):
+        raise RequestError(
+            f"{path}: {len(bad)} of its tensors hold NaN or infinite values (first: {bad[0]}); give other weights"
+        )
+
+
+def _not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
+    floating = {name: value for name, value in sorted(tensors.items()) if value.is_floating_point()}
+    return [name for name, value in floating.items() if not bool(torch.isfinite(value.float()).all())]
+
+
+def _about_hash(metadata: Mapping[str, str]) -> str:
+    return value_hash({key: value for key, value in metadata.items() if key != "about_hash"})
 
 
 def load_into(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:

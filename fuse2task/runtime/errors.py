@@ -8,6 +8,10 @@ class Fuse2TaskError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        # Names of files and classes may hold anything: what would move a terminal's cursor is shown escaped.
+        return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in super().__str__())
+
 
 class RequestError(Fuse2TaskError):
     """The request was wrong: bad file, bad recipe, mismatched pairs."""

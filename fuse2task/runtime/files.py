@@ -1,6 +1,7 @@
 """Atomic file writing: a file is either the old one, the new one or absent, never half of one."""
 
 import contextlib
+import glob
 import json
 import os
 from collections.abc import Collection, Iterator
@@ -8,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.failures import write_failure
+from fuse2task.runtime.locks import check_held, sole_writer
+from fuse2task.runtime.reading import MAX_JSON, read_text
 
 
 @contextlib.contextmanager
@@ -15,17 +19,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed onto it when the block ends well, removed when it does not.
 
     The temporary name starts with a dot and ends in `.tmp`, so that no image reader takes it for data.
+
+    Raises:
+        Fuse2TaskError: no space left, a folder that was removed in the meantime, or the like; `path` is named.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_held(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
+    except Exception as error:
+        failure = write_failure(error, temporary, path)
+        if failure is None:
+            raise
+        raise failure from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what went wrong with the folder has been told
+            temporary.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -51,14 +65,32 @@ def read_json(path: Path, what: str) -> Any:
     """Parse the JSON file `path`.
 
     Raises:
-        RequestError: the file is missing, not UTF-8 or not JSON; `what` names its role in the message.
+        RequestError: the file is missing, no regular file, not UTF-8 or not JSON; `what` names its role in the message.
     """
+    text = read_text(path, what, MAX_JSON)
     try:
-        return json.loads(Path(path).read_text("utf-8"))
-    except FileNotFoundError:
-        raise RequestError(f"{path}: no such {what}") from None
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, endless digits
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: not JSON, endless digits
         raise RequestError(f"{path}: not a readable {what} (JSON expected): {error}") from None
+
+
+@contextlib.contextmanager
+def sole_file(path: Path) -> Iterator[None]:
+    """Be the only process that writes the file `path` in the block; what killed ones left of it is removed.
+
+    Raises:
+        Fuse2TaskError: another process is writing it.
+    """
+    path = Path(path)
+    with sole_writer(path, path.with_name(f".{path.name}.lock")):
+        remove_halves(path)
+        yield
+
+
+def remove_halves(path: Path) -> None:
+    """Remove what killed processes left of writes of `path`, which no other process may be writing now."""
+    for leftover in Path(path).parent.glob(f".{glob.escape(Path(path).name)}.*.tmp"):
+        leftover.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path, stems: Collection[str] | None = None) -> None:

@@ -6,11 +6,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from fuse2task.runtime.errors import RequestError
+
 
 def file_digest(path: Path) -> str:
-    """The whole sha256 of a file's bytes, in hex."""
-    with Path(path).open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    """The whole sha256 of a file's bytes, in hex.
+
+    Raises:
+        RequestError: missing or unreadable.
+    """
+    try:
+        with Path(path).open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror}); put the file there, or replace it") from None
 
 
 def bytes_digest(data: bytes) -> str:

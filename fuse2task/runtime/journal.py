@@ -1,19 +1,37 @@
 """What interrupted work has done already: a JSON line each, appended as it is done."""
 
+import contextlib
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any, Self
 
+from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.failures import write_failure
+from fuse2task.runtime.hashing import bytes_digest
+from fuse2task.runtime.locks import check_held
+
+_MARK = b', "check": '  # the last key of every line: a checksum of the row without it
+
 
 def journal_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a journal in the order of writing, without a line that a kill cut short; none without a file."""
+    """The rows of a journal in the order of writing; none without a file.
+
+    A line that a kill cut short, or that does not agree with its checksum, is passed over: its work is done again.
+
+    Raises:
+        RequestError: the file cannot be read.
+    """
+    try:
+        data = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror}); remove it, its work is done again") from None
     rows = []
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
+    for line in data.splitlines():
+        text, mark, digest = line.rpartition(_MARK)
+        if mark and digest == _checksum(text + b"}"):
+            rows.append(json.loads(text + b"}"))
     return rows
 
 
@@ -22,8 +40,8 @@ class JournalWriter:
 
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        torn = path.is_file() and not path.read_bytes().endswith(b"\n")
-        self._lock = threading.Lock()
+        torn = _is_torn(path)
+        self._path, self._lock = path, threading.Lock()
         self._file = path.open("a", encoding="utf-8")
         if torn:  # lest the next row is glued to what a kill left, and lost with it
             self._file.write("\n")
@@ -32,10 +50,33 @@ class JournalWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # of a row that could not be written, which `append` has told
+            self._file.close()
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add a row."""
+        """Add a row, which has at least one key.
+
+        Raises:
+            Fuse2TaskError: no space left, or the folder was removed in the meantime.
+        """
+        check_held(self._path)
+        text = json.dumps(row).encode()
+        line = text[:-1] + _MARK + _checksum(text)
         with self._lock:
-            self._file.write(json.dumps(row) + "\n")
-            self._file.flush()
+            try:
+                self._file.write(line.decode() + "\n")
+                self._file.flush()
+            except OSError as error:
+                raise write_failure(error, self._path, self._path) or error from error
+
+
+def _checksum(text: bytes) -> bytes:
+    return f'"{bytes_digest(text)[:16]}"}}'.encode()
+
+
+def _is_torn(path: Path) -> bool:
+    if not (path.is_file() and path.stat().st_size):
+        return False
+    with path.open("rb") as handle:
+        handle.seek(-1, os.SEEK_END)
+        return handle.read() != b"\n"

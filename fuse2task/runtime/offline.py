@@ -2,6 +2,7 @@
 
 import logging
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -12,9 +13,15 @@ def go_offline() -> None:
     """Set the environment so that Ultralytics, albumentations and the model hubs open no connection.
 
     Ultralytics' settings are kept in a folder of our own, so that the user's are neither read nor changed.
+
+    Raises:
+        Fuse2TaskError: that folder is another user's.
     """
     settings = Path(tempfile.gettempdir()) / f"fuse2task-ultralytics-{os.getuid()}"
-    settings.mkdir(exist_ok=True)
+    settings.mkdir(mode=0o700, exist_ok=True)
+    found = settings.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():  # in a folder that all users may write
+        raise Fuse2TaskError(f"{settings}: belongs to another user; remove it, or set TMPDIR to a folder of your own")
     os.environ.update(
         YOLO_OFFLINE="true",
         YOLO_AUTOINSTALL="false",

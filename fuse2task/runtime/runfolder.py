@@ -1,8 +1,9 @@
 """The folder of a training run: recipe.yaml, log.csv, samples/, checkpoints, resume/, card.json."""
 
+import contextlib
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,17 @@ import yaml
 
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
+from fuse2task.runtime.locks import sole_writer
 
 NOT_DECISIVE = ("device", "workers")
+_LOCK = ".lock"
 
 
 class RunFolder:
     """A run folder bound to its resolved recipe (a plain mapping of JSON values).
 
-    Opening an existing folder continues it; the recipe must be the same but for device and workers.
+    Opening an existing folder continues it; the recipe must be the same but for device and workers. It is written
+    within `held`.
 
     Raises:
         RequestError: the folder holds a run of another recipe, or files that are no run.
@@ -28,16 +32,35 @@ class RunFolder:
         self.samples, self.resume = self.root / "samples", self.root / "resume"
         self.best, self.last = self.root / "best.safetensors", self.root / "last.safetensors"
         self._log, self._card = self.root / "log.csv", self.root / "card.json"
-        kept = self.root / "recipe.yaml"
-        remove_leftovers(self.root)
-        if kept.is_file():
-            self._compare(kept, recipe)
-        elif self.root.is_dir() and any(self.root.iterdir()):
-            raise RequestError(f"{self.root}: not empty and not a run folder; give another -o")
-        else:
-            write_text(kept, yaml.safe_dump(dict(recipe), sort_keys=False))
-        for folder in (self.samples, self.resume):
-            folder.mkdir(parents=True, exist_ok=True)
+        self._kept, self._recipe = self.root / "recipe.yaml", dict(recipe)
+        self._check()
+
+    @contextlib.contextmanager
+    def held(self, main: bool = True) -> Iterator[None]:
+        """Be the folder's only writer in the block; of a run's several processes the main one is.
+
+        What a killed run left half-written is removed.
+
+        Raises:
+            Fuse2TaskError: another run is writing the folder.
+            RequestError: as for the class.
+        """
+        if not main:
+            yield
+            return
+        with sole_writer(self.root, self.root / _LOCK):
+            self._check()
+            remove_leftovers(self.root)
+            if not self._kept.is_file():
+                write_text(self._kept, yaml.safe_dump(self._recipe, sort_keys=False))
+            for folder in (self.samples, self.resume):
+                folder.mkdir(parents=True, exist_ok=True)
+            yield
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the folder is there, with its recipe."""
+        return self._kept.is_file()
 
     @property
     def finished(self) -> bool:
@@ -77,8 +100,12 @@ class RunFolder:
         writer.writerows(rows)
         write_text(self._log, text.getvalue())
 
-    def _compare(self, kept: Path, recipe: Mapping[str, Any]) -> None:
-        before = yaml.safe_load(kept.read_text("utf-8")) or {}
+    def _check(self) -> None:
+        if not self._kept.is_file():
+            if self.root.is_dir() and any(not self._is_beginning(path.name) for path in self.root.iterdir()):
+                raise RequestError(f"{self.root}: not empty and not a run folder; give another -o")
+            return
+        before, recipe = yaml.safe_load(self._kept.read_text("utf-8")) or {}, self._recipe
         differing = [
             key for key in {**before, **recipe} if key not in NOT_DECISIVE and before.get(key) != recipe.get(key)
         ]
@@ -87,3 +114,7 @@ class RunFolder:
                 f"{self.root}: holds a run of another recipe (different: {', '.join(differing)}); "
                 "give another -o, or remove the folder"
             )
+
+    def _is_beginning(self, name: str) -> bool:
+        # What a run leaves that is killed before its recipe is written.
+        return name == _LOCK or (name.startswith(f".{self._kept.name}.") and name.endswith(".tmp"))

@@ -9,9 +9,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from fuse2task.runtime.checkpoints import load_into, read_safetensors
+from fuse2task.runtime.checkpoints import load_into, read_safetensors, tensor_hash
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import atomic_path
+from fuse2task.runtime.hashing import bytes_digest
 
 FILE = "state.safetensors"
 
@@ -35,16 +36,24 @@ def save_state(
         for key, value in state.items():
             tensors[f"optimizer/{index}/{key}"] = torch.as_tensor(value).detach().cpu().clone().contiguous()
     with atomic_path(Path(folder) / FILE) as temporary:
-        save_file(tensors, temporary, metadata={"counters": json.dumps(dict(counters))})
+        text = json.dumps(dict(counters))
+        save_file(tensors, temporary, metadata={"counters": text, "hash": _hash(tensors, text)})
 
 
 def peek_counters(folder: Path) -> dict[str, Any] | None:
-    """The counters of a saved state, or None where there is none."""
+    """The counters of a saved state, or None where there is none.
+
+    Raises:
+        RequestError: the state is damaged.
+    """
     path = Path(folder) / FILE
     if not path.is_file():
         return None
-    with safe_open(path, framework="pt") as handle:
-        return json.loads((handle.metadata() or {}).get("counters", "{}"))
+    try:
+        with safe_open(path, framework="pt") as handle:
+            return json.loads((handle.metadata() or {})["counters"])
+    except Exception as error:  # as in `read_safetensors`
+        raise _damaged(path, error) from None
 
 
 def load_state(
@@ -59,6 +68,8 @@ def load_state(
     if not path.is_file():
         return None
     tensors, metadata = read_safetensors(path)
+    if metadata.get("hash") != _hash(tensors, metadata.get("counters", "")):
+        raise _damaged(path, "it does not match its own hash")
     for name, module in modules.items():
         part = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
         load_into(module, part, path)
@@ -71,4 +82,12 @@ def load_state(
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         return json.loads(metadata["counters"])
     except (ValueError, KeyError) as error:
-        raise RequestError(f"{path}: cannot be resumed from ({error}); remove the run folder and start again") from None
+        raise _damaged(path, error) from None
+
+
+def _hash(tensors: Mapping[str, torch.Tensor], counters: str) -> str:
+    return bytes_digest(f"{tensor_hash(tensors)} {counters}".encode())
+
+
+def _damaged(path: Path, reason: object) -> RequestError:
+    return RequestError(f"{path}: cannot be resumed from ({reason}); remove the run folder and start again")

@@ -1,6 +1,6 @@
 """The fusion methods to compare: crossfuse, single modalities, arithmetic ones, folders of fused images."""
 
-from fusion.methods.base import Fused, Method
+from fusion.methods.base import Fused, LumaMethod, Method
 from fusion.methods.registry import METHODS, make_method
 
-__all__ = ["METHODS", "Fused", "Method", "make_method"]
+__all__ = ["METHODS", "Fused", "LumaMethod", "Method", "make_method"]

@@ -13,19 +13,18 @@ from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fusion.checkpoint import load_crossfuse
 from fusion.methods.base import LumaMethod
 from fusion.network.crossfuse import MIN_SIDE
-from fusion.network.inference import InferenceCrossFuse, pick_inference_precision
+from fusion.network.inference import for_inference, pick_inference_precision
 
 
 class CrossFuseMethod(LumaMethod):
     """Fuses luma with the network; files get the floor of its output, as the release writes them."""
 
-    name = "crossfuse"
-
-    def __init__(self, checkpoint: Path, device: str = "auto", precision: Precision = "auto"):
+    def __init__(self, checkpoint: Path, device: str = "auto", precision: Precision = "auto", name: str = "crossfuse"):
+        self.name = name
         self.device = pick_device(device)
         self.precision = pick_inference_precision(precision, self.device)
         self.network, self.tensor_hash = load_crossfuse(checkpoint)  # as trained: what costs are counted from
-        self.fast_network = InferenceCrossFuse(self.network, self.device, self.precision)
+        self.fast_network = for_inference(self.network, self.device, self.precision)
 
     def identity(self) -> dict[str, Any]:
         return {"name": self.name, "version": 2, "checkpoint": self.tensor_hash, "precision": self.precision}

@@ -1,5 +1,6 @@
 """Scoring whole datasets: sources decoded once for all methods, batches of one size, resumable."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from torch import Tensor
 from fuse2task.data.dataset import Pair
 from fuse2task.runtime.allocation import keep_freed_memory
 from fuse2task.runtime.device import pick_device
-from fuse2task.runtime.files import write_json, write_text
+from fuse2task.runtime.errors import Fuse2TaskError
+from fuse2task.runtime.files import remove_halves, sole_file, write_json, write_text
 from fuse2task.runtime.hashing import value_hash
 from fuse2task.runtime.progress import Meter
 from fusion.quality.decoding import Decoded, batches
@@ -46,13 +48,15 @@ def score_folders(
 
     Raises:
         RequestError: folders that do not match the pairs, an unknown profile or score, an unreadable image.
+        Fuse2TaskError: another process is writing `out`, or a score is infinite.
     """
     chosen, where = find_profile(profile), pick_device(device)
     scores = chosen.chosen(names)
     triples = match_folders(pairs, fused)
     keep_freed_memory()
     key = value_hash([chosen.hash, [score.name for score in scores]])
-    with Journal(Path(out), key) as journal, Meter("score", len(triples) * len(fused)) as meter:
+    out = Path(out)
+    with sole_file(out), Journal(out, key) as journal, Meter("score", len(triples) * len(fused)) as meter:
         for batch in batches(triples, chosen, workers, PIXELS.get(where.type, PIXELS["cpu"])):
             infrared = _stacked([item.infrared for item in batch], where)
             visible = _stacked([item.visible for item in batch], where)
@@ -60,11 +64,12 @@ def score_folders(
                 for method in fused:
                     _score_method(method, batch, infrared, visible, chosen, names, journal)
                     meter.advance(len(batch))
-    rows = {(method, triple.pair.id): journal.rows[method, triple.pair.id] for method in fused for triple in triples}
-    write_text(Path(out), table(list(fused), scores, rows))
-    found = summary(chosen, list(fused), scores, rows)
-    write_json(Path(out).with_suffix(".json"), found, sort_keys=False)
-    journal.remove()
+        rows = {(method, item.pair.id): journal.rows[method, item.pair.id] for method in fused for item in triples}
+        write_text(out, table(list(fused), scores, rows))
+        found = summary(chosen, list(fused), scores, rows)
+        remove_halves(out.with_suffix(".json"))
+        write_json(out.with_suffix(".json"), found, sort_keys=False)
+        journal.remove()
     return found
 
 
@@ -95,6 +100,10 @@ def _score_method(
         numbers = torch.stack(list(values.values()), dim=1).cpu().tolist()
         for number, row in zip(part, numbers, strict=True):
             item = batch[number]
+            if infinite := [name for name, value in zip(values, row, strict=True) if math.isinf(value)]:
+                raise Fuse2TaskError(
+                    f"{method}, image {item.id}: score {', '.join(infinite)} is infinite; look at the three images"
+                )
             journal.add(method, item.id, item.digests[method], dict(zip(values, row, strict=True)))
 
 

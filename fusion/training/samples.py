@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -49,7 +50,13 @@ class Draw:
     key: tuple[object, ...] | None
 
 
-class Samples(Dataset[Sample]):
+class PairDataset(Dataset[Any]):
+    """Samples by `Draw`, whose number counts in `pairs`."""
+
+    pairs: Sequence[Pair]
+
+
+class Samples(PairDataset):
     """Samples of `pairs`, decoded once and kept as uint8 (squashed ones at their final size)."""
 
     def __init__(self, pairs: Sequence[Pair], sampling: Sampling):

@@ -7,13 +7,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fusion.checkpoint import load_autoencoder, save_autoencoder
+from fuse2task.runtime.files import write_bytes
+from fusion.checkpoint import AnyAutoEncoder, load_autoencoder, save_autoencoder
 from fusion.losses import fusion_loss, reconstruction_loss
 from fusion.network.autoencoder import AutoEncoder
 from fusion.network.crossfuse import CrossFuse
+from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
+from fusion.plus_loss import plus_loss
 from fusion.quality.information import entropy, mutual_information
 from fusion.quality.structure import ssim
-from fusion.recipe import FusionRecipe, Stage, Stage1, Stage2
+from fusion.recipe import FusionRecipe, PlusStage2, Stage, Stage1, Stage2
+from fusion.training.samples import PairDataset
 
 
 class TrainingStage(ABC):
@@ -21,14 +25,20 @@ class TrainingStage(ABC):
 
     name: str
     settings: Stage
+    keeps_last = False  # of its checkpoints; else the one with the lowest validation loss
 
     @abstractmethod
     def build(self) -> nn.Module:
         """A fresh network; only what is trained requires a gradient."""
 
+    def samples(self, shared: PairDataset) -> PairDataset:
+        """What the batches are made of: tuples of tensors, the number of the pair last; by default the run's own."""
+        return shared
+
     @abstractmethod
-    def losses(self, network: nn.Module, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
-        """Losses of a batch, (B, 1, S, S) in [0, 255]; `total` is what is minimised."""
+    def losses(self, network: nn.Module, *images: Tensor) -> dict[str, Tensor]:
+        """Losses of a batch of samples: infrared and visible (B, 1, S, S) in [0, 255], then what else `samples`
+        gives; `total` is what is minimised."""
 
     @abstractmethod
     def validate(self, network: nn.Module, infrared: Tensor, visible: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -46,14 +56,16 @@ class TrainingStage(ABC):
 class AutoEncoderStage(TrainingStage):
     """Stage 1 of one modality."""
 
-    def __init__(self, modality: str, settings: Stage1):
+    def __init__(self, modality: str, settings: Stage1, network: type[AnyAutoEncoder]):
         self.modality, self.settings, self.name = modality, settings, f"stage1_{modality}"
+        self.network = network
         self.ms_ssim = settings.ms_ssim
 
     def build(self) -> nn.Module:
-        return AutoEncoder()
+        return self.network()
 
-    def losses(self, network: nn.Module, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
+    def losses(self, network: nn.Module, *images: Tensor) -> dict[str, Tensor]:
+        infrared, visible = images
         image = infrared if self.modality == "infrared" else visible
         return reconstruction_loss(network(image), image, self.ms_ssim)
 
@@ -67,33 +79,25 @@ class AutoEncoderStage(TrainingStage):
         return run / f"{self.name}.safetensors"
 
     def keep(self, network: nn.Module, run: Path) -> None:
-        assert isinstance(network, AutoEncoder)
+        assert isinstance(network, AnyAutoEncoder)
         save_autoencoder(self.weights_file(run), network, self.modality)
 
 
 class FusionStage(TrainingStage):
-    """Stage 2. Its finished weights are the run's card and checkpoints, which the trainer writes."""
+    """Stage 2 of either network."""
 
     name = "stage2"
-    settings: Stage2
 
-    def __init__(self, settings: Stage2, run: Path):
-        self.settings, self.run = settings, run
-        self.gradient_weight = settings.gradient_weight
+    def __init__(self, run: Path):
+        self.run = run
 
-    def build(self) -> nn.Module:
-        network = CrossFuse()
-        for modality, encoder in (("infrared", network.encoder_ir), ("visible", network.encoder_vi)):
-            trained = load_autoencoder(self.run / f"stage1_{modality}.safetensors")
-            encoder.load_state_dict(trained.encoder.state_dict())
-            encoder.requires_grad_(False)
-        norm = network.decoder.conv4.norm
-        assert norm is not None
-        nn.init.constant_(norm.weight, self.settings.deep_gain)
-        return network
+    @abstractmethod
+    def loss_of(self, out: Tensor, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
+        """Losses of fused images (B, 1, S, S) in [0, 255]."""
 
-    def losses(self, network: nn.Module, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
-        return fusion_loss(network(infrared, visible), infrared, visible, self.gradient_weight)
+    def losses(self, network: nn.Module, *images: Tensor) -> dict[str, Tensor]:
+        infrared, visible = images
+        return self.loss_of(network(infrared, visible), infrared, visible)
 
     def validate(self, network: nn.Module, infrared: Tensor, visible: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         out = network(infrared, visible).float()
@@ -103,23 +107,75 @@ class FusionStage(TrainingStage):
             "MI": mutual_information(ir, fused) + mutual_information(vi, fused),
             "SSIM": (ssim(ir, fused) + ssim(vi, fused)) / 2,
         }
-        losses = fusion_loss(out, infrared, visible, self.gradient_weight)
+        losses = self.loss_of(out, infrared, visible)
         return losses | {name: score.mean() for name, score in scores.items()}, out
 
     def weights_file(self, run: Path) -> Path:
-        return run / "card.json"
+        return run / f"{self.name}.safetensors"
 
     def keep(self, network: nn.Module, run: Path) -> None:
-        """The trainer writes last and best checkpoints each epoch already."""
+        write_bytes(self.weights_file(run), (run / "best.safetensors").read_bytes())
+
+    def with_trained_encoders(self, network: CrossFuse | CrossFusePlus) -> None:
+        """Copy the encoders of stage 1 into `network`."""
+        for modality, encoder in (("infrared", network.encoder_ir), ("visible", network.encoder_vi)):
+            trained = load_autoencoder(self.run / f"stage1_{modality}.safetensors")
+            encoder.load_state_dict(trained.encoder.state_dict())
+
+
+class FaithfulStage(FusionStage):
+    """Stage 2 of the faithful network: attention and decoder on frozen encoders."""
+
+    def __init__(self, settings: Stage2, run: Path):
+        super().__init__(run)
+        self.settings, self.gradient_weight, self.deep_gain = settings, settings.gradient_weight, settings.deep_gain
+
+    def build(self) -> nn.Module:
+        network = CrossFuse()
+        self.with_trained_encoders(network)
+        for encoder in (network.encoder_ir, network.encoder_vi):
+            encoder.requires_grad_(False)
+        norm = network.decoder.conv4.norm
+        assert norm is not None
+        nn.init.constant_(norm.weight, self.deep_gain)
+        return network
+
+    def loss_of(self, out: Tensor, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
+        return fusion_loss(out, infrared, visible, self.gradient_weight)
+
+
+class PlusStage(FusionStage):
+    """Stage 2 of CrossFuse-plus: all of it."""
+
+    def __init__(self, settings: PlusStage2, run: Path):
+        super().__init__(run)
+        self.settings = settings
+        self.weights = settings.gradient_weight, settings.structure_weight
+
+    def build(self) -> nn.Module:
+        network = CrossFusePlus()
+        self.with_trained_encoders(network)
+        return network
+
+    def loss_of(self, out: Tensor, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
+        return plus_loss(out, infrared, visible, *self.weights)
 
 
 def stages_of(recipe: FusionRecipe, run: Path) -> list[TrainingStage]:
     """The stages in the order in which they are trained."""
+    autoencoder: type[AnyAutoEncoder] = AutoEncoder if isinstance(recipe.stage2, Stage2) else PlusAutoEncoder
     return [
-        AutoEncoderStage("infrared", recipe.stage1),
-        AutoEncoderStage("visible", recipe.stage1),
-        FusionStage(recipe.stage2, run),
+        AutoEncoderStage("infrared", recipe.stage1, autoencoder),
+        AutoEncoderStage("visible", recipe.stage1, autoencoder),
+        fusion_stage(recipe, run),
     ]
+
+
+def fusion_stage(recipe: FusionRecipe, run: Path) -> FusionStage:
+    """Stage 2 of the recipe's network."""
+    if isinstance(recipe.stage2, Stage2):
+        return FaithfulStage(recipe.stage2, run)
+    return PlusStage(recipe.stage2, run)
 
 
 def sample_sheet(infrared: Tensor, visible: Tensor, out: Tensor, rows: int = 4) -> np.ndarray:

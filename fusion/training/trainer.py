@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import write_image
 from fuse2task.runtime.acceleration import make_accelerator
+from fuse2task.runtime.allocation import keep_freed_memory
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.hashing import lines_hash, value_hash
 from fuse2task.runtime.progress import Meter, say
@@ -19,33 +21,37 @@ from fuse2task.runtime.provenance import versions
 from fuse2task.runtime.runfolder import RunFolder
 from fuse2task.runtime.seeding import generator, seed_everything
 from fuse2task.runtime.stopwatch import Stopwatch
+from fuse2task.runtime.tracking import Tracker, open_tracker
 from fuse2task.runtime.training_state import load_state, peek_counters, save_state
-from fusion.checkpoint import save_crossfuse
-from fusion.network.crossfuse import CrossFuse
+from fusion.checkpoint import AnyCrossFuse, save_crossfuse
 from fusion.recipe import FusionRecipe
-from fusion.training.samples import Draw, EpochSampler, Samples, gather
+from fusion.training.samples import Draw, EpochSampler, PairDataset, Samples, gather
 from fusion.training.schedule import learning_rate, make_optimizer
 from fusion.training.stages import TrainingStage, sample_sheet, stages_of
 
+Stages = Callable[[FusionRecipe, Path], list[TrainingStage]]
 
-def train(recipe: FusionRecipe, root: Path) -> Path:
+
+def train(recipe: FusionRecipe, root: Path, more: Stages | None = None) -> Path:
     """Train CrossFuse by `recipe` in the run folder `root`, going on where a killed run stopped.
 
-    Returns the path of the best checkpoint (lowest validation loss of stage 2). Under torchrun or
-    `accelerate launch` the batch of the recipe is split over the processes.
+    more: makes the stages that follow the fusion network's own (recipe and run folder given).
+
+    Returns the path of the best checkpoint of the last stage (lowest validation loss, or the last one where the
+    stage says so). Under torchrun or `accelerate launch` the batch of the recipe is split over the processes.
 
     Raises:
         RequestError: bad data, or `root` holds another run.
         Fuse2TaskError: the loss is not finite; the message names the pairs of the batch.
     """
-    return Trainer(recipe, Path(root)).run()
+    return Trainer(recipe, Path(root), more).run()
 
 
 class Trainer:
     """One training run."""
 
-    def __init__(self, recipe: FusionRecipe, root: Path):
-        self.recipe = recipe
+    def __init__(self, recipe: FusionRecipe, root: Path, more: Stages | None = None):
+        self.recipe, self.more = recipe, more
         self.accelerator = make_accelerator(recipe.device, recipe.precision)
         self.is_main = self.accelerator.is_main_process
         self._check_batches()
@@ -53,7 +59,7 @@ class Trainer:
         self._held_out_samples = Samples(self.held_out, recipe.sampling)  # decoded once for all validations
         with self.accelerator.main_process_first():
             self.folder = RunFolder(root, recipe.model_dump(mode="json"))
-        self.board = self._tensorboard() if recipe.tensorboard and self.is_main else None
+        self.tracker: Tracker | None = None
         if self.is_main:
             say(
                 f"{len(self.training)} training and {len(self.held_out)} held-out pairs; "
@@ -65,9 +71,19 @@ class Trainer:
         if self.folder.finished:
             say(f"{self.folder.root}: already trained; remove the folder to train again")
             return self.folder.best
+        with self.folder.held(self.is_main):
+            return self._train()
+
+    def _train(self) -> Path:
+        if self.recipe.tracker and self.is_main:
+            values = self.recipe.model_dump(mode="json")
+            self.tracker = open_tracker(self.recipe.tracker, self.folder.root / "curves", values)
         started = time.monotonic()
+        keep_freed_memory()
         samples = Samples(self.training, self.recipe.sampling)
-        for stage in stages_of(self.recipe, self.folder.root):
+        stages = stages_of(self.recipe, self.folder.root)
+        stages += self.more(self.recipe, self.folder.root) if self.more else []
+        for stage in stages:
             if not stage.weights_file(self.folder.root).is_file():
                 StageRun(self, stage, samples).run()
         if self.is_main:
@@ -90,16 +106,10 @@ class Trainer:
 
     def _check_batches(self) -> None:
         processes = self.accelerator.num_processes
-        for name, stage in (("stage1", self.recipe.stage1), ("stage2", self.recipe.stage2)):
-            if stage.batch % processes:
+        for name in ("stage1", "stage2", "task"):
+            stage = getattr(self.recipe, name)
+            if stage and stage.batch % processes:
                 raise RequestError(f"{name}.batch={stage.batch} cannot be split over {processes} processes")
-
-    def _tensorboard(self) -> Any:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise RequestError("tensorboard: true needs the extra: pip install 'fuse2task[tensorboard]'") from None
-        return SummaryWriter(str(self.folder.root / "tensorboard"))
 
     def _finish(self, seconds: float) -> None:
         rows = self.folder.rows()
@@ -107,6 +117,7 @@ class Trainer:
             {
                 "format": "fuse2task.run",
                 "method": "crossfuse",
+                "network": self.recipe.stage2.network,
                 "recipe_hash": value_hash(self.recipe.model_dump(mode="json")),
                 "seed": self.recipe.seed,
                 "pairs": {
@@ -114,7 +125,7 @@ class Trainer:
                     "held_out": len(self.held_out),
                     "hash": _hash(self.training + self.held_out),
                 },
-                "samples": {stage: _drawn(self.recipe, stage, len(self.training)) for stage in ("stage1", "stage2")},
+                "samples": _drawn(self.recipe, len(self.training)),
                 "last_validation": {key: rows[-1][key] for key in rows[-1] if key.startswith("val_") and rows[-1][key]},
                 "seconds_of_last_start": round(seconds, 1),
                 "device": self.accelerator.device.type,
@@ -122,16 +133,18 @@ class Trainer:
                 "versions": versions(),
             }
         )
+        if self.tracker is not None:
+            self.tracker.finish()
         say(f"trained: {self.folder.best}")
 
 
 class StageRun:
     """One stage of a run."""
 
-    def __init__(self, trainer: Trainer, stage: TrainingStage, samples: Samples):
-        self.trainer, self.stage, self.samples = trainer, stage, samples
+    def __init__(self, trainer: Trainer, stage: TrainingStage, samples: PairDataset):
+        self.trainer, self.stage, self.samples = trainer, stage, stage.samples(samples)
         self.accelerator, self.folder, self.settings = trainer.accelerator, trainer.folder, stage.settings
-        self.count = self.settings.samples or len(samples.pairs)
+        self.count = self.settings.samples or len(self.samples.pairs)
         if self.count < self.settings.batch:
             raise RequestError(
                 f"{stage.name}: {self.count} samples an epoch do not fill one batch of {self.settings.batch}"
@@ -173,20 +186,20 @@ class StageRun:
             )
         )  # fmt: skip
         self.network.train()
-        for infrared, visible, numbers in self.stopwatch.over(loader, "waiting for data"):
+        for *images, numbers in self.stopwatch.over(loader, "waiting for data"):
             with self.stopwatch.timing("steps"):
-                losses = self._step(infrared, visible, numbers)
+                losses = self._step(images, numbers)
             meter.advance(self.settings.batch, f"loss {losses['total']:.1f}")
             if self.counters["step"] % self.steps and time.monotonic() - self.saved_at > self.trainer.recipe.save_every:
                 self._save()
         with self.stopwatch.timing("validation and saving"):
             self._end_of_epoch(epoch, time.monotonic() - started)
 
-    def _step(self, infrared: Tensor, visible: Tensor, numbers: Tensor) -> dict[str, float]:
+    def _step(self, images: Sequence[Tensor], numbers: Tensor) -> dict[str, float]:
         rate = learning_rate(self.settings, self.counters["step"], self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses = self.stage.losses(self.wrapped, infrared, visible)
+        losses = self.stage.losses(self.wrapped, *images)
         values = {name: loss.item() for name, loss in losses.items()}
         if not all(math.isfinite(value) for value in values.values()):
             raise Fuse2TaskError(
@@ -217,9 +230,9 @@ class StageRun:
             row |= {"lr": f"{self.optimizer.param_groups[0]['lr']:.4g}", "seconds": f"{seconds:.1f}"}
             self.folder.log(row)
             self._checkpoint(validation["total"])
-            if self.trainer.board is not None:
-                for name, value in validation.items():
-                    self.trainer.board.add_scalar(f"{self.stage.name}/val_{name}", value, epoch + 1)
+            if self.trainer.tracker is not None:
+                curves = {f"{self.stage.name}/val_{name}": value for name, value in validation.items()}
+                self.trainer.tracker.log(curves, step=epoch + 1)
             say(
                 f"{self.stage.name} epoch {epoch + 1}/{self.settings.epochs}: "
                 + ", ".join(f"{k} {v:.4g}" for k, v in validation.items())
@@ -249,11 +262,11 @@ class StageRun:
 
     def _checkpoint(self, loss: float) -> None:
         network = self.network
-        if not isinstance(network, CrossFuse):
+        if not isinstance(network, AnyCrossFuse):
             return
         recipe = self.trainer.recipe.model_dump(mode="json")
         save_crossfuse(self.folder.last, network, recipe)
-        if loss < self.counters["best"]:
+        if self.stage.keeps_last or loss < self.counters["best"]:
             self.counters["best"] = loss
             save_crossfuse(self.folder.best, network, recipe)
 
@@ -280,6 +293,10 @@ def _hash(pairs: list[Pair]) -> str:
     return lines_hash(f"{pair.id}\t{pair.size[0]}x{pair.size[1]}" for pair in pairs)
 
 
-def _drawn(recipe: FusionRecipe, stage: str, pairs: int) -> int:
-    settings = recipe.stage1 if stage == "stage1" else recipe.stage2
-    return settings.epochs * ((settings.samples or pairs) // settings.batch) * settings.batch
+def _drawn(recipe: FusionRecipe, pairs: int) -> dict[str, int]:
+    stages = {name: getattr(recipe, name) for name in ("stage1", "stage2", "task")}
+    return {
+        name: stage.epochs * ((stage.samples or pairs) // stage.batch) * stage.batch
+        for name, stage in stages.items()
+        if stage
+    }

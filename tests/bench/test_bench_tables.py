@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fuse2task.bench import insight
-from fuse2task.bench.compare import compare
+from fuse2task.bench.comparisons import compare
 from fuse2task.bench.costs import COLUMNS as COSTS
 from fuse2task.bench.costs import measure_cost, write_cost
 from fuse2task.bench.measured import Measured, measure

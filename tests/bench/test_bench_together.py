@@ -80,7 +80,7 @@ def test_wrong_requests_are_found_before_any_work(tmp_path, make_recipe, recipe_
     places = recipe_values()["judges"]["places"]
     for changes, message in (
         ({"datasets": datasets}, "no split 'tset'"),
-        ({"methods": ["crossfuse"]}, "crossfuse needs --checkpoint"),
+        ({"methods": [{"name": "crossfuse", "checkpoint": "gone"}]}, "gone: no such checkpoint"),
         ({"methods": [{"name": "theirs", "folder": str(tmp_path)}]}, "pairs have no fused image"),
         ({"judges": {"places": places | {"weights": "gone.onnx"}}}, "no such weights file"),
         ({"judges": {"u": {"task": "detection", "protocol": "retrain", "recipe": "none"}}}, "no such recipe"),

@@ -18,7 +18,7 @@ Image = tuple[np.ndarray, Boxes]
 
 def _write_fused(root: Path, classes: Sequence[str], splits: Mapping[str, Mapping[str, Image]]) -> Path:
     """A fused folder: splits maps split -> id -> (uint8 pixels, boxes in pixels)."""
-    rows, first_id = [], 100
+    rows, content, first_id = [], {}, 100
     for split, images in splits.items():
         coco = {
             "images": [],
@@ -30,7 +30,6 @@ def _write_fused(root: Path, classes: Sequence[str], splits: Mapping[str, Mappin
             height, width = pixels.shape[:2]
             file = root / "images" / split / f"{name}.png"
             write_image(file, pixels)
-            rows.append({"id": name, "split": split, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
             coco["images"].append({"id": first_id, "file_name": f"{name}.png", "width": width, "height": height})
             lines = []
             for kind, x, y, w, h in boxes:
@@ -49,9 +48,13 @@ def _write_fused(root: Path, classes: Sequence[str], splits: Mapping[str, Mappin
             label = root / "labels" / split / f"{name}.txt"
             label.parent.mkdir(parents=True, exist_ok=True)
             label.write_text("".join(lines))
+            digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (file, label)]
+            rows.append({"id": name, "split": split, "image": digests[0], "label": digests[1]})
         truth = root / "annotations" / f"{split}.json"
         truth.parent.mkdir(parents=True, exist_ok=True)
         truth.write_text(json.dumps(coco))
+        if images:
+            content[split] = coco
     data = {name: f"images/{name}" for name in splits}
     data.setdefault("val", "images/test" if "test" in splits else "images/train")
     (root / "data.yaml").write_text(yaml.safe_dump({**data, "names": dict(enumerate(classes))}))
@@ -59,7 +62,7 @@ def _write_fused(root: Path, classes: Sequence[str], splits: Mapping[str, Mappin
         "format": "fuse2task.fused",
         "version": 1,
         "method": {"name": "visible", "hash": "0" * 12},
-        "truth": {"kind": "boxes", "classes": list(classes), "hash": value_hash([row["id"] for row in rows])},
+        "truth": {"kind": "boxes", "classes": list(classes), "hash": value_hash(content)},
         "split": {"name": "toy", "hash": value_hash(rows)},
         "source": {"layout": "folder", "hash": "0" * 12},
         "color": "rgb",
@@ -80,6 +83,12 @@ def toy_image(seed: int, size: int = 64) -> Image:
         pixels[y : y + h, x : x + w] = (230, 60, 60) if kind == "bar" else (60, 230, 230)
         boxes.append((kind, x, y, w, h))
     return pixels, boxes
+
+
+@pytest.fixture(autouse=True)
+def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The .pt files of these tests are our own."""
+    monkeypatch.setenv("FUSE2TASK_TRUST_PICKLE", "1")
 
 
 @pytest.fixture

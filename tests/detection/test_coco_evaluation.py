@@ -164,7 +164,7 @@ def test_wrong_predictions_are_refused(tmp_path, wrong: dict, message: str) -> N
         ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}, "category name occurs twice"),
         ({"images": [{"id": 1}, {"id": 1}]}, "image id occurs twice"),
         ({"annotations": [{"image_id": 5, "category_id": 1, "bbox": [0, 0, 1, 1]}]}, "image_id 5"),
-        ({"annotations": [{"image_id": 1, "category_id": 1}]}, "'bbox'"),
+        ({"annotations": [{"image_id": 1, "category_id": 1}]}, "bbox None"),
         ({"annotations": None}, "not COCO ground truth"),
     ],
 )

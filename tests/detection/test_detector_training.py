@@ -167,7 +167,7 @@ def test_wrong_recipes(toy_fused: Callable[..., Path], tmp_path: Path, values: d
     assert not (tmp_path / "run").exists()
 
 
-def test_wrong_data(toy_fused: Callable[..., Path], tmp_path: Path) -> None:
+def test_wrong_data(toy_fused: Callable[..., Path], reseal: Callable[[Path], None], tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no train split"):
         train(recipe(toy_fused(test=1)), tmp_path / "run")
     data = toy_fused(train=3, val=1)
@@ -182,11 +182,15 @@ def test_wrong_data(toy_fused: Callable[..., Path], tmp_path: Path) -> None:
         train(recipe(data), tmp_path / "run")
     extra.unlink()
     label.write_text("0 1.5 0.5 0.1 0.1\n")
+    with pytest.raises(RequestError, match=r"train00\.txt: altered"):
+        train(recipe(data), tmp_path / "run")
+    reseal(data)
     with pytest.raises(RequestError, match="1 images or label files unusable"):
         train(recipe(data), tmp_path / "run")
     label.write_text(text)
     truth = data / "annotations" / "train.json"
     truth.write_text(json.dumps({**json.loads(truth.read_text()), "annotations": []}))
+    reseal(data)
     with pytest.raises(RequestError, match="no boxes in the train split"):
         train(recipe(data), tmp_path / "other")
 

@@ -45,7 +45,7 @@ def test_results_carry_the_ids_of_the_truth(tmp_path: Path, write_fused) -> None
     assert metrics["AP"] == pytest.approx(1.0)
 
 
-def test_wrong_requests(toy_fused: Callable[..., Path]) -> None:
+def test_wrong_requests(toy_fused: Callable[..., Path], reseal: Callable[[Path], None]) -> None:
     root = toy_fused(test=2)
     with pytest.raises(RequestError, match="no split 'val'"):
         predict(open_fused(root), "val", judge())
@@ -54,6 +54,7 @@ def test_wrong_requests(toy_fused: Callable[..., Path]) -> None:
     truth = json.loads((root / "annotations" / "test.json").read_text())
     truth["images"][0]["file_name"] = "elsewhere.png"
     (root / "annotations" / "test.json").write_text(json.dumps(truth))
+    reseal(root)
     with pytest.raises(RequestError, match=r"test\.json.*(?s:.)*elsewhere"):
         predict(open_fused(root), "test", judge(), {"thing": "bar"})
 

@@ -2,10 +2,6 @@
 
 import hashlib
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -113,27 +109,6 @@ def test_an_interrupted_dataset_is_finished_with_the_same_bytes(dataset, tmp_pat
     assert write_fused(dataset, redone, tmp_path / "out")
     assert redone.left == 0
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
-
-
-@pytest.mark.slow
-def test_a_killed_process_is_continued_to_the_same_bytes(folder_dataset, tmp_path):
-    root = folder_dataset(80, size=(320, 240), boxes=True)
-    code = "from fuse2task.cli.main import run; run()"
-    request = ["--method", "laplacian", "--data", str(root), "--layout", "folder", "--boxes", str(root / "boxes")]
-
-    def start(out):
-        command = [sys.executable, "-c", code, "fusion", "apply", *request, "-o", str(tmp_path / out)]
-        return subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-
-    killed = start("killed")
-    deadline = time.monotonic() + 120
-    while len(list((tmp_path / "killed" / "images").rglob("*.png"))) < 5 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
-    assert not (tmp_path / "killed" / "manifest.json").exists()
-    assert start("killed").wait() == start("whole").wait() == 0
-    assert tree(tmp_path / "killed") == tree(tmp_path / "whole")
 
 
 def test_a_finished_dataset_is_left_alone(dataset, tmp_path):

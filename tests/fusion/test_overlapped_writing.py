@@ -3,9 +3,6 @@
 import collections
 import hashlib
 import json
-import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -187,40 +184,3 @@ def test_a_folder_that_cannot_be_written_is_one_error(source, tmp_path, run_cli)
     errors = [line for line in run_cli.error.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
     assert str(tmp_path / "out") in errors[0]
-
-
-SLOW_AVERAGE = """
-import time
-from fuse2task.cli.main import run
-from fusion.methods import registry
-
-plain = registry.average
-
-def slow(infrared, visible):
-    time.sleep(0.1)
-    return plain(infrared, visible)
-
-registry.average = slow
-run()
-"""
-
-
-@pytest.mark.slow
-def test_control_c_leaves_no_half_written_file(folder_dataset, tmp_path):
-    root, out = folder_dataset(60, size=(320, 240)), tmp_path / "out"
-    request = ["fusion", "apply", "--method", "average", "--data", str(root), "--layout", "folder", "-o", str(out)]
-    command = [sys.executable, "-c", SLOW_AVERAGE, *request]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    deadline = time.monotonic() + 120
-    while len(list(out.rglob("*.png"))) < 5 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=60)
-    assert running.returncode > 0
-    assert "Traceback" not in said
-    assert not list(out.rglob("*.tmp"))
-    images = {path.stem for path in (out / "images").rglob("*.png")}
-    assert 5 <= len(images) < 60
-    assert collections.Counter(journal_ids(out)) == dict.fromkeys(images, 1)
-    for row in map(json.loads, next((out / WORK).glob("journal-*")).read_text().splitlines()):
-        assert digest((out / f"images/test/{row['id']}.png").read_bytes()) == row["image"]

@@ -1,11 +1,8 @@
 """Training: it learns, it resumes to the same weights after a kill, it stops on rubbish."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -111,28 +108,6 @@ def test_a_run_stopped_anywhere_resumes_to_the_same_weights(recipe, tmp_path, mo
         return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
     assert log(tmp_path / "whole") == log(tmp_path / "stopped")
-
-
-@pytest.mark.slow
-def test_a_killed_process_resumes_to_the_same_weights(recipe_file, tmp_path):
-    def command(run):
-        arguments = ["fusion", "train", str(recipe_file), "-o", str(tmp_path / run)]
-        code = "from fuse2task.cli.main import run; run()"
-        return subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, env=dict(os.environ))
-
-    killed = command("killed")
-    state = tmp_path / "killed" / "resume" / "state.safetensors"
-    deadline = time.monotonic() + 120
-    while not state.is_file() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert not (tmp_path / "killed" / "card.json").exists()
-    for run in ("killed", "whole"):
-        process = command(run)
-        _, error = process.communicate(timeout=300)
-        assert process.returncode == 0, error.decode()
-    assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
 
 
 @pytest.mark.slow

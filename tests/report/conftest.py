@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fuse2task.data.images import write_image
-from fuse2task.report.contents import COMPARISONS, CORRELATIONS, COSTS, OPENINGS, RESULTS
+from fuse2task.report.contents import COMPARISONS, CONDITIONS, CORRELATIONS, COSTS, OPENINGS, RESULTS, ROBUSTNESS
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 CLASSES = ("person", "<script>alert(1)</script>")
@@ -103,6 +103,8 @@ def bench(tmp_path, rows) -> Path:
          "evaluations": 5}
         for run in ("run1", "run2")
     ])  # fmt: skip
+    write_csv(folder / "conditions.csv", CONDITIONS, sweep_points())
+    write_csv(folder / "robustness.csv", ROBUSTNESS, sweep_areas())
     write_csv(folder / "correlations.csv", CORRELATIONS, [
         {"dataset": "toy", "profile": "standard", "score": score, "task": "detection", "judge": "yolo", "metric": "AP",
          "truth_hash": "truth0", "spearman": value, "spearman_p": 1 - value, "kendall": value, "kendall_p": 1 - value,
@@ -127,6 +129,50 @@ def bench(tmp_path, rows) -> Path:
         write_toy_fused(folder / "fused" / "toy" / method, 40 * number)
         write_toy_detections(folder / "predictions" / "toy" / method / "yolo")
     return folder
+
+
+SWEPT = {"visible": -0.08, "infrared": 0.0, "average": -0.04, HOSTILE: -0.05}
+"""Method -> fall of AP from one level to the next."""
+SWEEP = {key: KEYS[key] for key in KEYS if key not in ("split_hash", "truth_hash", "run")} | {"image_size": "640"}
+VERDICTS = {"haze": ("below", "not_told_apart", "above"), "rain": ("above", "above", "not_told_apart")}
+
+
+def sweep_points() -> list[dict[str, Any]]:
+    """conditions.csv: two kinds, levels 0 to 2, with two fused methods and both cameras; EN beside."""
+    found = []
+    for kind, verdicts in VERDICTS.items():
+        for method, fall in SWEPT.items():
+            for level, verdict in enumerate(verdicts):
+                value = 0.4 + fall * level
+                row = SWEEP | {
+                    "kind": kind, "level": level, "method": method, "metric": "AP", "class": "all", "value": value,
+                    "ci_low": value - 0.03, "ci_high": value + 0.03, "n_images": 12, "seeds": 1,
+                }  # fmt: skip
+                fused = method not in ("visible", "infrared")
+                versus = {"best_single": "infrared", "difference": 0.1, "p_holm": 0.01, "verdict": verdict}
+                found.append(row | (versus if fused else {}))
+                found.append(row | {"task": "quality", "judge": "standard", "metric": "EN", "value": 7 + value})
+    return found
+
+
+def sweep_areas() -> list[dict[str, Any]]:
+    """robustness.csv for `sweep_points`."""
+    found = []
+    for kind, verdicts in VERDICTS.items():
+        for method, fall in SWEPT.items():
+            row = SWEEP | {
+                "kind": kind, "levels": "0 1 2", "method": method, "metric": "AP", "class": "all", "area": 0.4 + fall,
+                "ci_low": 0.37 + fall, "ci_high": 0.43 + fall, "drop": -2 * fall, "drop_low": 0, "drop_high": 0.2,
+                "n_images": 12, "seeds": 1,
+            }  # fmt: skip
+            at = {
+                name: " ".join(str(level) for level, told in enumerate(verdicts) if told == name) for name in verdicts
+            }
+            versus = at | {"best_single": "infrared", "difference": fall, "p_holm": 0.02 if kind == "haze" else 0.3,
+                           "difference_low": fall - 0.02, "difference_high": fall + 0.02}  # fmt: skip
+            found.append(row | (versus if method not in ("visible", "infrared") else {}))
+            found.append(row | {"task": "quality", "judge": "standard", "metric": "EN", "area": 7.4 + fall})
+    return found
 
 
 def write_toy_fused(root: Path, grey: int) -> None:

@@ -15,7 +15,7 @@ def contents_of(rows, truths=None):
 
     empty = pd.DataFrame(columns=list(COMPARISONS))
     table = pd.DataFrame(rows, columns=list(RESULTS))
-    return Contents(Path(), table, empty, empty, empty, empty, truths or {}, [], [], [], {}, "", {})
+    return Contents(Path(), table, *[empty] * 6, truths or {}, [], [], [], {}, "", {})
 
 
 def row(**keys):

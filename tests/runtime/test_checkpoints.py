@@ -79,15 +79,18 @@ def test_a_restored_training_goes_on_exactly(network, tmp_path, kind):
 
 def test_run_folder_logs_rows_and_refuses_another_recipe(tmp_path):
     run = RunFolder(tmp_path / "run", {"lr": 0.1, "device": "cpu"})
-    run.log({"epoch": 1, "loss": 2.5})
-    run.log({"epoch": 2, "loss": 2.0, "extra": "x"})
+    with run.held():
+        run.log({"epoch": 1, "loss": 2.5})
+        run.log({"epoch": 2, "loss": 2.0, "extra": "x"})
     assert run.rows() == [{"epoch": "1", "loss": "2.5", "extra": ""}, {"epoch": "2", "loss": "2.0", "extra": "x"}]
     run.keep_rows(1)
     assert len(run.rows()) == 1
     leftover = tmp_path / "run" / "resume" / ".state.safetensors.4711.tmp"
     leftover.write_text("half")
-    assert not RunFolder(tmp_path / "run", {"lr": 0.1, "device": "cuda"}).finished
-    assert not leftover.exists()
+    again = RunFolder(tmp_path / "run", {"lr": 0.1, "device": "cuda"})
+    assert not again.finished
+    with again.held():
+        assert not leftover.exists()
     with pytest.raises(RequestError, match=r"another recipe \(different: lr\)"):
         RunFolder(tmp_path / "run", {"lr": 0.2, "device": "cpu"})
     run.finish({"seed": 0})

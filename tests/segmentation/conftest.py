@@ -33,8 +33,9 @@ def write_fused(root: Path, size: int = 64, **counts: int) -> Path:
                 path = root / folder / split / f"{name}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels).save(path)
-            digest = hashlib.sha256((root / "images" / split / f"{name}.png").read_bytes()).hexdigest()
-            files.append({"id": name, "split": split, "sha256": digest})
+            paths = [root / folder / split / f"{name}.png" for folder in ("images", "masks")]
+            digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+            files.append({"id": name, "split": split, "image": digests[0], "label": digests[1]})
     manifest = {
         "format": "fuse2task.fused", "version": 1, "method": {"name": "average", "hash": "a" * 12},
         "truth": {"kind": "masks", "classes": list(CLASSES), "hash": "b" * 12},

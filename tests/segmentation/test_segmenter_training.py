@@ -98,10 +98,11 @@ def test_a_process_trains_in_bf16_then_in_fp32(make_fused, make_recipe, tmp_path
     assert any(not torch.equal(weights["fp32"][key], weights["bf16"][key]) for key in weights["fp32"])
 
 
-def test_a_loss_that_is_not_finite_names_its_images(make_fused, make_recipe, tmp_path):
+def test_a_loss_that_is_not_finite_names_its_images(make_fused, make_recipe, reseal, tmp_path):
     data = make_fused(train=2)
     for path in (data / "masks" / "train").iterdir():
         Image.fromarray(np.full((64, 64), 255, np.uint8)).save(path)  # nothing to learn from: 0 / 0
+    reseal(data)
     with pytest.raises(Fuse2TaskError, match=r"not finite at step 0") as caught:
         train(make_recipe(data), tmp_path / "run")
     assert "train000" in str(caught.value)

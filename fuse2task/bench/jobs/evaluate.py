@@ -7,7 +7,7 @@ from typing import Any
 from fuse2task.bench.jobs.fuse import images_hash
 from fuse2task.bench.table import identity
 from fuse2task.bench.workspace import Workspace
-from fuse2task.runtime.files import read_json, write_json, write_text
+from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
 from fuse2task.runtime.hashing import file_digest
 
 
@@ -26,6 +26,7 @@ def evaluate(bench: Workspace, dataset: str, method: str, judge: str, seed: int 
         "images": images_hash(bench, dataset, method), "weights": file_digest(weights), "split": data.part,
         "class_map": section.class_map,
     }  # fmt: skip
+    remove_leftovers(folder)
     marker = folder / "predicted.json"
     if not (marker.is_file() and read_json(marker, "record of predictions") == made_of):
         marker.unlink(missing_ok=True)

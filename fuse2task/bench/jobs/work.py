@@ -21,7 +21,11 @@ def do(bench: Workspace, job: Job) -> Result:
     """Do one job; its files go into the bench folder, its rows to whoever asked."""
     started = time.monotonic()
     rows: list[dict[str, Any]] = []
-    if job.kind == "fuse":
+    if job.kind == "degrade":
+        from fuse2task.bench.jobs.degrade import degrade
+
+        degrade(bench, job.dataset)
+    elif job.kind == "fuse":
         from fuse2task.bench.jobs.fuse import fuse
 
         fuse(bench, job.dataset, job.method)

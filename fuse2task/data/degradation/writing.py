@@ -1,5 +1,6 @@
 """Writing a degraded copy of a dataset: same layout, same names, resumable, equal bytes for equal requests."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, remove_leftovers, write_bytes, write_json
 from fuse2task.runtime.hashing import bytes_digest, file_digest
 from fuse2task.runtime.journal import JournalWriter, journal_rows
+from fuse2task.runtime.locks import sole_writer
 from fuse2task.runtime.progress import Meter
 from fuse2task.runtime.provenance import versions
 
@@ -106,6 +108,14 @@ class _Copy:
 
     def run(self) -> Degraded:
         """Write what is missing or not as it should be."""
+        self._refuse_foreign()
+        with sole_writer(self.out, self.work / "lock"):
+            done = self._written()
+        with contextlib.suppress(OSError):  # another process waits for the lock there
+            self.work.rmdir()
+        return done
+
+    def _written(self) -> Degraded:
         self._claim()
         done = self._journalled()
         parts = parts_of(self.dataset)
@@ -128,7 +138,6 @@ class _Copy:
         write_json(self.out / MANIFEST, {**self.plan, **motions, "files": sorted(rows, key=lambda row: row["path"])})
         (self.work / "journal.jsonl").unlink()
         (self.work / "plan.json").unlink()
-        self.work.rmdir()
         return Degraded(self.out, truth or self.given)
 
     def _check_conditions(self) -> None:
@@ -142,7 +151,7 @@ class _Copy:
                     f"{self.dataset.root.resolve().name}, as the source's does"
                 )
 
-    def _claim(self) -> None:
+    def _refuse_foreign(self) -> None:
         finished, unfinished = self.out / MANIFEST, self.work / "plan.json"
         found = next((path for path in (unfinished, finished) if path.is_file()), None)
         if found is not None:
@@ -152,10 +161,13 @@ class _Copy:
                 raise RequestError(
                     f"{self.out}: holds a copy of another {', '.join(differing)}; give another -o, or remove the folder"
                 )
-            remove_leftovers(self.out)
         elif self.out.exists() and not (self.out.is_dir() and set(self.out.iterdir()) <= {self.work}):
             raise RequestError(f"{self.out}: not an empty folder; give another -o")
-        write_json(unfinished, self.plan)
+
+    def _claim(self) -> None:
+        self._refuse_foreign()  # again: another process may have been quicker
+        remove_leftovers(self.out)
+        write_json(self.work / "plan.json", self.plan)
 
     def _journalled(self) -> dict[str, dict[str, Any]]:
         done = {}

@@ -33,6 +33,16 @@ class Scene:
     mask: np.ndarray
 
 
+def check_size(size: tuple[int, int]) -> None:
+    """Refuse sizes (width, height) that scenes cannot have.
+
+    Raises:
+        RequestError: a side is out of range.
+    """
+    if min(size) < MIN_SIZE or max(size) > MAX_SIZE:
+        raise RequestError(f"size {size[0]}x{size[1]}: synthetic scenes have sides of {MIN_SIZE} to {MAX_SIZE} px")
+
+
 def render(seed: int, index: int, size: tuple[int, int], night: bool, task: Task) -> Scene:
     """Scene `index` of the series `seed`, at `size` (width, height), by day or by night.
 
@@ -42,8 +52,7 @@ def render(seed: int, index: int, size: tuple[int, int], night: bool, task: Task
     Raises:
         RequestError: a side is below 64 or above 4096 px.
     """
-    if min(size) < MIN_SIZE or max(size) > MAX_SIZE:
-        raise RequestError(f"size {size[0]}x{size[1]}: synthetic scenes have sides of {MIN_SIZE} to {MAX_SIZE} px")
+    check_size(size)
     view = View.of(size)
     rng = generator("synthetic", task, seed, index, "geometry")
     objects, lamps = compose(view, task, index, rng)

@@ -1,14 +1,18 @@
 """Synthetic scenes on disk, laid out as M3FD and MSRS are."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fuse2task.data.images import write_image
 from fuse2task.data.splits import write_split
-from fuse2task.data.synthetic.scene import Scene, render
+from fuse2task.data.synthetic.scene import Scene, check_size, render
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import write_text
+from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
+from fuse2task.runtime.locks import sole_writer
 from fuse2task.runtime.progress import Meter
 
 
@@ -33,9 +37,10 @@ def write_m3fd(
     train = count - val - test
     if train < 1:
         raise RequestError(f"{count} scenes are too few for train, val and test; ask for at least 3")
-    _refuse_used(root)
+    check_size(size)
     split, scenes = {}, []
-    with Meter(f"synthetic scenes in {root}", count) as meter:
+    plan = {"layout": "m3fd", "count": count, "seed": seed, "size": list(size), "shares": [val_share, test_share]}
+    with _claimed(root, plan), Meter(f"synthetic scenes in {root}", count) as meter:
         for index in range(count):
             name = f"{index:05d}"
             scene = render(seed, index, size, night=index % 2 == 1, task="detection")
@@ -45,8 +50,8 @@ def write_m3fd(
             scenes.append(f"{name}\t{name}\t{'night' if index % 2 else 'daytime'}\n")
             split[name] = "train" if index < train else "val" if index < train + val else "test"
             meter.advance()
-    write_text(root / "scenes.tsv", "".join(scenes))
-    write_split(root / "split.txt", split)
+        write_text(root / "scenes.tsv", "".join(scenes))
+        write_split(root / "split.txt", split)
 
 
 def write_msrs(root: Path, train: int, test: int, seed: int, size: tuple[int, int] = (320, 256)) -> None:
@@ -60,8 +65,9 @@ def write_msrs(root: Path, train: int, test: int, seed: int, size: tuple[int, in
     """
     if min(train, test) < 1:
         raise RequestError(f"{train} train and {test} test scenes: each split needs at least one")
-    _refuse_used(root)
-    with Meter(f"synthetic scenes in {root}", train + test) as meter:
+    check_size(size)
+    plan = {"layout": "msrs", "train": train, "test": test, "seed": seed, "size": list(size)}
+    with _claimed(root, plan), Meter(f"synthetic scenes in {root}", train + test) as meter:
         for index in range(train + test):
             night = index % 2 == 1
             scene = render(seed, index, size, night=night, task="segmentation")
@@ -73,8 +79,25 @@ def write_msrs(root: Path, train: int, test: int, seed: int, size: tuple[int, in
             meter.advance()
 
 
-def _refuse_used(root: Path) -> None:
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+@contextlib.contextmanager
+def _claimed(root: Path, plan: dict[str, Any]) -> Iterator[None]:
+    # An interrupted call is known by its plan, and begun again: equal plans give equal files.
+    work = root / ".fuse2task"
+    kept = work / "plan.json"
+    _refuse_used(root, kept, plan)
+    with sole_writer(root, work / "lock"):
+        _refuse_used(root, kept, plan)
+        remove_leftovers(root)
+        write_json(kept, plan)
+        yield
+        kept.unlink()
+    with contextlib.suppress(OSError):  # another process waits for the lock there
+        work.rmdir()
+
+
+def _refuse_used(root: Path, kept: Path, plan: dict[str, Any]) -> None:
+    begun = kept.is_file() and read_json(kept, "plan of scenes") == plan
+    if root.exists() and not begun and not (root.is_dir() and set(root.iterdir()) <= {kept.parent}):
         raise RequestError(f"{root}: not an empty folder; name a new one for the synthetic scenes, or empty it")
 
 

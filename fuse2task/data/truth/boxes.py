@@ -8,6 +8,7 @@ from fuse2task.data.dataset import Box, BoxTruth, Finding, Pair
 from fuse2task.data.ids import files_by_id
 
 CLIP = 0.5  # pixels beyond the border that are rounding (YOLO's fractions), not an error
+MAX_LABELS = 2**20  # bytes of one image's file of boxes
 _NOISE = 1e-6  # pixels of floating-point noise, clipped without being counted
 
 

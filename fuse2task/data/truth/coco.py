@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fuse2task.data.classes import in_known_order
+from fuse2task.data.classes import check_names, in_known_order
 from fuse2task.data.dataset import BoxTruth, Finding, Pair
 from fuse2task.data.ids import path_id
 from fuse2task.data.images import SUFFIXES
@@ -135,25 +135,33 @@ def _load(path: Path) -> tuple[dict[int, str], list[CocoImage]]:
     for source in sorted(path.glob("*.json")) if path.is_dir() else [path]:
         value = read_json(source, "COCO file")
         try:
-            categories = {int(item["id"]): str(item["name"]) for item in value["categories"]}
+            categories = {_whole(item["id"]): str(item["name"]) for item in value["categories"]}
             own = {
-                item["id"]: CocoImage(
+                item["id"] if isinstance(item["id"], str) else _whole(item["id"]): CocoImage(
                     source, path_id(str(item["file_name"]), SUFFIXES),
                     (item.get("width"), item.get("height")), str(item.get("scene") or ""),
                 )
                 for item in value["images"]
             }  # fmt: skip
             for item in value["annotations"]:
+                _whole(item.get("category_id", -1))
                 own[item["image_id"]].annotations.append(item)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RequestError(f"{source}: not a COCO detection file ({type(error).__name__}: {error})") from None
         if len(own) != len(value["images"]) or len(set(categories.values())) != len(value["categories"]):
-            raise RequestError(f"{source}: an image id, a category id or a category name is there twice")
+            raise RequestError(f"{source}: an image id, a category id or a category name is there twice; mend it")
+        check_names(source, list(categories.values()))
         if names and categories != names:
-            raise RequestError(f"{source}: other categories than in the other files of {path}")
+            raise RequestError(f"{source}: other categories than the other files of {path}; point at one file")
         names = dict(sorted(categories.items()))
         images += own.values()
     return names, images
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or abs(value) >= 2**63:  # neither True nor 1.0 nor what no table of ids can hold
+        raise ValueError(f"{str(value)[:60]!r} is no whole number for an id")
+    return value
 
 
 def _add(

@@ -6,10 +6,13 @@ from typing import Any
 from xml.etree.ElementTree import Element, ParseError  # only names; defusedxml parses
 
 from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import parse
+from defusedxml.ElementTree import fromstring
 
+from fuse2task.data.classes import check_names
 from fuse2task.data.dataset import BoxTruth, Finding, Pair
-from fuse2task.data.truth.boxes import BoxCollector, file_of, truth_files
+from fuse2task.data.truth.boxes import MAX_LABELS, BoxCollector, file_of, truth_files
+from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.reading import check_regular, one_line
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -27,6 +30,9 @@ def read_voc(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = No
     Returns:
         The truth, and findings: `missing-truth`, `bad-annotation`, `truth-size` (the file's image size is
         another), and those of `BoxCollector.add`.
+
+    Raises:
+        RequestError: without `known`, a class name that is empty or cannot be shown.
     """
     files, findings = truth_files([path], [".xml"]) if path.is_dir() else ({path.stem: path}, [])
     trees: dict[str, tuple[Path, Element]] = {}
@@ -36,12 +42,16 @@ def read_voc(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = No
             findings.append(Finding("missing-truth", f"{path / pair.id}.xml: missing"))
             continue
         try:
-            tree: Any = parse(source, forbid_dtd=True).getroot()
+            check_regular(source, "VOC file", MAX_LABELS)
+            tree: Any = fromstring(source.read_bytes(), forbid_dtd=True)
             trees[pair.id] = source, tree
-        except (ParseError, DefusedXmlException, OSError, ValueError) as error:
-            findings.append(Finding("bad-annotation", f"{source}: not usable XML: {error}"))
+        except RequestError as error:
+            findings.append(Finding("bad-annotation", str(error)))
+        except (ParseError, DefusedXmlException, OSError, ValueError, LookupError) as error:  # LookupError: encoding
+            findings.append(Finding("bad-annotation", f"{source}: not usable XML: {one_line(error)}"))
     if known is None:
         known = sorted({_text(item, "name") for _, tree in trees.values() for item in tree.iter("object")})
+        check_names(path, known)
     collector = BoxCollector(known)
     collector.findings = findings
     for pair in pairs:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from fuse2task.data.classes import in_known_order, read_class_list
 from fuse2task.data.dataset import Box, BoxTruth, Finding, Pair
-from fuse2task.data.truth.boxes import BoxCollector, file_of, truth_files
+from fuse2task.data.truth.boxes import MAX_LABELS, BoxCollector, file_of, truth_files
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.reading import read_text
 
 
 def read_yolo(
@@ -37,9 +38,9 @@ def read_yolo(
             collector.find("missing-truth", text)
             continue
         try:
-            lines = path.read_text("utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            collector.find("bad-annotation", f"{path}: unreadable: {error}")
+            lines = read_text(path, "YOLO file", MAX_LABELS).splitlines()
+        except RequestError as error:
+            collector.find("bad-annotation", str(error))
             continue
         for number, line in enumerate(lines, 1):
             if line.strip():

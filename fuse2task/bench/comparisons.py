@@ -58,7 +58,7 @@ def compare(
     present = list(dict.fromkeys(results["method"]))
     order = [name for name in methods or present if name in present]
     if baseline not in present:
-        raise RequestError(f"no rows of the baseline {baseline}; there are {', '.join(present)}")
+        raise RequestError(f"no rows of the baseline {baseline}; there are {', '.join(present)}; choose one of them")
     seeds = {name: sorted(set(results[results["method"] == name]["seed"])) for name in order}
     for name, own in seeds.items():
         if own != seeds[baseline]:
@@ -89,7 +89,7 @@ def compare(
 def refuse_unlike(results: pd.DataFrame) -> None:
     """Raise RequestError where rows differ in a key that decides whether they can be compared."""
     if results.empty:
-        raise RequestError("no rows to compare")
+        raise RequestError("no rows to compare; let `fuse2task bench run` finish an evaluation first")
     differing = [key for key in KEYS if results[key].nunique() > 1]
     if differing:
         values = "; ".join(f"{key}: {', '.join(map(str, results[key].unique()))}" for key in differing)

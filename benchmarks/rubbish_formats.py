@@ -1,0 +1,429 @@
+"""Valid files of every kind that fuse2task reads, and rubbish in each format's own words."""
+
+import functools
+import io
+import json
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from rubbish_damage import HOSTILE_NAMES, HOSTILE_NUMBERS, as_json, flipped, hostile, retyped
+
+COCO = {
+    "images": [{"id": number, "file_name": f"p{number}.png", "width": 40, "height": 32} for number in (1, 2)],
+    "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "car"}],
+    "annotations": [
+        {"id": number, "image_id": number, "category_id": number, "bbox": [4, 5, 12, 9.5], "area": 114, "iscrowd": 0}
+        for number in (1, 2)
+    ],
+}
+RESULTS = [{"image_id": n, "category_id": n, "bbox": [4, 5, 12, 9.5], "score": 0.5 + n / 10} for n in (1, 2)]
+YOLO = "0 0.5 0.5 0.25 0.25\n1 0.25 0.25 0.125 0.5\n"
+VOC = (
+    "<annotation><size><width>40</width><height>32</height><depth>3</depth></size><object><name>person</name>"
+    "<bndbox><xmin>4</xmin><ymin>5</ymin><xmax>16</xmax><ymax>14.5</ymax></bndbox></object></annotation>"
+)
+MANIFEST = {
+    "format": "fuse2task.fused", "version": 1, "method": {"name": "average", "hash": "0" * 12}, "color": "rgb",
+    "truth": {"kind": "boxes", "classes": ["person", "car"], "hash": "0" * 12}, "split": {"name": "toy", "hash": "1"},
+    "files": [{"id": f"p{n}", "split": "test", "image": "0" * 64, "label": "0" * 64} for n in (1, 2)],
+}  # fmt: skip
+FUSION = {
+    "data": [{"root": "data", "layout": "folder", "split": None, "parts": ["train"]}], "held_out": 2, "seed": 1,
+    "stage1": {"epochs": 1, "batch": 1, "lr": 0.001}, "stage2": {"epochs": 1, "batch": 1, "lr": 0.001},
+}  # fmt: skip
+DETECTION = {"data": "out", "model": "yolov8n.yaml", "image_size": 64, "epochs": 1, "batch": 2, "lr0": 0.01}
+SEGMENTATION = {
+    "data": "out", "architecture": "unet", "encoder": "resnet18", "epochs": 1, "batch": 2, "crop": [64, 64], "lr": 0.1,
+    "loss": {"ce": 1.0, "dice": 1.0}, "augmentation": {"scale": [0.5, 2.0]},
+}  # fmt: skip
+BENCH = {
+    "datasets": {"toy": {"root": "data", "layout": "folder", "truths": {"other": "boxes"}}},
+    "methods": ["laplacian", {"name": "mine", "folder": "fused"}], "seeds": [0, 1], "intervals": {"replicates": 100},
+    "judges": {"yolo": {"task": "detection", "protocol": "retrain", "recipe": "detection/yolo-n-demo",
+                        "overrides": {"epochs": 1}}},
+}  # fmt: skip
+ARCHITECTURE = {
+    "nc": 2, "depth_multiple": 1.0, "width_multiple": 1.0,
+    "backbone": [[-1, 1, "Conv", [8, 3, 2]], [-1, 1, "Conv", [16, 3, 2]], [-1, 1, "C2f", [16, True]]],
+    "head": [[[2], 1, "Detect", ["nc"]]],
+}  # fmt: skip
+LAUGHS = "".join(
+    f"{chr(97 + n)}: &{chr(97 + n)} [{', '.join(f'*{chr(96 + n)}' for _ in range(9))}]\n" for n in range(1, 9)
+)
+ENTITIES = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10 if n else "ha"}">' for n in range(10))
+
+
+@dataclass(frozen=True)
+class Format:
+    """valid: a good file. words: rubbish that a parser of the format gets far with; `bombs`: what grows when read."""
+
+    name: str
+    suffix: str
+    valid: Callable[[], bytes]
+    words: Callable[[Random], bytes]
+    bombs: Callable[[Random], bytes]
+
+
+@functools.cache
+def formats() -> dict[str, Format]:
+    """By name."""
+    tables = {"YOLO": YOLO, "split list": "train\tp1\ntest\tp2\n", "class list": "0 person\n1 car\n",
+              "scenes": "0\t99\tday\n100\t199\tnight\n"}  # fmt: skip
+    recipes = {"fusion recipe": FUSION, "detection recipe": DETECTION, "segmentation recipe": SEGMENTATION,
+               "bench recipe": BENCH, "class map": {"person": "person", "auto": "car", "dog": None}}  # fmt: skip
+    values = {"COCO truth": COCO, "COCO results": RESULTS, "manifest": MANIFEST}
+    found = [_text(name, text) for name, text in tables.items()]
+    found += [_yaml(name, value) for name, value in recipes.items()]
+    found += [_json(name, value) for name, value in values.items()]
+    found += [
+        Format("VOC", ".xml", VOC.encode, _voc_words, _voc_bombs),
+        Format("PNG", ".png", lambda: _picture("png"), _png_words, _png_bombs),
+        Format("JPEG", ".jpg", lambda: _picture("jpeg"), lambda rng: flipped(_picture("jpeg"), rng), _jpeg_bombs),
+        Format("safetensors", ".safetensors", checkpoint, _checkpoint_words, _header_bombs),
+        Format("YOLO weights", ".safetensors", yolo, _yolo_words, _header_bombs),
+        Format("foreign weights", ".model", state_dict, _state_words, _zip_bombs),
+        Format("ONNX", ".onnx", onnx, _onnx_words, _onnx_bombs),
+    ]
+    return {item.name: item for item in found}
+
+
+def _text(name: str, text: str) -> Format:
+    def words(rng: Random) -> bytes:
+        parts = [
+            str(rng.choice((*HOSTILE_NAMES, *HOSTILE_NUMBERS, "0", "train", "p1"))) for _ in range(rng.randint(1, 12))
+        ]
+        joined = "".join(part + rng.choice(("\t", " ", "\n", "\n")) for part in parts)
+        return (text + joined if rng.random() < 0.5 else joined).encode("utf-8", "surrogatepass")
+
+    return Format(name, ".txt", text.encode, words, lambda rng: text.encode() * rng.choice((1000, 100_000)))
+
+
+def _yaml(name: str, value: Any) -> Format:
+    odd = ("!!python/object/apply:os.system ['touch ran']", "!!timestamp x", "!!int ''", "!!bool x", "2001-99-99",
+           "&a [*a]", "!!binary '*'", "0x", "1:60:60", "{[a]: 1}", "? {a: b}", "<<: 1", "%YAML 9", "--- a\n--- b", "@",
+           "!!set {a}", "!!omap [a]", ".nan", ".inf", "-.INF", "'\\", "*x", "!!float ''", "!<tag:x> 1")  # fmt: skip
+
+    def words(rng: Random) -> bytes:
+        if rng.random() < 0.6:
+            return yaml.safe_dump(retyped(value, rng)).encode("utf-8", "surrogatepass")
+        lines = yaml.safe_dump(value).splitlines()
+        at = rng.randrange(len(lines))
+        head = lines[at].partition(":")[0]
+        lines[at] = f"{head}: {rng.choice(odd)}" if rng.random() < 0.8 else rng.choice(odd)
+        return "\n".join(lines).encode()
+
+    def bombs(rng: Random) -> bytes:
+        last = yaml.safe_dump(value)
+        laughs = f"a: &a [x,x,x,x,x,x,x,x,x]\n{LAUGHS[LAUGHS.index('b:') :]}"
+        merged = "a: &a {b: 1}\n" + "c: {<<: [" + "*a," * 9000 + "]}"
+        sixty = f"{last}\nx: " + "1:" * 60_000 + "1"
+        choices = (f"{laughs}\n{last}", "x: [" * 3000, last * 2000, sixty, merged)
+        return rng.choice(choices).encode()
+
+    return Format(name, ".yaml", yaml.safe_dump(value).encode, words, bombs)
+
+
+def _json(name: str, value: Any) -> Format:
+    def bombs(rng: Random) -> bytes:
+        many = [item for key in value for item in value[key]] if name == "COCO truth" else list(value)
+        wide = {"images": 30_000 * [{"id": 1}], "categories": [], "annotations": many}
+        odd = json.loads(json.dumps(value))
+        if name == "COCO truth":
+            odd["annotations"][0] |= {"bbox": [0, 0, "aaaa", 10**9], "area": rng.choice(("x", [0] * 9, 1e999))}
+            odd["annotations"][0].pop("area" if rng.random() < 0.5 else "iscrowd")
+        return as_json(rng.choice((wide, odd, 200_000 * [[]], {"a": "\u0000" * 10**6})))
+
+    return Format(name, ".json", lambda: as_json(value), lambda rng: as_json(retyped(value, rng)), bombs)
+
+
+def _voc_words(rng: Random) -> bytes:
+    text = VOC
+    for part in rng.sample(
+        ("4", "40", "person", "14.5", "</size>", "<object>", "bndbox", "annotation"), rng.randint(1, 3)
+    ):
+        text = text.replace(part, str(hostile(rng))[:2000], 1)
+    heads = ("", '<?xml version="1.0" encoding="x-none"?>', '<?xml version="1.0" encoding="utf-16"?>', "<!-- -- -->",
+             '<?xml version="9.9"?>', '<?xml version="1.0" encoding="gb18030"?>', "<![CDATA[", "&nbsp;")  # fmt: skip
+    return (rng.choice(heads) + text).encode("utf-8", "surrogatepass")
+
+
+def _voc_bombs(rng: Random) -> bytes:
+    doctypes = (
+        f"<!DOCTYPE a [{ENTITIES}]>", '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]>',
+        '<!DOCTYPE a SYSTEM "http://192.0.2.1/a.dtd">', '<!DOCTYPE a [<!ENTITY % p SYSTEM "file:///dev/zero"> %p;]>',
+    )  # fmt: skip
+    entity = rng.choice(("&l9;", "&x;"))
+    deep = "<object>" * 30_000 + "</object>" * 30_000
+    choices = [doctype + VOC.replace("person", entity) for doctype in doctypes]
+    wide = "<name " + "".join(f'a{n}="1" ' for n in range(20_000)) + ">"
+    choices += [VOC.replace("<object>", deep + "<object>"), VOC.replace("person", "p" * 900_000)]
+    choices += [VOC.replace("<name>", wide)]
+    return rng.choice(choices).encode()
+
+
+@functools.cache
+def _picture(kind: str) -> bytes:
+    rows, columns = np.mgrid[0:32, 0:40]
+    pixels = np.stack([rows * 7, columns * 6, rows + columns], axis=-1).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: bytes) -> bytes:
+    """A PNG of chunks with right checksums, whatever they say."""
+    header = struct.pack(">IIBBBBB", width % 2**32, height % 2**32, depth % 256, colour % 256, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        (_chunk(b"IHDR", header), *extra, _chunk(b"IDAT", rows), _chunk(b"IEND", b""))
+    )
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _png_words(rng: Random) -> bytes:
+    size = [rng.choice((0, 1, 32, 40, 65_535, 2**31 - 1, 2**32 - 1)) for _ in range(2)]
+    kinds = (b"PLTE", b"tRNS", b"gAMA", b"iCCP", b"tEXt", b"zTXt", b"eXIf", b"acTL", b"fcTL", b"IHDR", b"cHRM", b"pHYs")
+    extra = [
+        _chunk(rng.choice(kinds), rng.randbytes(rng.choice((0, 1, 3, 13, 256, 768)))) for _ in range(rng.randrange(4))
+    ]
+    rows = zlib.compress(rng.choice((bytes(32 * 121), b"", rng.randbytes(500))))
+    return png(*size, rng.choice((1, 2, 4, 8, 16, 3, 255)), rng.choice((0, 2, 3, 4, 6, 7)), rows, *extra)
+
+
+@functools.cache
+def _zeros(million: int) -> bytes:
+    return zlib.compress(bytes(million * 10**6), 1)
+
+
+def _png_bombs(rng: Random) -> bytes:
+    side = rng.choice((7000, 10_000, 30_000, 60_000, 2**31 - 1))
+    text = _chunk(b"zTXt", b"Comment\0\0" + _zeros(100)), _chunk(b"iCCP", b"ICC\0\0" + _zeros(100))
+    kind = rng.randrange(5)
+    if kind < 2:
+        return png(side, side, 8, rng.choice((0, 2)), _zeros(100))
+    if kind == 2:
+        return png(40, 32, 8, 2, zlib.compress(bytes(32 * 121)), rng.choice(text))
+    if kind == 3:
+        return png(40, 32, 8, 2, _zeros(200))
+    frames = [_chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0))] * 2
+    return png(40, 32, 8, 2, zlib.compress(bytes(32 * 121)), *frames)
+
+
+def _jpeg_bombs(rng: Random) -> bytes:
+    if rng.random() < 0.4:
+        return _many_scans()
+    data = bytearray(_picture("jpeg"))
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\x1b\x58\x1b\x58", b"\x00\x00\x00\x01", b"\xff\xff\x00\x01"))
+    head = b"RIFF\xff\xff\xff\x7fWEBPVP8X\x0a\0\0\0" + b"\x02\0\0\0" + b"\xff\x3f\0" * 2
+    tiff = (
+        b"II*\0\x08\0\0\0"
+        + struct.pack("<H", 4)
+        + b"".join(
+            struct.pack("<HHII", tag, 4, 1, value)
+            for tag, value in ((256, 60_000), (257, 60_000), (273, 8), (279, 2**32 - 1))
+        )
+    )
+    return rng.choice((bytes(data), head + bytes(100), tiff))
+
+
+@functools.cache
+def _many_scans() -> bytes:
+    """A progressive JPEG whose last scan comes thousands of times."""
+    buffer = io.BytesIO()
+    Image.new("L", (4000, 4000)).save(buffer, "jpeg", progressive=True)
+    data = buffer.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * 3000 + b"\xff\xd9"
+
+
+def _saved(save: Callable[[Path], Any], name: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        save(Path(folder) / name)
+        return (Path(folder) / name).read_bytes()
+
+
+@functools.cache
+def checkpoint() -> bytes:
+    """A checkpoint of `fuse2task.rubbish`: a linear layer."""
+    from fuse2task.runtime.checkpoints import save_checkpoint
+
+    torch.manual_seed(0)
+    state = torch.nn.Linear(4, 3).state_dict()
+    return _saved(lambda path: save_checkpoint(path, state, "fuse2task.rubbish", recipe={"a": 1}), "a.safetensors")
+
+
+def _checkpoint_words(rng: Random) -> bytes:
+    data = checkpoint()
+    length = int.from_bytes(data[:8], "little")
+    header = retyped(json.loads(data[8 : 8 + length]), rng)
+    text = as_json(header)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
+def _header_bombs(rng: Random) -> bytes:
+    shape = rng.choice(([2**62, 4], [10**6] * 4, [0] * 20, [2**31, 2]))
+    header = {
+        "weight": {"dtype": rng.choice(("F32", "F64", "F8_E4M3", "BOOL")), "shape": shape, "data_offsets": [0, 16]}
+    }
+    text = as_json({"__metadata__": {"format": "fuse2task.rubbish", "x": "y" * rng.choice((1, 10**6))}, **header})
+    length = rng.choice((len(text), 2**63 - 1, 2**40, 100_000_000))
+    return length.to_bytes(8, "little") + text + bytes(16)
+
+
+@functools.cache
+def _yolo_state() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    import copy
+
+    from fuse2task.runtime.offline import quiet_ultralytics
+
+    quiet_ultralytics()
+    from ultralytics.nn.tasks import DetectionModel
+
+    torch.manual_seed(0)
+    model = DetectionModel(copy.deepcopy(ARCHITECTURE), ch=3, nc=2, verbose=False)
+    return model.half().state_dict(), {
+        "model": ARCHITECTURE,
+        "names": ["person", "car"],
+        "image_size": 64,
+        "recipe": {},
+    }
+
+
+def _yolo(about: Any) -> bytes:
+    from fuse2task.runtime.checkpoints import save_checkpoint
+
+    return _saved(lambda path: save_checkpoint(path, _yolo_state()[0], "fuse2task.yolo", **about), "a.safetensors")
+
+
+@functools.cache
+def yolo() -> bytes:
+    """Weights of a network that is as small as Ultralytics makes them."""
+    return _yolo(_yolo_state()[1])
+
+
+def _yolo_words(rng: Random) -> bytes:
+    """The right hashes over other names, sizes and layers."""
+    about = _yolo_state()[1]
+    if rng.random() < 0.5:
+        layers = json.loads(json.dumps(ARCHITECTURE))
+        row = rng.choice(layers["backbone"])
+        row[rng.randrange(4)] = rng.choice(
+            (10**9, 10**6, "Concat", "check_requirements", "nn.Module", "TorchVision", [10**6, 3, 2], "exec")
+        )
+        return _yolo({**about, "model": {**layers, "activation": rng.choice((None, "__import__('os').mkdir('ran')"))}})
+    changed = retyped(about, rng)
+    kept = changed if isinstance(changed, dict) else about
+    return _yolo({str(key): value for key, value in json.loads(json.dumps(kept)).items() if _storable(key, value)})
+
+
+def _storable(key: str, value: Any) -> bool:
+    try:
+        return key not in ("path", "tensors", "kind", "format", "version", "tensor_hash") and bool(
+            f"{key}{json.dumps(value)}".encode()
+        )
+    except UnicodeEncodeError:
+        return False
+
+
+@functools.cache
+def state_dict() -> bytes:
+    """What `torch.save` writes for a small network."""
+    torch.manual_seed(0)
+    return _saved(lambda path: torch.save(torch.nn.Linear(4, 3).state_dict(), path), "a.model")
+
+
+class _Runs:
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return Path.mkdir, (Path("ran"),)  # type: ignore[return-value]
+
+
+def _state_words(rng: Random) -> bytes:
+    tensor = torch.zeros(3)
+    odd = (
+        _Runs(), {"a": _Runs()}, [tensor], {"a": 1}, {1: tensor}, tensor, {"a": tensor.expand(10**6, 10**6, 3)}, None,
+        {"a": tensor * float("nan")}, {"a": torch.zeros(3).to_sparse()}, {"a": torch.zeros(2, device="meta")},
+        {"state_dict": {"a": tensor}}, {"state_dict": [1]}, torch.nn.Linear(2, 2), {"../x": tensor}, {"a\0": tensor},
+    )  # fmt: skip
+    chosen, legacy = rng.choice(odd), rng.random() < 0.3
+    return _saved(lambda path: torch.save(chosen, path, _use_new_zipfile_serialization=not legacy), "a.model")
+
+
+def _zip_bombs(rng: Random) -> bytes:
+    if rng.random() < 0.4:  # another pickle in a right archive
+        return _repacked(flipped, rng, zipfile.ZIP_STORED)
+    return _repacked(lambda data, _: data + bytes(5_000_000), rng, zipfile.ZIP_DEFLATED)
+
+
+def _repacked(change: Callable[[bytes, Random], bytes], rng: Random, method: int) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(state_dict())) as old, zipfile.ZipFile(buffer, "w", method) as new:
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, change(data, rng) if name.endswith(("data.pkl", "/0")) else data)
+    return buffer.getvalue()
+
+
+def _onnx(side: Any = 64, external: bool = False, **metadata: str) -> bytes:
+    from onnx import TensorProto, helper
+
+    boxes = helper.make_tensor("boxes", TensorProto.FLOAT, (1, 6, 2), np.arange(12, dtype=np.float32))
+    if external:
+        boxes.ClearField("float_data")
+        boxes.data_location = TensorProto.EXTERNAL
+        boxes.external_data.add(key="location", value="../../../../../etc/passwd")
+    zero = helper.make_tensor("zero", TensorProto.FLOAT, (), [0.0])
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
+        helper.make_node("Add", ["boxes", "nothing"], ["output0"]),
+    ]
+    entry = helper.make_tensor_value_info("images", TensorProto.FLOAT, (1, 3, side, side))
+    out = helper.make_tensor_value_info("output0", TensorProto.FLOAT, (1, 6, 2))
+    graph = helper.make_graph(nodes, "constant", [entry], [out], [boxes, zero])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    helper.set_model_props(
+        model, {"names": "{0: 'person', 1: 'car'}", "imgsz": "[64, 64]", "task": "detect"} | metadata
+    )
+    return bytes(model.SerializeToString())
+
+
+@functools.cache
+def onnx() -> bytes:
+    """A detector that finds the same two boxes in every image."""
+    return _onnx()
+
+
+def _onnx_words(rng: Random) -> bytes:
+    keys = {"names": str(hostile(rng))[:5000], "imgsz": str(hostile(rng))[:5000], "task": str(hostile(rng))[:100]}
+    kept = {key: value.encode("utf-8", "replace").decode() for key, value in keys.items() if rng.random() < 0.6}
+    return _onnx(rng.choice((64, 32, "side", 10**6, 2**40)), **kept)
+
+
+def _onnx_bombs(rng: Random) -> bytes:
+    texts = (
+        "(" * 50_000,
+        "[" * 150 + "]" * 150,
+        "9**9**9",
+        "{0: " * 3000,
+        "[1000000000, 1000000000]",
+        "__import__('os')",
+    )
+    return (
+        _onnx(external=True)
+        if rng.random() < 0.3
+        else _onnx("s", **{rng.choice(("names", "imgsz")): rng.choice(texts)})
+    )

@@ -1,0 +1,129 @@
+"""Time and peak memory of checking, fusing and evaluating datasets of 1 000 to 100 000 tiny pairs.
+
+Usage: OMP_NUM_THREADS=1 python benchmarks/scaling.py [--pairs 1000 10000 100000] [--folder DIR]
+Pairs are 16x16 PNG with one or two boxes; detections are the boxes, moved and scored at random. Every step is a command
+in a process of its own. Seconds are CPU seconds, of the process with its threads. The last lines say by how much time
+and memory grow for ten times the pairs: 10 is linear, what is there without any pair counts in memory.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fuse2task.data.images import encode_png
+from fuse2task.runtime.seeding import generator
+
+SIDE = 16
+CODE = "import sys; from fuse2task.cli.main import run; run(sys.argv[1:])"
+STEPS = {
+    "data check": ["data", "check", "DIR/pairs", "--layout", "folder", "--boxes", "DIR/pairs/boxes"],
+    "fusion apply": ["fusion", "apply", "--method", "average", "--data", "DIR/pairs", "--layout", "folder", "--boxes",
+                     "DIR/pairs/boxes", "-o", "DIR/fused"],
+    "fusion apply, again": ["fusion", "apply", "--method", "average", "--data", "DIR/pairs", "--layout", "folder",
+                            "--boxes", "DIR/pairs/boxes", "-o", "DIR/fused"],
+    "detection eval": ["detection", "eval", "--truth", "DIR/fused/annotations/test.json", "--predictions",
+                       "DIR/detections.json", "-o", "DIR/metrics.json"],
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command took: CPU seconds, peak resident memory in MiB, most files that were open at a time."""
+
+    seconds: float
+    peak: float
+    files: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--folder", type=Path, help="where to work; a temporary folder without it")
+    given = parser.parse_args()
+    costs: dict[str, list[Cost]] = {name: [] for name in STEPS}
+    print("| pairs | command | CPU s | ms a pair | peak MiB | KiB a pair | open files |\n|---|---|---|---|---|---|---|")
+    for count in given.pairs:
+        with tempfile.TemporaryDirectory(dir=given.folder, prefix="scaling-") as name:
+            write_pairs(Path(name) / "pairs", count)
+            write_detections(Path(name) / "pairs", Path(name) / "detections.json", count)
+            for step, arguments in STEPS.items():
+                cost = measured([argument.replace("DIR", name) for argument in arguments])
+                costs[step].append(cost)
+                print(
+                    f"| {count} | {step} | {cost.seconds:.1f} | {1000 * cost.seconds / count:.2f} | {cost.peak:.0f} "
+                    f"| {1024 * cost.peak / count:.1f} | {cost.files} |",
+                    flush=True,
+                )
+            shutil.rmtree(name)
+            Path(name).mkdir()
+    for step, found in costs.items():
+        for (few, less), (many, more) in zip(
+            zip(given.pairs, found, strict=True), list(zip(given.pairs, found, strict=True))[1:], strict=False
+        ):
+            print(
+                f"{step}, {few} to {many} pairs (x {many / few:g}): time x {more.seconds / less.seconds:.1f}, "
+                f"{1024 * (more.peak - less.peak) / (many - few):.1f} KiB for every further pair"
+            )
+
+
+def write_pairs(root: Path, count: int) -> None:
+    """`count` pairs of random pixels, with YOLO labels of classes person and car."""
+    for folder in ("ir", "vi", "boxes"):
+        (root / folder).mkdir(parents=True)
+    (root / "boxes" / "classes.txt").write_text("person\ncar\n")
+    rng = generator("scaling", count)
+    for number in range(count):
+        pixels = rng.integers(0, 256, (SIDE, SIDE, 4), dtype=np.uint8)
+        (root / "ir" / f"p{number:06d}.png").write_bytes(encode_png(np.ascontiguousarray(pixels[..., 3])))
+        (root / "vi" / f"p{number:06d}.png").write_bytes(encode_png(np.ascontiguousarray(pixels[..., :3])))
+        lines = [f"{number % 2} 0.5 0.5 0.25 0.25\n", "1 0.25 0.25 0.125 0.25\n"][: 1 + number % 2]
+        (root / "boxes" / f"p{number:06d}.txt").write_text("".join(lines))
+
+
+def write_detections(root: Path, path: Path, count: int) -> None:
+    """COCO results beside the true boxes; image ids count from 1 in order of the names, category ids from 1."""
+    rng = generator("detections", count)
+    found = []
+    for number in range(count):
+        x, y = 6 + rng.normal(0, 0.4, 2)
+        score = float(rng.random())
+        found.append({"image_id": number + 1, "category_id": number % 2 + 1, "bbox": [x, y, 4, 4], "score": score})
+    path.write_text(json.dumps(found))
+
+
+def measured(arguments: list[str]) -> Cost:
+    """Run a command and measure it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    most = [0]
+
+    def watch() -> None:
+        while process.returncode is None:
+            try:
+                most[0] = max(most[0], len(os.listdir(f"/proc/{process.pid}/fd")))
+            except OSError:
+                return
+            time.sleep(0.05)
+
+    threading.Thread(target=watch, daemon=True).start()
+    said = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(arguments)}: {said}")
+    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, most[0])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Put weights of a training run into the package, with a card that says what they are.
+
+    python benchmarks/ship_weights.py RUN/stage2.safetensors crossfuse-plus --summary TEXT --about about.yaml
+
+`about.yaml` holds what a run cannot know: scores, licences of the data's owners, limits.
+"""
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from fuse2task.runtime.files import write_bytes
+from fuse2task.runtime.hashing import file_digest, value_hash
+from fusion.checkpoint import load_crossfuse
+from fusion.recipe import FusionRecipe
+from fusion.shipped_weights import FOLDER
+from fusion.training.samples import gather
+
+
+def main() -> None:
+    """Write fusion/weights/NAME.safetensors and NAME.json."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--summary", required=True)
+    parser.add_argument("--about", type=Path, required=True)
+    options = parser.parse_args()
+    run = options.weights.parent
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text("utf-8"))
+    training, held_out = gather(FusionRecipe.model_validate(recipe))
+    about = json.loads((run / "card.json").read_text("utf-8"))
+    _, digest = load_crossfuse(options.weights)
+    target = FOLDER / f"{options.name}.safetensors"
+    write_bytes(target, options.weights.read_bytes())
+    for source in recipe["data"]:  # names, not where they lay
+        root = Path(source["root"])
+        source["boxes"] = source["boxes"] and str(root.name / Path(source["boxes"]).relative_to(root))
+        source["root"] = root.name
+    if recipe["task"]:
+        recipe["task"]["detector"] = Path(recipe["task"]["detector"]).name
+    card = {
+        "format": "fuse2task.weights",
+        "name": options.name,
+        "summary": options.summary,
+        "network": about["network"],
+        "sha256": file_digest(target),
+        "tensor_hash": digest,
+        "recipe": recipe,
+        "recipe_hash": value_hash(recipe),
+        "seed": about["seed"],
+        "commit": subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip(),
+        "samples": about["samples"],
+        "pairs": about["pairs"],
+        "trained_on": sorted(pair.id for pair in training),
+        "held_out": sorted(pair.id for pair in held_out),
+        "device": about["device"],
+        "precision": about["precision"],
+        "versions": about["versions"],
+        **yaml.safe_load(options.about.read_text("utf-8")),
+    }
+    write_bytes(target.with_suffix(".json"), json.dumps(card, indent=1, ensure_ascii=False).encode() + b"\n")
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, {card['sha256'][:12]}")
+
+
+if __name__ == "__main__":
+    main()

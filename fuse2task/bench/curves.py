@@ -1,0 +1,151 @@
+"""Curves over the levels of a condition: every point, the area under it, and how it lies to the best single camera.
+
+All numbers of a curve rest on the same bootstrap weights at every level and for every method (the same images in the
+same order), so areas and differences are taken replicate by replicate.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fuse2task.bench.measured import BOUNDS, Key, Measured, bias_order
+from fuse2task.bench.recipe import Intervals
+from fuse2task.bench.statistics.area import trapezoid_weights
+from fuse2task.bench.statistics.holm import holm
+from fuse2task.bench.statistics.paired import compare
+from fuse2task.bench.statistics.seeds import over_seeds
+
+SINGLE = ("visible", "infrared")
+ABOUT = ("dataset", "kind", "color", "image_size", "task", "protocol", "judge", "judge_hash", "recipe_hash")
+AGAINST = ("best_single", "difference", "difference_low", "difference_high", "p_value", "p_holm")
+CONDITIONS = (*ABOUT, "level", "method", "metric", "class", "value", "ci_low", "ci_high", *AGAINST, "verdict",
+              "n_images", "seeds")  # fmt: skip
+ROBUSTNESS = (*ABOUT, "levels", "method", "metric", "class", "area", "ci_low", "ci_high", "drop", "drop_low",
+              "drop_high", *AGAINST, "above", "not_told_apart", "below", "n_images", "seeds")  # fmt: skip
+VERDICTS = ("above", "not_told_apart", "below")
+Row = dict[str, Any]
+Distribution = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Points (S,), replicates (S, R), leave-one-out values (S, I) of one number from S seeds."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One number of one method at L levels. images: how many it is from."""
+
+    at: tuple[Distribution, ...]
+    images: int
+
+    def area(self, levels: Sequence[int]) -> Distribution:
+        """The trapezoidal mean over the levels, of points, replicates and leave-one-out values alike."""
+        weights = trapezoid_weights(levels)
+        parts = (np.tensordot(weights, np.stack(part), axes=1) for part in zip(*self.at, strict=True))
+        points, replicates, left_out = parts
+        return points, replicates, left_out
+
+
+def curve_tables(
+    about: Mapping[str, Any], levels: Sequence[int], measured: Mapping[str, Sequence[Sequence[Measured]]],
+    intervals: Intervals,
+) -> tuple[list[Row], list[Row]]:  # fmt: skip
+    """Rows of conditions.csv and of robustness.csv for one dataset, kind and judge.
+
+    The best single camera is the better one in the number at hand: at each level for points, by area for areas. Holm's
+    correction is over the fused methods, for each metric, class and level (or area) by itself. Image scores have no
+    comparisons: the single cameras are what they refer to.
+
+    Args:
+        about: the columns `ABOUT`.
+        levels: (L,) rising.
+        measured: method -> for each level, for each seed, its numbers. Those of condition `all` are taken.
+    """
+    points: list[Row] = []
+    areas: list[Row] = []
+    found = {method: _curves(at_levels) for method, at_levels in measured.items()}
+    tested = about["task"] in BOUNDS
+    for key in dict.fromkeys(key for curves in found.values() for key in curves):
+        curves = {method: own[key] for method, own in found.items() if key in own}
+        table = _Table(about, key, curves, intervals, tested)
+        verdicts: dict[str, dict[str, list[str]]] = {name: {verdict: [] for verdict in VERDICTS} for name in curves}
+        for number, level in enumerate(levels):
+            for row in table.rows({name: curve.at[number] for name, curve in curves.items()}):
+                points.append(row | {"level": level})
+                if row["verdict"]:
+                    verdicts[row["method"]][row["verdict"]].append(str(level))
+        for row in table.rows({name: curve.area(levels) for name, curve in curves.items()}):
+            curve = curves[row["method"]]
+            drop = compare(curve.at[0], curve.at[-1], intervals.level, intervals.seed)
+            told = {name: " ".join(texts) for name, texts in verdicts[row["method"]].items()}
+            areas.append(row | told | {
+                "levels": " ".join(map(str, levels)), "area": row["value"], "drop": drop.difference,
+                "drop_low": drop.interval and drop.interval.low, "drop_high": drop.interval and drop.interval.high,
+            })  # fmt: skip
+    return points, areas
+
+
+def _curves(at_levels: Sequence[Sequence[Measured]]) -> dict[Key, Curve]:
+    """Numbers that every level and seed has, over all images."""
+    everywhere = [measured for seeds in at_levels for measured in seeds]
+    keys = [key for key in everywhere[0].keys if key[2] == "all" and all(key in item.keys for item in everywhere)]
+    found = {}
+    for key in keys:
+        at = []
+        for seeds in at_levels:
+            chosen = [(item, item.keys.index(key)) for item in seeds]
+            at.append((
+                np.array([item.points[index] for item, index in chosen]),
+                np.stack([item.replicates[index] for item, index in chosen]),
+                np.stack([item.leave_one_out[index] for item, index in chosen]),
+            ))  # fmt: skip
+        found[key] = Curve(tuple(at), int(everywhere[0].images[everywhere[0].keys.index(key)]))
+    return found
+
+
+@dataclass(frozen=True)
+class _Table:
+    """One number of all methods, at one level or as an area."""
+
+    about: Mapping[str, Any]
+    key: Key
+    curves: Mapping[str, Curve]
+    intervals: Intervals
+    tested: bool
+
+    def rows(self, values: Mapping[str, Distribution]) -> list[Row]:
+        """One row a method: value with interval, and difference from the best single camera."""
+        rows = [self._row(method, value) for method, value in values.items()]
+        single = {name: float(values[name][0].mean()) for name in SINGLE if name in values}
+        if not (single and self.tested):
+            return rows
+        best = max(single, key=lambda name: single[name])
+        fused = [row for row in rows if row["method"] not in SINGLE]
+        for row in fused:
+            row |= self._against(values[row["method"]], values[best]) | {"best_single": best}
+        adjusted = holm([np.nan if row["p_value"] is None else row["p_value"] for row in fused])
+        for row, p in zip(fused, adjusted.tolist(), strict=True):
+            apart = p < 1 - self.intervals.level
+            row |= {"p_holm": p, "verdict": "not_told_apart" if not apart else
+                    "above" if row["difference"] > 0 else "below"}  # fmt: skip
+        return rows
+
+    def _row(self, method: str, value: Distribution) -> Row:
+        metric, name, _ = self.key
+        combined = over_seeds(*value, seed=self.intervals.seed, order=bias_order(metric))
+        ends: list[float | None] = [None, None]
+        if combined.replicates is not None:
+            alpha = 1 - self.intervals.level
+            bounds = BOUNDS.get(str(self.about["task"]), (-np.inf, np.inf))
+            ends = np.clip(np.quantile(combined.replicates, [alpha / 2, 1 - alpha / 2]), *bounds).tolist()
+        return {
+            **self.about, "method": method, "metric": metric, "class": name, "value": combined.point,
+            "ci_low": ends[0], "ci_high": ends[1], **dict.fromkeys(AGAINST), "verdict": "",
+            "n_images": self.curves[method].images, "seeds": combined.seeds,
+        }  # fmt: skip
+
+    def _against(self, value: Distribution, best: Distribution) -> Row:
+        found = compare(value, best, self.intervals.level, self.intervals.seed)
+        return {
+            "difference": found.difference, "difference_low": found.interval and found.interval.low,
+            "difference_high": found.interval and found.interval.high, "p_value": found.p_value,
+        }  # fmt: skip

@@ -1,0 +1,47 @@
+"""What a benchmark prints about sweeps over conditions: the areas under the curves."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from fuse2task.bench.curves import ABOUT, ROBUSTNESS
+from fuse2task.bench.table import read_table, to_frame
+
+SHOWN = {"detection": ("AP50", "AP"), "segmentation": ("mIoU",)}
+NUMBERS = ("area", "ci_low", "ci_high", "drop", "difference", "difference_low", "difference_high", "p_holm")
+
+
+def print_sweeps(folder: Path, console: Console) -> None:
+    """One table for each dataset, kind and judge: areas, drops, and how the fused methods lie to the best camera."""
+    path = folder / "robustness.csv"
+    areas = to_frame(read_table(path, ROBUSTNESS), path, NUMBERS, ROBUSTNESS)
+    for _, rows in areas[areas["class"] == "all"].groupby(list(ABOUT), sort=False):
+        about = rows.iloc[0]
+        for metric in SHOWN.get(about["task"], ()):
+            own = rows[rows["metric"] == metric]
+            if not own.empty:
+                console.print(_table(own, metric))
+
+
+def _table(rows: pd.DataFrame, metric: str) -> Table:
+    about = rows.iloc[0]
+    title = f"{about['dataset']} under {about['kind']}, levels {about['levels']}, {about['protocol']} {about['judge']}"
+    told = ("above", "not told apart", "below")
+    table = Table("method", f"area of {metric}", "interval", "drop", "- best camera", "Holm p", *told, title=title)
+    for row in rows.to_dict("records"):
+        fused = bool(row["best_single"])
+        versus = f"{row['difference']:+.4f} ({row['difference_low']:+.3f}, {row['difference_high']:+.3f})"
+        levels = [row[name.replace(" ", "_")] or "-" for name in told]
+        table.add_row(
+            row["method"], f"{row['area']:.4f}", _interval(row), f"{row['drop']:.3f}",
+            f"{versus} {row['best_single']}" if fused else "", f"{row['p_holm']:.3f}" if fused else "",
+            *(levels if fused else ("", "", "")),
+        )  # fmt: skip
+    return table
+
+
+def _interval(row: dict[Any, Any]) -> str:
+    return "-" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.3f}-{row['ci_high']:.3f}"

@@ -1,0 +1,98 @@
+"""Box sets from one format to another: COCO, Pascal VOC, YOLO."""
+
+from pathlib import Path
+from typing import Literal
+from xml.sax.saxutils import escape
+
+from fuse2task.data.dataset import Box, BoxTruth, Pair
+from fuse2task.data.ids import files_by_id
+from fuse2task.data.images import SUFFIXES, image_size
+from fuse2task.data.truth.coco import coco_truth, is_coco, read_coco
+from fuse2task.data.truth.voc import read_voc
+from fuse2task.data.truth.yolo import format_yolo, read_yolo
+from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.files import write_json, write_text
+
+BoxFormat = Literal["coco", "voc", "yolo"]
+
+
+def convert_boxes(source: Path, images: Path, kind: BoxFormat, out: Path) -> BoxTruth:
+    """Write the boxes of all images in the folder `images` as `kind`, and return them.
+
+    COCO is one JSON file whose `file_name`s are paths below `images`; VOC and YOLO are folders with a file for each
+    image, YOLO with classes.txt. Coordinates keep twelve digits or more, and are edges (x = xmin) in all three.
+
+    Args:
+        source: a COCO file or a folder of COCO files, a folder of VOC files, or a folder of YOLO files with
+            classes.txt there or in its parent.
+        images: the images that the boxes are of; YOLO's fractions need their sizes, the others are checked by them.
+        out: a new file (coco), or a new or empty folder.
+
+    Raises:
+        RequestError: no images, boxes that do not fit them (all are listed), unreadable files, or `out` is in use.
+    """
+    _refuse_used(Path(out), kind)
+    pairs, names = _pairs(Path(images))
+    truth = _read(Path(source), pairs)
+    if kind == "coco":
+        content = coco_truth(pairs, truth)
+        for image in content["images"]:
+            image["file_name"] = names[Path(image["file_name"]).stem]
+            del image["conditions"]
+        write_json(Path(out), content, sort_keys=False)
+        return truth
+    for pair in pairs:
+        boxes = truth.boxes[pair.id]
+        if kind == "voc":
+            write_text(Path(out) / f"{pair.id}.xml", format_voc(names[pair.id], boxes, pair.size))
+        else:
+            write_text(Path(out) / f"{pair.id}.txt", format_yolo(boxes, truth.classes, pair.size))
+    if kind == "yolo":
+        write_text(Path(out) / "classes.txt", "".join(f"{name}\n" for name in truth.classes))
+    return truth
+
+
+def format_voc(file_name: str, boxes: tuple[Box, ...], size: tuple[int, int]) -> str:
+    """VOC XML of one image; coordinates are edges, 12 digits. size: (width, height) in pixels."""
+    objects = "".join(
+        f"  <object><name>{escape(box.name)}</name><difficult>0</difficult><bndbox>"
+        f"<xmin>{box.x:.12g}</xmin><ymin>{box.y:.12g}</ymin>"
+        f"<xmax>{box.x + box.w:.12g}</xmax><ymax>{box.y + box.h:.12g}</ymax></bndbox></object>\n"
+        for box in boxes
+    )
+    sides = f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
+    return f"<annotation>\n  <filename>{escape(file_name)}</filename>\n  {sides}\n{objects}</annotation>\n"
+
+
+def _pairs(images: Path) -> tuple[list[Pair], dict[str, str]]:
+    """The images as pairs of themselves, which is what the readers ask for; and their paths below the folder."""
+    if not images.is_dir():
+        raise RequestError(f"{images}: no such folder of images")
+    files, findings = files_by_id(images, SUFFIXES)
+    if findings:
+        raise RequestError(f"{images}: unusable names\n{listing(finding.message for finding in findings)}")
+    if not files:
+        raise RequestError(f"{images}: no images in it; boxes are checked against the sizes of their images")
+    pairs = [Pair(name, "test", path, path, image_size(path)) for name, path in files.items()]
+    return pairs, {name: path.relative_to(images).as_posix() for name, path in files.items()}
+
+
+def _read(source: Path, pairs: list[Pair]) -> BoxTruth:
+    if not source.exists():
+        raise RequestError(f"{source}: no such file or folder of boxes")
+    if source.is_file() or any(source.glob("*.json")) or any(source.rglob("*.xml")):
+        truth, findings = (read_coco if is_coco(source) else read_voc)(source, pairs)
+    else:
+        read, findings = read_yolo(source, pairs)
+        truth = read or BoxTruth((), {})
+    if findings:
+        lines = listing(f"{finding.kind}: {finding.message}" for finding in findings)
+        raise RequestError(f"{source}: {len(findings)} findings; mend the files, nothing was written\n{lines}")
+    return truth
+
+
+def _refuse_used(out: Path, kind: BoxFormat) -> None:
+    if kind == "coco" and out.suffix.lower() != ".json":
+        raise RequestError(f"{out}: COCO is written as one file; name it something.json")
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise RequestError(f"{out}: in use already; name a new file or folder")

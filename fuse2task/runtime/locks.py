@@ -1,0 +1,144 @@
+"""Locks between processes, on one host or several: given back by the system when a process dies."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fuse2task.runtime.errors import Fuse2TaskError
+from fuse2task.runtime.progress import say
+
+PATIENCE = 3.0  # seconds: a process that was just told to stop is let go
+POLL = 0.1
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
+_held: dict[int, "Lock"] = {}  # by descriptor
+
+
+class Lock:
+    """An exclusive lock on the file `path`, which is made where it is missing (flock; also NFS version 4).
+
+    guards: the folder that is written under the lock, by default the file's (see `check_held`).
+    """
+
+    def __init__(self, path: Path, guards: Path | None = None):
+        self.path = Path(path)
+        self.guards = Path(os.path.abspath(self.path.parent if guards is None else guards))
+        self._descriptor: int | None = None
+
+    def acquire(self, wait: bool = True) -> bool:
+        """Take the lock; without `wait`, return False where another process holds it."""
+        while True:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    os.close(descriptor)
+                    raise
+                say(f"{self.guards}: this file system has no locks; let no second process write there")
+            except BaseException:
+                os.close(descriptor)
+                raise
+            if self._is_at_path(descriptor):
+                break
+            os.close(descriptor)  # its last holder has removed the file in the meantime
+        with contextlib.suppress(OSError):  # a full disk: locked all the same
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        self._descriptor = descriptor
+        _held[descriptor] = self
+        return True
+
+    def release(self, remove: bool = False) -> None:
+        """Give the lock back; `remove` its file too, if nobody is to find it there."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        del _held[descriptor]
+        if remove:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+        os.close(descriptor)
+
+    @property
+    def holder(self) -> str:
+        """Who holds the lock, or held it last: `pid N on HOST`."""
+        try:
+            return self.path.read_text("utf-8") or "unknown"
+        except OSError:
+            return "unknown"
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.release()
+
+    def _is_at_path(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+
+@contextlib.contextmanager
+def sole_writer(output: Path, file: Path) -> Iterator[None]:
+    """Be the only process that writes `output` (a file or a folder) in the block; `file` is the lock's.
+
+    Raises:
+        Fuse2TaskError: another process is writing it.
+    """
+    lock = Lock(file, Path(output) if file.is_relative_to(output) else None)
+    patience = time.monotonic() + PATIENCE
+    while not lock.acquire(wait=False):
+        if time.monotonic() > patience:
+            raise Fuse2TaskError(
+                f"{output}: another fuse2task is writing there ({lock.holder}); wait for it, or choose another output"
+            )
+        time.sleep(POLL)
+    try:
+        yield
+    finally:
+        lock.release(remove=True)
+
+
+def check_held(path: Path) -> None:
+    """Call before writing `path`.
+
+    Raises:
+        Fuse2TaskError: it lies in a folder that this process holds a lock on, and that folder was removed or moved.
+    """
+    where = os.path.abspath(path)
+    for descriptor, lock in list(_held.items()):
+        if where.startswith(f"{lock.guards}{os.sep}") and not lock._is_at_path(descriptor):
+            raise removed(lock.guards)
+
+
+def removed(folder: Path) -> Fuse2TaskError:
+    """The error for an output folder that is not there any more."""
+    return Fuse2TaskError(
+        f"{folder}: was removed or moved while this command was writing it; run the same command to begin anew"
+    )
+
+
+def _forget() -> None:
+    # A fork shares its parent's locks; one that outlived the parent would hold them on.
+    for descriptor, lock in _held.items():
+        lock._descriptor = None
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

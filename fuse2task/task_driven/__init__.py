@@ -1,0 +1,1 @@
+"""Training a fusion network through a detector that looks at its images."""

@@ -1,0 +1,61 @@
+"""The stage of training that a detector drives."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fuse2task.task_driven.detector import DetectionLoss
+from fuse2task.task_driven.samples import TaskSamples, boxes_of
+from fusion.checkpoint import load_crossfuse
+from fusion.recipe import FusionRecipe
+from fusion.training.samples import PairDataset
+from fusion.training.stages import FusionStage, TrainingStage, fusion_stage
+
+
+def task_stages(recipe: FusionRecipe, run: Path) -> list[TrainingStage]:
+    """The stage that `recipe.task` asks for, or none."""
+    return [DetectorStage(recipe, run)] if recipe.task else []
+
+
+class DetectorStage(FusionStage):
+    """The whole fusion network learns on: a frozen detector's loss on the fused images in colour, and stage 2's.
+
+    After TarDAL (Liu et al., CVPR 2022), whose detector learns along; here it stays what the images are judged by.
+    """
+
+    name = "task"
+    keeps_last = True  # the held-out pairs need not have boxes, so there is nothing to choose by
+
+    def __init__(self, recipe: FusionRecipe, run: Path):
+        super().__init__(run)
+        assert recipe.task is not None
+        self.settings = self.task = recipe.task
+        self.fusion = fusion_stage(recipe, run)
+        self.classes, self.boxes = boxes_of(recipe)
+        self.detector = DetectionLoss(recipe.task.detector, self.classes).train()
+
+    def build(self) -> nn.Module:
+        network, _ = load_crossfuse(self.fusion.weights_file(self.run))
+        return network
+
+    def samples(self, shared: PairDataset) -> PairDataset:
+        return TaskSamples(shared.pairs, self.classes, self.boxes, self.task.size)
+
+    def losses(self, network: nn.Module, *images: Tensor) -> dict[str, Tensor]:
+        infrared, visible, chroma, boxes = images
+        out = network(infrared, visible)
+        self.detector.to(out.device)
+        detection = self.task.detection_weight * self.detector(in_colour(out, chroma), boxes)
+        fusion = self.task.fusion_weight * self.fusion.loss_of(out, infrared, visible)["total"]
+        return {"total": detection + fusion, "detection": detection, "fusion": fusion}
+
+    def loss_of(self, out: Tensor, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
+        return self.fusion.loss_of(out, infrared, visible)
+
+
+def in_colour(luma: Tensor, chroma: Tensor) -> Tensor:
+    """RGB (B, 3, H, W) in [0, 1] of luma (B, 1, H, W) and Cr, Cb (B, 2, H, W) in [0, 255], as OpenCV's BT.601."""
+    cr, cb = (chroma - 128).split(1, dim=1)
+    rgb = torch.cat([luma + 1.403 * cr, luma - 0.714 * cr - 0.344 * cb, luma + 1.773 * cb], dim=1)
+    return (rgb / 255).clamp(0, 1)

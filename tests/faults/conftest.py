@@ -1,0 +1,52 @@
+"""The killing harness of benchmarks/, its material made once, and small full or read-only file systems."""
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def killing() -> ModuleType:
+    """The module benchmarks/killing.py."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("looks at processes in /proc")
+    folder = str(Path(__file__).resolve().parents[2] / "benchmarks")
+    if folder not in sys.path:
+        sys.path.append(folder)  # stays: the processes that commands run in import it too
+    return importlib.import_module("killing")
+
+
+@pytest.fixture(scope="session")
+def material(killing: ModuleType, tmp_path_factory: pytest.TempPathFactory):
+    """Scenes, fused datasets and recipes, with the outcome of undisturbed commands."""
+    made = killing.Material(tmp_path_factory.mktemp("material"), pairs=8)
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """`mounted(options, name)`: a tmpfs of its own, such as `size=256k`; skipped where mounting is not allowed."""
+    folders: list[Path] = []
+
+    def mount(options: str, name: str = "mounted") -> Path:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        if os.getuid() != 0 or shutil.which("mount") is None:
+            pytest.skip("mounting a file system needs root")
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True)
+        if done.returncode != 0:
+            pytest.skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
+        folders.append(folder)
+        return folder
+
+    yield mount
+    for folder in folders:
+        subprocess.run(["umount", "--lazy", folder], check=True)

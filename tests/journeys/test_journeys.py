@@ -1,0 +1,76 @@
+"""Four newcomers' first hours, from an installed wheel in an empty folder: each is a script beside this file."""
+
+import csv
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from fuse2task.data.images import image_size, read_visible
+
+pytestmark = pytest.mark.slow
+
+
+def rows(path):
+    with path.open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_own_pairs(journey):
+    said = journey("own_pairs")
+    assert "no findings" in said
+    fused = sorted((journey.folder / "fused" / "laplacian").glob("*.png"))
+    assert len(fused) == 3
+    assert image_size(fused[0]) == (96, 64)
+    scores = rows(journey.folder / "scores.csv")
+    assert [row["method"] for row in scores] == ["average"] * 3 + ["laplacian"] * 3
+    assert float(scores[0]["SD"]) < float(scores[3]["SD"]), "a pyramid has more contrast than a mean"
+
+
+def test_new_method(journey):
+    journey("new_method")
+    folder = journey.folder
+    results = rows(folder / "bench" / "results.csv")
+    assert {row["method"] for row in results} == {"visible", "infrared", "average", "warmest", "mine"}
+    warmest, mine = folder / "fused" / "warmest", folder / "fused" / "mine"
+    name = next((warmest / "images" / "test").glob("*.png")).relative_to(warmest)
+    assert (read_visible(warmest / name) != read_visible(mine / name)).any()
+    manifest = json.loads((warmest / "manifest.json").read_text())
+    assert manifest["method"]["margin"] == 32
+
+
+def test_paper(journey):
+    said = journey("paper")
+    report = journey.folder / "results" / "report"
+    assert "\\begin{table" in said or "\\begin{tabular" in (report / "summary.tex").read_text()
+    assert "laplacian" in (report / "summary.tex").read_text()
+    assert "<html" in (report / "index.html").read_text()[:500]
+    results = rows(journey.folder / "results" / "results.csv")
+    compared = [row for row in results if row["metric"] == "mIoU" and row["class"] == row["condition"] == "all"]
+    assert {row["method"] for row in compared} == {"visible", "infrared", "average", "laplacian"}
+    assert all(row["ci_low"] for row in compared)
+
+
+def test_new_dataset(journey):
+    pytest.importorskip("onnxruntime")
+    # The detector of a few ONNX nodes that the benchmark's own tests use.
+    path = Path(__file__).parents[1] / "bench" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("bench_fixtures", path)
+    assert spec is not None
+    assert spec.loader is not None
+    fixtures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fixtures)
+    fixtures.write_judge(journey.folder / "judge.onnx")
+
+    said = journey("new_dataset")
+    assert "layout rig" in said
+    folder = journey.folder
+    boxes = json.loads((folder / "boxes.json").read_text())
+    assert len(boxes["images"]) == 4
+    assert len(boxes["annotations"]) == sum((folder / "rig" / "xml" / f"0000{n}.xml").read_text().count("<object>")
+                                            for n in range(4))  # fmt: skip
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["images"] == 2
+    assert metrics["per_class"]["Bus"]["AP"] is None
+    assert any(row["judge"] == "mine" for row in rows(folder / "bench" / "results.csv"))

@@ -1,0 +1,81 @@
+"""Crops carry their boxes."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuse2task.data.colour import luma
+from fuse2task.data.images import read_infrared, read_visible
+from fuse2task.data.loading import load_dataset
+from fuse2task.runtime.errors import RequestError
+from fuse2task.task_driven.samples import TaskSamples, _cropped
+from fuse2task.task_driven.stage import in_colour
+from fusion.training.samples import Draw
+
+
+@pytest.fixture
+def dataset(folder_dataset):
+    root = folder_dataset(4, size=(96, 80), boxes=True)
+    return load_dataset(root, "folder", boxes=root / "boxes")
+
+
+def samples(dataset, size=64):
+    boxes = {pair.infrared: dataset.boxes.boxes[pair.id] for pair in dataset.pairs}
+    return TaskSamples(dataset.pairs, dataset.boxes.classes, boxes, size)
+
+
+def test_a_sample_is_a_crop_of_all_planes_and_its_boxes(dataset):
+    infrared, visible, chroma, boxes, number = samples(dataset)[Draw(2, (1, 2))]
+    assert infrared.shape == visible.shape == (1, 64, 64)
+    assert chroma.shape == (2, 64, 64)
+    assert number == 2
+    pair = dataset.pairs[2]
+    whole = read_infrared(pair.infrared)
+    planes = [plane.numpy()[0].astype(np.uint8) for plane in (infrared, visible)]
+    places = [
+        (top, left, flip)
+        for top in range(17) for left in range(33) for flip in (1, -1)
+        if np.array_equal(whole[top : top + 64, left : left + 64][:, ::flip], planes[0])
+    ]  # fmt: skip
+    ((top, left, flip),) = places
+    assert np.array_equal(luma(read_visible(pair.visible))[top : top + 64, left : left + 64][:, ::flip], planes[1])
+    (box,) = dataset.boxes.boxes[pair.id]
+    (row,) = boxes[boxes[:, 0] >= 0]
+    low, high = max(box.x - left, 0), min(box.x + box.w - left, 64)
+    centre = (low + high) / 2 / 64
+    assert row[1] == pytest.approx(centre if flip == 1 else 1 - centre, abs=1e-5)
+    assert row[3] == pytest.approx((high - low) / 64, abs=1e-5)
+    first, again = (samples(dataset)[Draw(2, (1, 2))][:4] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_colour_comes_back(dataset):
+    _, visible, chroma, *_ = samples(dataset, 80)[Draw(1, (0,))]
+    rgb = (in_colour(visible[None], chroma[None])[0] * 255).numpy()
+    whole = read_visible(dataset.pairs[1].visible).transpose(2, 0, 1)
+    errors = [
+        np.abs(whole[:, :, left : left + 80][..., ::flip].astype(float) - rgb).max()
+        for left in range(17) for flip in (1, -1)
+    ]  # fmt: skip
+    assert min(errors) < 3  # 8-bit YCrCb
+
+
+@given(st.floats(-50, 150), st.floats(-50, 150), st.floats(2, 80), st.floats(2, 80))
+def test_boxes_stay_inside_and_mostly_hidden_ones_go(x, y, w, h):
+    found = _cropped(np.array([[1, x, y, w, h]], dtype=np.float32), 10, 20, 64)
+    seen = max(0, min(x + w, 74) - max(x, 10)) * max(0, min(y + h, 84) - max(y, 20)) / (w * h)
+    if abs(seen - 0.4) > 1e-3:
+        assert len(found) == (seen > 0.4)
+    if len(found):
+        centre, size = found[0, 1:3], found[0, 3:5]
+        assert (centre - size / 2 > -1e-5).all()
+        assert (centre + size / 2 < 1 + 1e-5).all()
+
+
+def test_crops_larger_than_an_image_and_missing_boxes_are_refused(dataset):
+    with pytest.raises(RequestError, match=r"p0 is smaller than the crops; lower task.size=96"):
+        samples(dataset, 96)
+    with pytest.raises(RequestError, match="boxes"):
+        TaskSamples(dataset.pairs, (), {}, 32)
