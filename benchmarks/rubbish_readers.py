@@ -230,9 +230,8 @@ def _journal(path: Path, out: Path) -> None:
         with JournalWriter(out / "journal-1-of-1.jsonl") as journal:
             for row in rows:
                 journal.append(row)
-        with (out / "journal-1-of-1.jsonl").open("ab") as handle:  # rubbish behind sound rows
-            with contextlib.suppress(OSError):
-                handle.write(path.read_bytes()[: 10**6])
+        with (out / "journal-1-of-1.jsonl").open("ab") as handle, contextlib.suppress(OSError):
+            handle.write(path.read_bytes()[: 10**6])  # rubbish behind sound rows
         assert journal_rows(out / "journal-1-of-1.jsonl") == rows
         with JournalWriter(out / "journal-1-of-1.jsonl") as journal:
             journal.append(rows[0])

@@ -54,10 +54,24 @@ def load_recipe(model: type[AnyRecipe], reference: str, overrides: Sequence[str]
         return model.model_validate(values)
     except ValidationError as error:
         problems = [
-            f"{'.'.join(str(part) for part in item['loc']) or 'recipe'}: {item['msg']}" for item in error.errors()
+            f"{'.'.join(_place(values, item['loc'])) or 'recipe'}: {item['msg']}" for item in error.errors()
         ]
         known = ", ".join(model.model_fields)
         raise RequestError(f"{path}: bad recipe\n{listing(problems)}\n  top-level keys are: {known}") from None
+
+
+def _place(values: Any, parts: Sequence[int | str]) -> list[str]:
+    """pydantic's location of an error as keys of the file: names of a union's members, which it adds, are left out."""
+    place = []
+    for number, part in enumerate(parts):
+        if isinstance(values, dict) and part not in values and number < len(parts) - 1:
+            continue
+        place.append(str(part))
+        if isinstance(values, dict):
+            values = values.get(part)
+        elif isinstance(values, list) and isinstance(part, int) and part < len(values):
+            values = values[part]
+    return place
 
 
 def _find(reference: str) -> Path:
