@@ -194,6 +194,7 @@ def _state(path: Path, _: Path) -> None:
     optimizer = torch.optim.Adam(module.parameters())
     save_state(path.parent, {"network": module}, optimizer, {"epoch": 1})
     if os.path.lexists(path):  # else a sound state is read
+        path.with_name(FILE).unlink()
         path.rename(path.with_name(FILE))
     peek_counters(path.parent)
     load_state(path.parent, {"network": module}, optimizer)

@@ -32,14 +32,22 @@ class Judge:
     """Detector weights with what prediction needs.
 
     names: classes in index order. image_size: side of the square letterbox in pixels. hash: first 12 hex
-    digits of the sha256 of the weights file.
+    digits of the sha256 of the weights file. source: what messages call it, its file.
     """
 
-    def __init__(self, forward: Forward, names: Sequence[str], image_size: int, digest: str, device: torch.device):
+    def __init__(
+        self,
+        forward: Forward,
+        names: Sequence[str],
+        image_size: int,
+        digest: str,
+        device: torch.device,
+        source: object = "the judge",
+    ):
         quiet_ultralytics()
         from ultralytics.data.augment import LetterBox
 
-        self._forward, self._device = forward, device
+        self._forward, self._device, self._source = forward, device, source
         self.names, self.image_size, self.hash = tuple(names), image_size, digest
         self._letterbox = LetterBox((image_size, image_size), auto=False)
 
@@ -67,7 +75,9 @@ class Judge:
         with torch.inference_mode():
             raw = self._forward(tensor.to(self._device).float() / 255)
             if not bool(torch.isfinite(raw).all()):  # suppression would drop such boxes without a word
-                raise Fuse2TaskError("the judge gave values that are not finite; its weights are damaged or overflow")
+                raise Fuse2TaskError(
+                    f"{self._source}: gave values that are not finite; the weights are damaged or overflow"
+                )
             found = non_max_suppression(raw, CONFIDENCE, NMS_IOU, classes=list(classes), max_det=MAX_BOXES)[0]
             found[:, :4] = scale_boxes(square.shape[:2], found[:, :4], image.shape[:2])
         return found.cpu().numpy()
@@ -100,7 +110,7 @@ def load_judge(path: Path, device: str = "auto") -> Judge:
             raise RequestError(f"{path}: an ONNX judge runs on the CPU, not on {device!r}; use --device cpu")
         onnx = OnnxNetwork(path)
         _check_side(path, onnx.image_size)
-        return Judge(onnx, onnx.names, onnx.image_size, digest, torch.device("cpu"))
+        return Judge(onnx, onnx.names, onnx.image_size, digest, torch.device("cpu"), path)
     network, where = load_network(path), pick_device(device)
     _check_side(path, network.image_size)
     module = network.module.fuse(verbose=False).to(where)  # type: ignore[operator]
@@ -109,7 +119,7 @@ def load_judge(path: Path, device: str = "auto") -> Judge:
         output = module(image)
         return output[0] if isinstance(output, list | tuple) else output
 
-    return Judge(forward, network.names, network.image_size, digest, where)
+    return Judge(forward, network.names, network.image_size, digest, where, path)
 
 
 def _check_side(path: Path, side: int) -> None:

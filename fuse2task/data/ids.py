@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fuse2task.data.dataset import Finding
 
-_SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+MAX_ID = 230  # bytes; file systems allow 255 with suffix and what a temporary name adds
+_SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 def is_safe_id(name: str) -> bool:
@@ -17,6 +18,7 @@ def is_safe_id(name: str) -> bool:
         and name == name.strip()
         and not name.startswith(".")
         and not any(character in "/\\" or not character.isprintable() for character in name)
+        and len(name.encode()) <= MAX_ID
     )
 
 

@@ -27,10 +27,11 @@ def error_of(run) -> str:
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(killing, material, mounted, tmp_path, name):
     expected, _, _ = material.reference(name)
     disk = mounted(f"size={ROOM.get(name, 4)}k")
-    error = error_of(killing.Run(material.command(name), disk, tmp_path / "said.txt"))
+    run = killing.Run(material.command(name), disk, tmp_path / "said.txt")
+    error = error_of(run)
     assert "space" in error
     assert "out" in error
-    killing.check_whole(disk / "out", temporary=False)
+    killing.check_whole(disk / "out", run.process.pid)
     subprocess.run(["mount", "-o", "remount,size=2g", disk], check=True)
     again = killing.Run(material.command(name), disk, tmp_path / "said.txt")
     assert again.end() == 0, again.said

@@ -32,6 +32,7 @@ LEADING_OUT = [
     "\x1b[2J",
     "\udcff",
     "~/a\0",
+    "a" * 300,
 ]
 
 

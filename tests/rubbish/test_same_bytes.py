@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SYNTH = ("data", "synth", "OUT", "--layout", "m3fd", "--count", "4", "--size", "64x48")
+SYNTH = ("data", "synth", "OUT", "--layout", "m3fd", "--count", "4", "--size", "64x64")
 COMMANDS = {
     "synth": SYNTH,
     "degrade": ("data", "degrade", "SCENES", "--layout", "m3fd", "--kind", "rain", "--level", "3", "-o", "OUT"),
@@ -17,7 +17,7 @@ COMMANDS = {
               "OUT/scores.csv"),
     "fusion train": (
         "fusion", "train", "fusion/crossfuse-demo", "-o", "OUT",
-        "data=[{root: SCENES, layout: m3fd, parts: [test, train]}]",
+        "data=[{root: SCENES, layout: m3fd, parts: [test]}]",
         "held_out=1", "sampling.size=32", "stage1.epochs=1", "stage1.samples=2", "stage1.batch=2", "stage2.epochs=1",
         "stage2.samples=2", "stage2.batch=2", "device=cpu", "precision=fp32",
     ),
