@@ -212,8 +212,9 @@ class Child:
             self._answer()
             self.done = 0
         assert self.process.stdin
-        self.process.stdin.write(f"{number}\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has died: there will be no answer
+            self.process.stdin.write(f"{number}\n")
+            self.process.stdin.flush()
         self.done += 1
         answer = self._answer()
         self.slept = not answer and self.process.poll() is None

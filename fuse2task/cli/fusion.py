@@ -36,7 +36,9 @@ MethodOption = Annotated[
         help="crossfuse, visible, infrared, average, maximum, laplacian, or NAME=DIR of fused images.",
     ),
 ]
-CheckpointOption = Annotated[Path | None, typer.Option(
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option(
         "--checkpoint", help="CrossFuse weights: a file, or a name of `fusion weights`. Default: crossfuse-plus."
     ),
 ]
@@ -69,8 +71,8 @@ def train_command(
 ) -> None:
     """Train CrossFuse: an auto-encoder for each modality, then cross attention and fusion decoder."""
     from fuse2task.config import load_recipe
-    from fusion.recipe import FusionRecipe
     from fuse2task.task_driven.stage import task_stages
+    from fusion.recipe import FusionRecipe
     from fusion.training.trainer import train
 
     train(load_recipe(FusionRecipe, recipe, overrides or []), run, task_stages)

@@ -53,9 +53,7 @@ def load_recipe(model: type[AnyRecipe], reference: str, overrides: Sequence[str]
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(_place(values, item['loc'])) or 'recipe'}: {item['msg']}" for item in error.errors()
-        ]
+        problems = [f"{'.'.join(_place(values, item['loc'])) or 'recipe'}: {item['msg']}" for item in error.errors()]
         known = ", ".join(model.model_fields)
         raise RequestError(f"{path}: bad recipe\n{listing(problems)}\n  top-level keys are: {known}") from None
 

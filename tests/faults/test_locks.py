@@ -76,7 +76,10 @@ def test_a_fork_holds_no_lock_of_its_parent(tmp_path):
     child = FORK.Process(target=time.sleep, args=(600,), daemon=True)
     child.start()
     lock.release()
-    assert Lock(tmp_path / "a.lock").acquire(wait=False)
+    deadline = time.monotonic() + 60  # the child lets go as soon as it runs
+    while not Lock(tmp_path / "a.lock").acquire(wait=False):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     child.kill()
 
 

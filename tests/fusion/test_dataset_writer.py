@@ -176,5 +176,5 @@ def test_apply_and_pairs_from_the_command_line(folder_dataset, tmp_path, run_cli
     (root / "ir" / "p1.png").unlink()
     assert run_cli("fusion", "pairs", *folders, "-o", tmp_path / "loose", "--method", "average") == 0
     assert sorted(path.name for path in (tmp_path / "loose").iterdir()) == ["p0.png", "p2.png"]
-    assert run_cli("fusion", "pairs", *folders, "-o", tmp_path / "loose") == 2
-    assert "fusion import" in run_cli.error
+    assert run_cli("fusion", "pairs", *folders, "-o", tmp_path / "loose", "--checkpoint", "gone") == 2
+    assert "gone: no such checkpoint" in run_cli.error

@@ -1,4 +1,4 @@
-"""Cuts the network in every Python process that has this folder on its path: loopback and Unix sockets only.
+"""Cuts the network in every Python process that has this folder on its path: this machine and Unix sockets only.
 
 `tests/conftest.py` puts it into PYTHONPATH, which processes started by tests inherit, and imports it itself. An audit
 hook sees every socket, whoever opens it, and cannot be taken off again.
@@ -22,7 +22,18 @@ def _is_here(host: object) -> bool:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
-    return address.is_loopback or address.is_unspecified
+    return address.is_loopback or address.is_unspecified or _is_own(str(address))
+
+
+def _is_own(address: str) -> bool:
+    # Ray's processes talk to each other by the address of the network card; only an own one can be bound.
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _watch(event: str, arguments: tuple) -> None:

@@ -97,10 +97,10 @@ LAYERS = {
 
 @pytest.mark.parametrize("what", LAYERS)
 def test_the_architecture_of_a_checkpoint_is_checked_before_it_is_built(formats, tmp_path, what):
-    tensors, about = formats._yolo_state()
-    model = {**formats.ARCHITECTURE, "backbone": [LAYERS[what], *formats.ARCHITECTURE["backbone"][1:]]}
-    (tmp_path / "evil.safetensors").write_bytes(formats._yolo({**about, "model": model}))
-    (tmp_path / "good.safetensors").write_bytes(formats.yolo())
+    tensors, about = formats.weights.yolo_state()
+    model = {**formats.weights.ARCHITECTURE, "backbone": [LAYERS[what], *formats.weights.ARCHITECTURE["backbone"][1:]]}
+    (tmp_path / "evil.safetensors").write_bytes(formats.weights.yolo_file({**about, "model": model}))
+    (tmp_path / "good.safetensors").write_bytes(formats.weights.yolo())
     with pytest.raises(RequestError, match=r"evil\.safetensors"):
         load_network(tmp_path / "evil.safetensors")
     found = load_network(tmp_path / "good.safetensors")
