@@ -9,6 +9,7 @@ and memory grow for ten times the pairs: 10 is linear, what is there without any
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -106,15 +107,19 @@ def measured(arguments: list[str]) -> Cost:
     process = subprocess.Popen(
         [sys.executable, "-c", CODE, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
-    most = [0]
+    files = peak = 0
 
     def watch() -> None:
+        # ru_maxrss would begin with what this process holds.
+        nonlocal files, peak
         while process.returncode is None:
             try:
-                most[0] = max(most[0], len(os.listdir(f"/proc/{process.pid}/fd")))
+                files = max(files, len(os.listdir(f"/proc/{process.pid}/fd")))
+                found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
             except OSError:
                 return
-            time.sleep(0.05)
+            peak = max(peak, int(found[1])) if found else peak
+            time.sleep(0.02)
 
     threading.Thread(target=watch, daemon=True).start()
     said = process.stderr.read().decode()
@@ -122,7 +127,7 @@ def measured(arguments: list[str]) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{' '.join(arguments)}: {said}")
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, most[0])
+    return Cost(usage.ru_utime + usage.ru_stime, peak / 1024, files)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from fuse2task.runtime.files import atomic_path
 from fuse2task.runtime.hashing import bytes_digest
 
 FILE = "state.safetensors"
+KEY = "hash and counters"
 
 
 def save_state(
@@ -37,7 +38,8 @@ def save_state(
             tensors[f"optimizer/{index}/{key}"] = torch.as_tensor(value).detach().cpu().clone().contiguous()
     with atomic_path(Path(folder) / FILE) as temporary:
         text = json.dumps(dict(counters))
-        save_file(tensors, temporary, metadata={"counters": text, "hash": _hash(tensors, text)})
+        # One key: safetensors writes several in random order, and equal states are to be equal bytes.
+        save_file(tensors, temporary, metadata={KEY: f"{_hash(tensors, text)} {text}"})
 
 
 def peek_counters(folder: Path) -> dict[str, Any] | None:
@@ -51,7 +53,7 @@ def peek_counters(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         with safe_open(path, framework="pt") as handle:
-            return json.loads((handle.metadata() or {})["counters"])
+            return json.loads((handle.metadata() or {})[KEY].partition(" ")[2])
     except Exception as error:  # as in `read_safetensors`
         raise _damaged(path, error) from None
 
@@ -68,7 +70,8 @@ def load_state(
     if not path.is_file():
         return None
     tensors, metadata = read_safetensors(path)
-    if metadata.get("hash") != _hash(tensors, metadata.get("counters", "")):
+    found, _, text = metadata.get(KEY, "").partition(" ")
+    if found != _hash(tensors, text):
         raise _damaged(path, "it does not match its own hash")
     for name, module in modules.items():
         part = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
@@ -80,7 +83,7 @@ def load_state(
             state.setdefault(int(index), {})[field] = value
     try:
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        return json.loads(metadata["counters"])
+        return json.loads(text)
     except (ValueError, KeyError) as error:
         raise _damaged(path, error) from None
 
