@@ -217,13 +217,13 @@ class Child:
             self.process.stdin.flush()
         self.done += 1
         answer = self._answer()
-        self.slept = not answer and self.process.poll() is None
+        self.slept = answer is None
         if not answer:
             self.stop()
         return json.loads(answer) if answer else None
 
-    def _answer(self) -> str:
-        """The next line; empty where the process died, or all its threads sleep for long."""
+    def _answer(self) -> str | None:
+        """The next line; empty where the process died, None where all its threads sleep for long."""
         assert self.process
         assert self.process.stdout
         asleep = 0
@@ -232,7 +232,7 @@ class Child:
             if ready:
                 return self.process.stdout.readline()
             asleep = asleep + 1 if self._sleeps() else 0
-        return ""
+        return None
 
     def _sleeps(self) -> bool:
         assert self.process
