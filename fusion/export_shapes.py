@@ -15,8 +15,7 @@ from torch import Tensor
 
 from fusion.network import attention, blocks, overlapping_tiles
 from fusion.network.attention import TILE
-from fusion.network.overlapping_tiles import STRIDE
-from fusion.network.overlapping_tiles import _window as window
+from fusion.network.overlapping_tiles import STRIDE, window
 
 
 @contextlib.contextmanager

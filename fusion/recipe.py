@@ -31,6 +31,11 @@ class Sampling(Recipe):
     mode: Literal["resize", "crop"] = "crop"
     flips: bool = True
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether a pair gives the same sample every time."""
+        return self.mode == "resize" and not self.flips
+
 
 class Stage(Recipe):
     """Optimisation of one stage.
@@ -110,6 +115,6 @@ class FusionRecipe(Recipe):
     seed: int = 0
     precision: Precision = "auto"
     device: str = "auto"
-    workers: int = Field(0, ge=0, description="loader processes; 0 loads in the training process")
+    workers: int | None = Field(None, ge=1, description="threads that decode and cut samples; null for one a core")
     save_every: float = Field(60, gt=0, description="seconds between saved states for resuming")
     tracker: TrackerName | None = Field(None, description="where curves go: tensorboard, wandb or mlflow, offline")

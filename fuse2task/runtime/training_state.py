@@ -83,9 +83,18 @@ def load_state(
             state.setdefault(int(index), {})[field] = value
     try:
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        _lay_out_as_parameters(optimizer)
         return json.loads(text)
     except (ValueError, KeyError) as error:
         raise _damaged(path, error) from None
+
+
+def _lay_out_as_parameters(optimizer: torch.optim.Optimizer) -> None:
+    # Fused optimisers walk through memory, whatever the strides, and files know contiguous tensors alone.
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            if torch.is_tensor(value) and value.shape == parameter.shape:
+                values[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _hash(tensors: Mapping[str, torch.Tensor], counters: str) -> str:

@@ -7,18 +7,20 @@ import cv2
 import numpy as np
 import torch
 
+from fuse2task.data.colour import as_rgb
 from fuse2task.data.dataset import Box, Pair
 from fuse2task.data.images import read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.seeding import generator
 from fusion.recipe import FusionRecipe
+from fusion.training.kept_tensors import KeptTensors
 from fusion.training.samples import Draw, PairDataset
 
 MOST_BOXES = 64
 SEEN = 0.4  # share of a box that must be inside the crop for the box to stay
 
-TaskSample = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int]
+TaskSample = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]
 
 
 def boxes_of(recipe: FusionRecipe) -> tuple[tuple[str, ...], dict[Path, tuple[Box, ...]]]:
@@ -48,7 +50,10 @@ def boxes_of(recipe: FusionRecipe) -> tuple[tuple[str, ...], dict[Path, tuple[Bo
 class TaskSamples(PairDataset):
     """Crops at native scale, mirrored at random, of those of `pairs` that have boxes (or are known to have none)."""
 
-    def __init__(self, pairs: Sequence[Pair], classes: Sequence[str], boxes: Mapping[Path, tuple[Box, ...]], size: int):
+    def __init__(
+        self, pairs: Sequence[Pair], classes: Sequence[str], boxes: Mapping[Path, tuple[Box, ...]], size: int,
+        kept: KeptTensors,
+    ):  # fmt: skip
         self.numbers = [number for number, pair in enumerate(pairs) if pair.infrared in boxes]
         self.pairs = [pairs[number] for number in self.numbers]
         if not self.pairs:
@@ -58,39 +63,33 @@ class TaskSamples(PairDataset):
             raise RequestError(f"task: {small[0]} is smaller than the crops; lower task.size={size}")
         self.size = size
         self._boxes = [_rows(boxes[pair.infrared], classes) for pair in self.pairs]
-        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-
-    def __len__(self) -> int:
-        return len(self.pairs)
+        self._kept = kept
 
     def __getitem__(self, draw: Draw) -> TaskSample:
-        """infrared (1, S, S) and visible luma (1, S, S) in [0, 255], chroma Cr, Cb (2, S, S) in [0, 255], boxes
-        (64, 5) as `DetectionLoss` takes them, number of the pair in the run's list."""
-        infrared, ycrcb = self._pair(draw.number)
-        size, (height, width) = self.size, infrared.shape
+        """infrared (1, S, S), visible luma (1, S, S) and chroma Cr, Cb (2, S, S), all uint8, boxes (64, 5) float32 as
+        `DetectionLoss` takes them, number of the pair in the run's list."""
+        planes = self._planes(draw.number)
+        size, (height, width) = self.size, planes.shape[1:]
         rng = generator(*(draw.key or ("centre",)))
         top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
-        inside = np.s_[top : top + size, left : left + size]
-        infrared, ycrcb = infrared[inside], ycrcb[inside]
+        planes = planes[:, top : top + size, left : left + size]
         boxes = _cropped(self._boxes[draw.number], left, top, size)
         if rng.random() < 0.5:
-            infrared, ycrcb = infrared[:, ::-1], ycrcb[:, ::-1]
+            planes = planes[..., ::-1]
             boxes[:, 1] = 1 - boxes[:, 1]
         filled = np.full((MOST_BOXES, 5), -1, dtype=np.float32)
         filled[: len(boxes)] = boxes[:MOST_BOXES]
-        colours = torch.from_numpy(np.ascontiguousarray(ycrcb.transpose(2, 0, 1))).float()
-        return (
-            torch.from_numpy(np.ascontiguousarray(infrared)).float()[None],
-            colours[:1], colours[1:], torch.from_numpy(filled), self.numbers[draw.number],
-        )  # fmt: skip
+        return planes[:1], planes[1:2], planes[2:], filled, self.numbers[draw.number]
 
-    def _pair(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        if number not in self._kept:
+    def _planes(self, number: int) -> np.ndarray:
+        # infrared, Y, Cr, Cb (4, H, W) uint8
+        found = self._kept.find(number)
+        if found is None:
             pair = self.pairs[number]
-            visible = read_visible(pair.visible)
-            visible = visible if visible.ndim == 3 else np.repeat(visible[..., None], 3, axis=2)
-            self._kept[number] = read_infrared(pair.infrared), cv2.cvtColor(visible, cv2.COLOR_RGB2YCrCb)
-        return self._kept[number]
+            ycrcb = cv2.cvtColor(as_rgb(read_visible(pair.visible)), cv2.COLOR_RGB2YCrCb)
+            found = torch.from_numpy(np.concatenate([read_infrared(pair.infrared)[None], ycrcb.transpose(2, 0, 1)]))
+            self._kept.keep(number, found)
+        return found.numpy()
 
 
 def _rows(boxes: Sequence[Box], classes: Sequence[str]) -> np.ndarray:

@@ -9,6 +9,7 @@ from fuse2task.task_driven.detector import DetectionLoss
 from fuse2task.task_driven.samples import TaskSamples, boxes_of
 from fusion.checkpoint import load_crossfuse
 from fusion.recipe import FusionRecipe
+from fusion.training.kept_tensors import KeptTensors
 from fusion.training.samples import PairDataset
 from fusion.training.stages import FusionStage, TrainingStage, fusion_stage
 
@@ -40,7 +41,7 @@ class DetectorStage(FusionStage):
         return network
 
     def samples(self, shared: PairDataset) -> PairDataset:
-        return TaskSamples(shared.pairs, self.classes, self.boxes, self.task.size)
+        return TaskSamples(shared.pairs, self.classes, self.boxes, self.task.size, KeptTensors(self.run, "task"))
 
     def losses(self, network: nn.Module, *images: Tensor) -> dict[str, Tensor]:
         infrared, visible, chroma, boxes = images

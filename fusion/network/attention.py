@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusion.network.blocks import pad_reflect
+from fusion.network.token_linear import TokenLinear
 
 TILE, PATCH, HEADS, DIM = 32, 2, 16, 512
 
@@ -18,8 +19,8 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
-        self.fc1 = nn.Linear(dim, 4 * dim)
-        self.fc2 = nn.Linear(4 * dim, dim)
+        self.fc1 = TokenLinear(dim, 4 * dim)
+        self.fc2 = TokenLinear(4 * dim, dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N, dim) to (B, N, dim)."""
@@ -41,8 +42,8 @@ class SelfBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = TokenLinear(dim, 3 * dim)
+        self.proj = TokenLinear(dim, dim)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = Mlp(dim)
 
@@ -60,10 +61,10 @@ class CrossBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.q = nn.Linear(dim, dim)
-        self.k = nn.Linear(dim, dim)
-        self.v = nn.Linear(dim, dim)
-        self.proj = nn.Linear(dim, dim)
+        self.q = TokenLinear(dim, dim)
+        self.k = TokenLinear(dim, dim)
+        self.v = TokenLinear(dim, dim)
+        self.proj = TokenLinear(dim, dim)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = Mlp(dim)
         self.norm = nn.LayerNorm(dim, eps=1e-6)

@@ -30,33 +30,46 @@ def full_precision(x: Tensor) -> torch.autocast:
     return torch.autocast(x.device.type, enabled=False)
 
 
-class Conv(nn.Module):
-    """Reflection padding and a stride-1 convolution with bias; no activation. `norm` adds batch normalisation."""
+def pad_one(x: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, C, H + 2, W + 2): what a 3x3 convolution takes at the border."""
+    return pad_reflect(x, 1, 1, 1, 1)
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, norm: bool = False):
+
+class Conv(nn.Module):
+    """Reflection padding and a stride-1 convolution of 3x3 or 1x1 with bias.
+
+    norm adds batch normalisation behind it, leaky a leaky ReLU (0.1); without them there is no activation.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, norm: bool = False, leaky: bool = False):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel)
         self.norm = nn.BatchNorm2d(outputs) if norm else None
-        self.pad = kernel // 2
+        self.pads, self.leaky = kernel == 3, leaky
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H, W)."""
-        if self.pad:
-            x = pad_reflect(x, self.pad, self.pad, self.pad, self.pad)
+        return self.on_padded(pad_one(x) if self.pads else x)
+
+    def on_padded(self, x: Tensor) -> Tensor:
+        """As `forward`, of what is padded already: maps that are joined are padded one by one, which is less work."""
         x = self.conv(x)
-        return x if self.norm is None else self.norm(x)
+        if self.norm is not None:
+            x = self.norm(x)
+        return F.leaky_relu(x, 0.1) if self.leaky else x
 
 
 class DenseBlock(nn.Module):
-    """Three 3x3 convolutions of 64 channels, each fed with all maps before it, then one to `outputs` channels."""
+    """Three 3x3 convolutions of `growth` channels, each fed with all maps before it, then one to `outputs` channels."""
 
-    def __init__(self, inputs: int, growth: int = 64, layers: int = 3, outputs: int = 128):
+    def __init__(self, inputs: int, growth: int = 64, layers: int = 3, outputs: int = 128, leaky: bool = False):
         super().__init__()
-        self.layers = nn.ModuleList(Conv(inputs + i * growth, growth, 3) for i in range(layers))
-        self.adjust = Conv(inputs + layers * growth, outputs, 3)
+        self.layers = nn.ModuleList(Conv(inputs + i * growth, growth, leaky=leaky) for i in range(layers))
+        self.adjust = Conv(inputs + layers * growth, outputs, leaky=leaky)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H, W)."""
+        x = pad_one(x)
         for layer in self.layers:
-            x = torch.cat([x, layer(x)], dim=1)
-        return self.adjust(x)
+            x = torch.cat([x, pad_one(layer.on_padded(x))], dim=1)  # type: ignore[operator, union-attr]
+        return self.adjust.on_padded(x)

@@ -32,10 +32,10 @@ class FusionDecoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1 = Conv(128, 64, 3, norm=True)
-        self.conv2 = Conv(64, 64, 3, norm=True)
-        self.conv3 = Conv(64, 32, 3, norm=True)
-        self.conv4 = Conv(32, 32, 3, norm=True)
+        self.conv1 = Conv(128, 64, norm=True)
+        self.conv2 = Conv(64, 64, norm=True)
+        self.conv3 = Conv(64, 32, norm=True)
+        self.conv4 = Conv(32, 32, norm=True)
         self.last = Conv(32, 1, 1, norm=True)
 
     def forward(self, fused: Tensor, infrared: tuple[Tensor, Tensor], visible: tuple[Tensor, Tensor]) -> Tensor:
@@ -96,15 +96,21 @@ class CrossFuse(nn.Module):
         """(shallow, deep) of each modality from (B, 1, H, W) in [0, 255]."""
         return self.encoder_ir(infrared / 255), self.encoder_vi(visible / 255)
 
-    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
+    def forward(
+        self, infrared: Tensor, visible: Tensor, infrared_deep: Tensor | None = None, visible_deep: Tensor | None = None
+    ) -> Tensor:
         """Fuse (B, 1, H, W) float images in [0, 255] into (B, 1, H, W) fp32, min-max stretched to [0, 255).
+
+        Who has the deep features (B, 128, H//8, W//8) of both already gives them along, to save most of the work.
 
         Raises:
             ValueError: as `check_pair`.
         """
         check_pair(infrared, visible)
-        ir, vi = self.features(infrared, visible)
-        return self.fuse(ir, vi)
+        if infrared_deep is None or visible_deep is None:
+            return self.fuse(*self.features(infrared, visible))
+        ir, vi = self.encoder_ir.shallow_features(infrared / 255), self.encoder_vi.shallow_features(visible / 255)
+        return self.fuse((ir, infrared_deep), (vi, visible_deep))
 
     def fuse(self, infrared: tuple[Tensor, Tensor], visible: tuple[Tensor, Tensor]) -> Tensor:
         """Fuse the features of both modalities; as `forward` otherwise."""

@@ -64,11 +64,16 @@ class InferenceCrossFuse(nn.Module):
 
 
 class InferenceCrossFusePlus(nn.Module):
-    """A trained CrossFuse-plus on one device in one precision; bf16 means autocast, with the output kept in fp32."""
+    """A trained CrossFuse-plus on one device in one precision; bf16 means autocast, with the output kept in fp32.
+
+    On a CPU the attention's linear layers run in oneDNN.
+    """
 
     def __init__(self, network: CrossFusePlus, device: torch.device, precision: Literal["fp32", "bf16"] = "fp32"):
         super().__init__()
         network = copy.deepcopy(network).eval().requires_grad_(False)
+        if device.type == "cpu":
+            pack(network.attention, torch.bfloat16 if precision == "bf16" else torch.float32)
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.autocast = precision == "bf16"
 

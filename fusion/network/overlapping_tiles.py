@@ -13,8 +13,11 @@ def _padded(side: int) -> int:
     return TILE + STRIDE * max(0, -(-(side - TILE) // STRIDE))
 
 
-def _window(like: Tensor) -> Tensor:
-    # Above zero everywhere, so that corners which one tile alone covers stay finite.
+def window(like: Tensor) -> Tensor:
+    """Weights of a tile's pixels, (32, 32) fp32 on the device of `like`: a Hann window.
+
+    Above zero everywhere, so that corners which one tile alone covers stay finite.
+    """
     line = torch.hann_window(TILE + 2, periodic=False, dtype=torch.float32, device=like.device)[1:-1]
     return line[:, None] * line
 
@@ -31,8 +34,8 @@ def from_overlapping_tiles(tiles: Tensor, size: torch.Size) -> Tensor:
     """Blend the tiles of maps that were `size`, (B, C, H, W): weights are Hann windows that sum to one."""
     batch, channels, height, width = size
     padded = (_padded(height), _padded(width))
-    window = _window(tiles)
+    weights = window(tiles)
     count = tiles.shape[0] // batch
-    columns = (tiles.float() * window).reshape(batch, count, channels * TILE**2).transpose(1, 2)
-    total = F.fold(window.reshape(1, -1, 1).expand(1, -1, count), padded, TILE, stride=STRIDE)
+    columns = (tiles.float() * weights).reshape(batch, count, channels * TILE**2).transpose(1, 2)
+    total = F.fold(weights.reshape(1, -1, 1).expand(1, -1, count), padded, TILE, stride=STRIDE)
     return (F.fold(columns, padded, TILE, stride=STRIDE) / total)[..., :height, :width].to(tiles.dtype)

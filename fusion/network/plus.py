@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusion.network.attention import CrossBlock, SelfBlock
-from fusion.network.blocks import full_precision, pad_reflect, pad_to
+from fusion.network.autoencoder import AutoEncoder, Encoder
+from fusion.network.blocks import Conv, full_precision, pad_one, pad_to
 from fusion.network.crossfuse import check_pair
 from fusion.network.overlapping_tiles import from_overlapping_tiles, to_overlapping_tiles
 
@@ -23,51 +24,15 @@ SHALLOW, DEEP, TOKEN, HEADS, PATCH = 16, 64, 128, 8, 2
 REST = 64.0  # grey levels that the decoder may add to or take from the weighted sum
 
 
-class Conv3(nn.Module):
-    """Reflection padding, a 3x3 convolution, leaky ReLU (0.1) unless it is the last."""
-
-    def __init__(self, inputs: int, outputs: int, last: bool = False):
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 3)
-        self.last = last
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) to (B, outputs, H, W)."""
-        x = self.conv(pad_reflect(x, 1, 1, 1, 1))
-        return x if self.last else F.leaky_relu(x, 0.1)
-
-
-class PlusDenseBlock(nn.Module):
-    """Three 3x3 convolutions of `growth` channels, each fed with all before it, then one to `outputs` channels."""
-
-    def __init__(self, inputs: int, growth: int, outputs: int):
-        super().__init__()
-        self.layers = nn.ModuleList(Conv3(inputs + i * growth, growth) for i in range(3))
-        self.adjust = Conv3(inputs + 3 * growth, outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) to (B, outputs, H, W)."""
-        for layer in self.layers:
-            x = torch.cat([x, layer(x)], dim=1)
-        return self.adjust(x)
-
-
-class PlusEncoder(nn.Module):
-    """Shallow features at full resolution and deep features at an eighth of it."""
+class PlusEncoder(Encoder):
+    """Shallow features (16 channels) at full resolution and deep features (64) at an eighth of it."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.shallow = Conv3(1, SHALLOW, last=True)
-        self.dense1 = PlusDenseBlock(SHALLOW, 16, 32)
-        self.dense2 = PlusDenseBlock(32, 24, DEEP)
+        super().__init__(SHALLOW, growth=(16, 24), outputs=(32, DEEP), leaky=True)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 1, H, W) in [0, 1] to shallow (B, 16, H, W) and deep (B, 64, H//8, W//8) features."""
-        with full_precision(image):
-            shallow = self.shallow(image.float())
-        x = self.dense1(F.max_pool2d(shallow, 2))
-        x = self.dense2(F.max_pool2d(x, 2))
-        return shallow, F.max_pool2d(x, 2)
+
+def _leaky(inputs: int, outputs: int) -> Conv:
+    return Conv(inputs, outputs, leaky=True)
 
 
 def _up(x: Tensor) -> Tensor:
@@ -79,7 +44,7 @@ class PlusReconstructionDecoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1, self.conv2, self.conv3 = Conv3(DEEP, 32), Conv3(32, 32), Conv3(32, SHALLOW)
+        self.conv1, self.conv2, self.conv3 = _leaky(DEEP, 32), _leaky(32, 32), _leaky(32, SHALLOW)
         self.last = nn.Conv2d(SHALLOW, 1, 1)
 
     def forward(self, shallow: Tensor, deep: Tensor) -> Tensor:
@@ -89,16 +54,10 @@ class PlusReconstructionDecoder(nn.Module):
             return self.last(pad_to(x.float(), *shallow.shape[-2:]) + shallow)
 
 
-class PlusAutoEncoder(nn.Module):
+class PlusAutoEncoder(AutoEncoder):
     """Encoder and reconstruction decoder of one modality."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder, self.decoder = PlusEncoder(), PlusReconstructionDecoder()
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 1, H, W) in [0, 255] to its reconstruction in the same range, not clipped."""
-        return self.decoder(*self.encoder(image / 255)) * 255
+    parts = PlusEncoder, PlusReconstructionDecoder
 
 
 class PlusCrossAttention(nn.Module):
@@ -127,11 +86,11 @@ class PlusFusionDecoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mix = Conv3(3 * DEEP, DEEP)
-        self.conv1, self.conv2, self.conv3 = Conv3(DEEP, 32), Conv3(32, 32), Conv3(32, SHALLOW)
-        self.conv4 = Conv3(3 * SHALLOW + 2, SHALLOW)
-        self.conv5 = Conv3(SHALLOW, SHALLOW)
-        self.last = Conv3(SHALLOW, 2, last=True)
+        self.mix = _leaky(3 * DEEP, DEEP)
+        self.conv1, self.conv2, self.conv3 = _leaky(DEEP, 32), _leaky(32, 32), _leaky(32, SHALLOW)
+        self.conv4 = _leaky(3 * SHALLOW + 2, SHALLOW)
+        self.conv5 = _leaky(SHALLOW, SHALLOW)
+        self.last = Conv(SHALLOW, 2)
 
     def forward(
         self, fused: Tensor, infrared: tuple[Tensor, Tensor], visible: tuple[Tensor, Tensor], images: Tensor
@@ -142,9 +101,8 @@ class PlusFusionDecoder(nn.Module):
         x = self.mix(torch.cat([fused, ir_deep, vi_deep], dim=1))
         x = _up(self.conv3(_up(self.conv2(_up(self.conv1(x))))))
         x = pad_to(x, *ir_shallow.shape[-2:])
-        x = self.conv5(
-            self.conv4(torch.cat([x, ir_shallow.to(x.dtype), vi_shallow.to(x.dtype), images.to(x.dtype)], dim=1))
-        )
+        full = [pad_one(part.to(x.dtype)) for part in (x, ir_shallow, vi_shallow, images)]
+        x = self.conv5(self.conv4.on_padded(torch.cat(full, dim=1)))
         with full_precision(x):
             share, rest = self.last(x.float()).split(1, dim=1)
             share = share.sigmoid()
@@ -168,6 +126,7 @@ class CrossFusePlus(nn.Module):
             ValueError: as `check_pair`.
         """
         check_pair(infrared, visible)
-        images = torch.cat([infrared, visible], dim=1) / 255
+        # Channels last as the features are, lest what is made of both is converted at full resolution.
+        images = (torch.cat([infrared, visible], dim=1) / 255).contiguous(memory_format=torch.channels_last)
         ir, vi = self.encoder_ir(images[:, :1]), self.encoder_vi(images[:, 1:])
         return self.decoder(self.attention(ir[1], vi[1]), ir, vi, images)

@@ -1,13 +1,13 @@
 """Training samples: square grey crops or squashed images, fixed by (seed, stage, epoch, position) alone."""
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
 
 from fuse2task.data.colour import luma
 from fuse2task.data.dataset import Pair
@@ -16,8 +16,9 @@ from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.seeding import generator
 from fusion.recipe import FusionRecipe, Sampling
+from fusion.training.kept_tensors import KeptTensors
 
-Sample = tuple[torch.Tensor, torch.Tensor, int]  # infrared and visible (1, S, S) in [0, 255], number of the pair
+Sample = tuple[np.ndarray, np.ndarray, int]  # infrared and visible (1, S, S) uint8, number of the pair
 
 
 def gather(recipe: FusionRecipe) -> tuple[list[Pair], list[Pair]]:
@@ -50,18 +51,21 @@ class Draw:
     key: tuple[object, ...] | None
 
 
-class PairDataset(Dataset[Any]):
-    """Samples by `Draw`, whose number counts in `pairs`."""
+class PairDataset(ABC):
+    """Samples by `Draw`, whose number counts in `pairs`; from any thread."""
 
     pairs: Sequence[Pair]
+
+    @abstractmethod
+    def __getitem__(self, draw: Draw) -> tuple[Any, ...]:
+        """Arrays of the same shapes for every draw, the number of the pair in the run's list last."""
 
 
 class Samples(PairDataset):
     """Samples of `pairs`, decoded once and kept as uint8 (squashed ones at their final size)."""
 
-    def __init__(self, pairs: Sequence[Pair], sampling: Sampling):
-        self.pairs, self.sampling = pairs, sampling
-        self._kept: dict[int, np.ndarray] = {}
+    def __init__(self, pairs: Sequence[Pair], sampling: Sampling, kept: KeptTensors):
+        self.pairs, self.sampling, self._kept = pairs, sampling, kept
 
     def __getitem__(self, draw: Draw) -> Sample:
         pair = self._pair(draw.number)
@@ -75,19 +79,19 @@ class Samples(PairDataset):
         crop = pair[:, top : top + size, left : left + size]
         if rng is not None and self.sampling.flips:
             crop = crop[:, :: rng.choice((1, -1)), :: rng.choice((1, -1))]
-        infrared, visible = torch.from_numpy(np.ascontiguousarray(crop)).float()[:, None]
-        return infrared, visible, draw.number
+        return crop[:1], crop[1:], draw.number
 
     def _pair(self, number: int) -> np.ndarray:
         # (2, H, W) uint8, sides at least the sample's
-        if number not in self._kept:
+        found = self._kept.find(number)
+        if found is None:
             pair, size = self.pairs[number], self.sampling.size
             planes = [read_infrared(pair.infrared), luma(read_visible(pair.visible))]
             if self.sampling.mode == "resize":
                 planes = [cv2.resize(plane, (size, size)) for plane in planes]
-            planes = [self._grown(plane) for plane in planes]
-            self._kept[number] = np.stack(planes)
-        return self._kept[number]
+            found = torch.from_numpy(np.stack([self._grown(plane) for plane in planes]))
+            self._kept.keep(number, found)
+        return found.numpy()
 
     def _grown(self, plane: np.ndarray) -> np.ndarray:
         size = self.sampling.size
@@ -97,17 +101,8 @@ class Samples(PairDataset):
         return cv2.copyMakeBorder(plane, dy // 2, dy - dy // 2, dx // 2, dx - dx // 2, cv2.BORDER_REFLECT)
 
 
-class EpochSampler(Sampler[Draw]):
+def draws_of_epoch(pairs: int, count: int, key: tuple[object, ...], start: int = 0) -> list[Draw]:
     """The draws of one epoch, from `start` on: permutations of the pairs, one after the other."""
-
-    def __init__(self, pairs: int, count: int, key: tuple[object, ...], start: int = 0):
-        self.pairs, self.count, self.key, self.start = pairs, count, key, start
-
-    def __len__(self) -> int:
-        return self.count - self.start
-
-    def __iter__(self) -> Iterator[Draw]:
-        rounds = -(-self.count // self.pairs)
-        order = np.concatenate([generator(*self.key, "order", i).permutation(self.pairs) for i in range(rounds)])
-        for position in range(self.start, self.count):
-            yield Draw(int(order[position]), (*self.key, position))
+    rounds = -(-count // pairs)
+    order = np.concatenate([generator(*key, "order", i).permutation(pairs) for i in range(rounds)])
+    return [Draw(int(order[position]), (*key, position)) for position in range(start, count)]

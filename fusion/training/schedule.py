@@ -11,7 +11,7 @@ from fusion.recipe import Stage
 def make_optimizer(stage: Stage, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
     """Adam (weight decay as L2 in the gradient, as the release) or AdamW (decoupled)."""
     kind = torch.optim.Adam if stage.optimizer == "adam" else torch.optim.AdamW
-    return kind(parameters, lr=stage.lr, weight_decay=stage.weight_decay)
+    return kind(parameters, lr=stage.lr, weight_decay=stage.weight_decay, fused=True)
 
 
 def learning_rate(stage: Stage, step: int, steps_per_epoch: int) -> float:

@@ -17,6 +17,8 @@ from fusion.plus_loss import plus_loss
 from fusion.quality.information import entropy, mutual_information
 from fusion.quality.structure import ssim
 from fusion.recipe import FusionRecipe, PlusStage2, Stage, Stage1, Stage2
+from fusion.training.frozen_encoders import FrozenEncoders
+from fusion.training.kept_tensors import KeptTensors
 from fusion.training.samples import PairDataset
 
 
@@ -35,10 +37,17 @@ class TrainingStage(ABC):
         """What the batches are made of: tuples of tensors, the number of the pair last; by default the run's own."""
         return shared
 
+    def frozen(self, network: nn.Module, numbers: Tensor, *images: Tensor) -> tuple[Tensor, ...]:
+        """What the frozen part of the network makes of a batch, appended to what `losses` gets; by default nothing.
+
+        Called without a graph, with the network on its device; numbers: those of the batch's pairs.
+        """
+        return ()
+
     @abstractmethod
     def losses(self, network: nn.Module, *images: Tensor) -> dict[str, Tensor]:
         """Losses of a batch of samples: infrared and visible (B, 1, S, S) in [0, 255], then what else `samples`
-        gives; `total` is what is minimised."""
+        gives, then what `frozen` made; `total` is what is minimised."""
 
     @abstractmethod
     def validate(self, network: nn.Module, infrared: Tensor, visible: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -96,8 +105,8 @@ class FusionStage(TrainingStage):
         """Losses of fused images (B, 1, S, S) in [0, 255]."""
 
     def losses(self, network: nn.Module, *images: Tensor) -> dict[str, Tensor]:
-        infrared, visible = images
-        return self.loss_of(network(infrared, visible), infrared, visible)
+        infrared, visible, *deep = images
+        return self.loss_of(network(infrared, visible, *deep), infrared, visible)
 
     def validate(self, network: nn.Module, infrared: Tensor, visible: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         out = network(infrared, visible).float()
@@ -124,11 +133,16 @@ class FusionStage(TrainingStage):
 
 
 class FaithfulStage(FusionStage):
-    """Stage 2 of the faithful network: attention and decoder on frozen encoders."""
+    """Stage 2 of the faithful network: attention and decoder on frozen encoders.
 
-    def __init__(self, settings: Stage2, run: Path):
+    samples_are_fixed: whether a pair gives the same sample every time, so that its deep features are worth keeping.
+    """
+
+    def __init__(self, settings: Stage2, run: Path, samples_are_fixed: bool):
         super().__init__(run)
         self.settings, self.gradient_weight, self.deep_gain = settings, settings.gradient_weight, settings.deep_gain
+        self.samples_are_fixed = samples_are_fixed
+        self._encoders: FrozenEncoders | None = None
 
     def build(self) -> nn.Module:
         network = CrossFuse()
@@ -139,6 +153,14 @@ class FaithfulStage(FusionStage):
         assert norm is not None
         nn.init.constant_(norm.weight, self.deep_gain)
         return network
+
+    def frozen(self, network: nn.Module, numbers: Tensor, *images: Tensor) -> tuple[Tensor, ...]:
+        if self._encoders is None:
+            assert isinstance(network, CrossFuse)
+            kept = KeptTensors(self.run, "deep features") if self.samples_are_fixed else None
+            self._encoders = FrozenEncoders(network, kept)
+        infrared, visible = images
+        return self._encoders(infrared, visible, numbers)
 
     def loss_of(self, out: Tensor, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
         return fusion_loss(out, infrared, visible, self.gradient_weight)
@@ -174,7 +196,7 @@ def stages_of(recipe: FusionRecipe, run: Path) -> list[TrainingStage]:
 def fusion_stage(recipe: FusionRecipe, run: Path) -> FusionStage:
     """Stage 2 of the recipe's network."""
     if isinstance(recipe.stage2, Stage2):
-        return FaithfulStage(recipe.stage2, run)
+        return FaithfulStage(recipe.stage2, run, recipe.sampling.is_fixed)
     return PlusStage(recipe.stage2, run)
 
 

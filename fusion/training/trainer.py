@@ -2,13 +2,13 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import write_image
@@ -16,6 +16,7 @@ from fuse2task.runtime.acceleration import make_accelerator
 from fuse2task.runtime.allocation import keep_freed_memory
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.hashing import lines_hash, value_hash
+from fuse2task.runtime.overlap import threads
 from fuse2task.runtime.progress import Meter, say
 from fuse2task.runtime.provenance import versions
 from fuse2task.runtime.runfolder import RunFolder
@@ -25,7 +26,9 @@ from fuse2task.runtime.tracking import Tracker, open_tracker
 from fuse2task.runtime.training_state import load_state, peek_counters, save_state
 from fusion.checkpoint import AnyCrossFuse, save_crossfuse
 from fusion.recipe import FusionRecipe
-from fusion.training.samples import Draw, EpochSampler, PairDataset, Samples, gather
+from fusion.training.kept_tensors import KeptTensors, forget
+from fusion.training.loading import Batch, batches
+from fusion.training.samples import Draw, PairDataset, Samples, draws_of_epoch, gather
 from fusion.training.schedule import learning_rate, make_optimizer
 from fusion.training.stages import TrainingStage, sample_sheet, stages_of
 
@@ -56,7 +59,7 @@ class Trainer:
         self.is_main = self.accelerator.is_main_process
         self._check_batches()
         self.training, self.held_out = gather(recipe)
-        self._held_out_samples = Samples(self.held_out, recipe.sampling)  # decoded once for all validations
+        self._held_out_samples = Samples(self.held_out, recipe.sampling, KeptTensors(root, "held-out pairs"))
         with self.accelerator.main_process_first():
             self.folder = RunFolder(root, recipe.model_dump(mode="json"))
         self.tracker: Tracker | None = None
@@ -80,13 +83,15 @@ class Trainer:
             self.tracker = open_tracker(self.recipe.tracker, self.folder.root / "curves", values)
         started = time.monotonic()
         keep_freed_memory()
-        samples = Samples(self.training, self.recipe.sampling)
+        forget(self.folder.root)  # what a killed run kept: its sources may have changed since
+        samples = Samples(self.training, self.recipe.sampling, KeptTensors(self.folder.root, "pairs"))
         stages = stages_of(self.recipe, self.folder.root)
         stages += self.more(self.recipe, self.folder.root) if self.more else []
         for stage in stages:
             if not stage.weights_file(self.folder.root).is_file():
                 StageRun(self, stage, samples).run()
         if self.is_main:
+            forget(self.folder.root)
             self._finish(time.monotonic() - started)
         self.accelerator.wait_for_everyone()
         return self.folder.best
@@ -94,11 +99,14 @@ class Trainer:
     def held_out_batches(self, batch: int) -> list[tuple[Tensor, Tensor]]:
         """Centre samples of the held-out pairs, on the device."""
         drawn = [self._held_out_samples[Draw(number, None)] for number in range(len(self.held_out))]
-        images = [
-            torch.stack(list(planes)).to(self.accelerator.device)
-            for planes in zip(*((infrared, visible) for infrared, visible, _ in drawn), strict=True)
-        ]
-        return list(zip(*(image.split(batch) for image in images), strict=True))
+        infrared, visible, _ = (torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True))
+        parts = (self.on_device(image).split(batch) for image in (infrared, visible))
+        return list(zip(*parts, strict=True))
+
+    def on_device(self, part: Tensor) -> Tensor:
+        """A batch's tensor where the network is; pixels, which travel as uint8, become floats in [0, 255] there."""
+        part = part.to(self.accelerator.device, non_blocking=True)
+        return part.float() if part.dtype == torch.uint8 else part
 
     def names(self, numbers: Tensor) -> str:
         """Ids of the pairs with these numbers."""
@@ -154,9 +162,9 @@ class StageRun:
         network = stage.build()
         if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        optimizer = make_optimizer(self.settings, [p for p in network.parameters() if p.requires_grad])
         # A quarter faster on the CPU, and what tensor cores want on a GPU.
         self.network = network.to(memory_format=torch.channels_last).to(self.accelerator.device)
+        optimizer = make_optimizer(self.settings, [p for p in network.parameters() if p.requires_grad])
         self.counters = self._restore(optimizer)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.network, optimizer)
         self.saved_at = time.monotonic()
@@ -176,31 +184,38 @@ class StageRun:
 
     def _epoch(self, epoch: int, meter: Meter) -> None:
         started = time.monotonic()
-        key = (self.trainer.recipe.seed, self.stage.name, epoch)
-        start = (self.counters["step"] - epoch * self.steps) * self.settings.batch
-        sampler = EpochSampler(len(self.samples.pairs), self.steps * self.settings.batch, key, start)
-        loader = self.accelerator.prepare(
-            DataLoader(
-                self.samples, self.settings.batch, sampler=sampler, drop_last=True,
-                num_workers=self.trainer.recipe.workers, pin_memory=self.accelerator.device.type == "cuda",
-            )
-        )  # fmt: skip
         self.network.train()
-        for *images, numbers in self.stopwatch.over(loader, "waiting for data"):
+        for batch in self.stopwatch.over(self._batches(epoch), "waiting for data"):
             with self.stopwatch.timing("steps"):
-                losses = self._step(images, numbers)
+                losses = self._step(batch)
             meter.advance(self.settings.batch, f"loss {losses['total']:.1f}")
             if self.counters["step"] % self.steps and time.monotonic() - self.saved_at > self.trainer.recipe.save_every:
                 self._save()
         with self.stopwatch.timing("validation and saving"):
             self._end_of_epoch(epoch, time.monotonic() - started)
 
-    def _step(self, images: Sequence[Tensor], numbers: Tensor) -> dict[str, float]:
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        # This process's share of each batch that is left of the epoch.
+        whole, processes = self.settings.batch, self.accelerator.num_processes
+        start = (self.counters["step"] - epoch * self.steps) * whole
+        key = (self.trainer.recipe.seed, self.stage.name, epoch)
+        draws = draws_of_epoch(len(self.samples.pairs), self.steps * whole, key, start)
+        share = whole // processes
+        mine = range(share * self.accelerator.process_index, share * (self.accelerator.process_index + 1))
+        draws = [draw for place, draw in enumerate(draws) if place % whole in mine]
+        workers = self.trainer.recipe.workers or threads()
+        return batches(self.samples, draws, share, workers, pinned=self.accelerator.device.type == "cuda")
+
+    def _step(self, batch: Batch) -> dict[str, float]:
+        *images, numbers = (*map(self.trainer.on_device, batch[:-1]), batch[-1])
         rate = learning_rate(self.settings, self.counters["step"], self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        losses = self.stage.losses(self.wrapped, *images)
-        values = {name: loss.item() for name, loss in losses.items()}
+        with torch.no_grad(), self.accelerator.autocast():
+            frozen = self.stage.frozen(self.network, numbers, *images)
+        losses = self.stage.losses(self.wrapped, *images, *frozen)
+        # One transfer: each makes the CPU wait for a GPU.
+        values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
         if not all(math.isfinite(value) for value in values.values()):
             raise Fuse2TaskError(
                 f"{self.stage.name}: the loss is not finite at step {self.counters['step']} ({values}) for the pairs "

@@ -12,7 +12,8 @@ from fuse2task.runtime.checkpoints import read_safetensors
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.runfolder import RunFolder
 from fusion.checkpoint import load_crossfuse
-from fusion.recipe import FusionRecipe
+from fusion.recipe import FusionRecipe, Sampling
+from fusion.training import kept_tensors
 from fusion.training.trainer import StageRun, train
 
 TINY = """
@@ -83,7 +84,11 @@ def test_a_run_leaves_what_the_contract_names(recipe, tmp_path, folder_dataset, 
 
 
 @pytest.mark.slow
-def test_a_run_stopped_anywhere_resumes_to_the_same_weights(recipe, tmp_path, monkeypatch):
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_run_stopped_anywhere_resumes_to_the_same_weights(recipe, tmp_path, monkeypatch, fixed):
+    if fixed:  # the deep features of stage 2 are kept then, and here in files
+        recipe = recipe.model_copy(update={"sampling": Sampling(size=32, mode="resize", flips=False)})
+        monkeypatch.setattr(kept_tensors, "_affordable", lambda: 0)
     train(recipe, tmp_path / "whole")
     step, left = StageRun._step, [6]
 
@@ -108,6 +113,7 @@ def test_a_run_stopped_anywhere_resumes_to_the_same_weights(recipe, tmp_path, mo
         return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
     assert log(tmp_path / "whole") == log(tmp_path / "stopped")
+    assert not (tmp_path / "stopped" / "kept").exists()
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Checkpoints, training states and run folders."""
 
+from functools import partial
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -52,8 +54,15 @@ def test_other_networks_and_altered_files_are_refused(network, tmp_path):
         load_checkpoint(tmp_path / "none", "test.net")
 
 
-@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
-def test_a_restored_training_goes_on_exactly(network, tmp_path, kind):
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW, partial(torch.optim.AdamW, fused=True)])
+def test_a_restored_training_goes_on_exactly(tmp_path, kind, layout):
+    def build():
+        convolutions = torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Conv2d(4, 5, 3)
+        return torch.nn.Sequential(*convolutions).to(memory_format=layout)
+
+    network = build()
+
     def step(model, optimizer, seed):
         x = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
         model(x).square().mean().backward()
@@ -64,7 +73,7 @@ def test_a_restored_training_goes_on_exactly(network, tmp_path, kind):
     for seed in range(3):
         step(network, optimizer, seed)
     save_state(tmp_path, {"net": network}, optimizer, {"step": 3})
-    other = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4))
+    other = build()
     restored = kind(other.parameters(), lr=0.01)
     assert peek_counters(tmp_path) == load_state(tmp_path, {"net": other}, restored) == {"step": 3}
     for seed in range(3, 6):

@@ -12,6 +12,7 @@ from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
 from fuse2task.task_driven.samples import TaskSamples, _cropped
 from fuse2task.task_driven.stage import in_colour
+from fusion.training.kept_tensors import KeptTensors
 from fusion.training.samples import Draw
 
 
@@ -21,19 +22,23 @@ def dataset(folder_dataset):
     return load_dataset(root, "folder", boxes=root / "boxes")
 
 
-def samples(dataset, size=64):
-    boxes = {pair.infrared: dataset.boxes.boxes[pair.id] for pair in dataset.pairs}
-    return TaskSamples(dataset.pairs, dataset.boxes.classes, boxes, size)
+@pytest.fixture
+def samples(dataset, tmp_path):
+    def make(size=64):
+        boxes = {pair.infrared: dataset.boxes.boxes[pair.id] for pair in dataset.pairs}
+        return TaskSamples(dataset.pairs, dataset.boxes.classes, boxes, size, KeptTensors(tmp_path, "task"))
+
+    return make
 
 
-def test_a_sample_is_a_crop_of_all_planes_and_its_boxes(dataset):
-    infrared, visible, chroma, boxes, number = samples(dataset)[Draw(2, (1, 2))]
+def test_a_sample_is_a_crop_of_all_planes_and_its_boxes(dataset, samples):
+    infrared, visible, chroma, boxes, number = samples()[Draw(2, (1, 2))]
     assert infrared.shape == visible.shape == (1, 64, 64)
     assert chroma.shape == (2, 64, 64)
     assert number == 2
     pair = dataset.pairs[2]
     whole = read_infrared(pair.infrared)
-    planes = [plane.numpy()[0].astype(np.uint8) for plane in (infrared, visible)]
+    planes = [infrared[0], visible[0]]
     places = [
         (top, left, flip)
         for top in range(17) for left in range(33) for flip in (1, -1)
@@ -47,13 +52,14 @@ def test_a_sample_is_a_crop_of_all_planes_and_its_boxes(dataset):
     centre = (low + high) / 2 / 64
     assert row[1] == pytest.approx(centre if flip == 1 else 1 - centre, abs=1e-5)
     assert row[3] == pytest.approx((high - low) / 64, abs=1e-5)
-    first, again = (samples(dataset)[Draw(2, (1, 2))][:4] for _ in range(2))
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    first, again = (samples()[Draw(2, (1, 2))][:4] for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-def test_colour_comes_back(dataset):
-    _, visible, chroma, *_ = samples(dataset, 80)[Draw(1, (0,))]
-    rgb = (in_colour(visible[None], chroma[None])[0] * 255).numpy()
+def test_colour_comes_back(dataset, samples):
+    _, visible, chroma, *_ = samples(80)[Draw(1, (0,))]
+    visible, chroma = (torch.from_numpy(part[None].astype(np.float32)) for part in (visible, chroma))
+    rgb = (in_colour(visible, chroma)[0] * 255).numpy()
     whole = read_visible(dataset.pairs[1].visible).transpose(2, 0, 1)
     errors = [
         np.abs(whole[:, :, left : left + 80][..., ::flip].astype(float) - rgb).max()
@@ -74,8 +80,8 @@ def test_boxes_stay_inside_and_mostly_hidden_ones_go(x, y, w, h):
         assert (centre + size / 2 < 1 + 1e-5).all()
 
 
-def test_crops_larger_than_an_image_and_missing_boxes_are_refused(dataset):
+def test_crops_larger_than_an_image_and_missing_boxes_are_refused(dataset, samples, tmp_path):
     with pytest.raises(RequestError, match=r"p0 is smaller than the crops; lower task.size=96"):
-        samples(dataset, 96)
+        samples(96)
     with pytest.raises(RequestError, match="boxes"):
-        TaskSamples(dataset.pairs, (), {}, 32)
+        TaskSamples(dataset.pairs, (), {}, 32, KeptTensors(tmp_path, "task"))

@@ -1,0 +1,45 @@
+"""Deep features of frozen encoders: without a graph, and once only where a pair's sample never changes."""
+
+import torch
+from torch import Tensor
+
+from fusion.network.blocks import full_precision
+from fusion.network.crossfuse import CrossFuse
+from fusion.network.inference import InferenceEncoder
+from fusion.training.kept_tensors import KeptTensors
+
+
+class FrozenEncoders:
+    """The encoders of a network that is trained on its device; on a CPU made for inference, in fp32.
+
+    kept: takes the features of every pair for its next turn; None where each turn shows another sample.
+    """
+
+    def __init__(self, network: CrossFuse, kept: KeptTensors | None):
+        self.network, self.kept = network, kept
+        self._fast: tuple[InferenceEncoder, InferenceEncoder] | None = None
+        if next(network.parameters()).device.type == "cpu":
+            self._fast = InferenceEncoder(network.encoder_ir), InferenceEncoder(network.encoder_vi)
+
+    @torch.no_grad()
+    def __call__(self, infrared: Tensor, visible: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Deep features (B, 128, h, w) of infrared and visible samples (B, 1, H, W) of the pairs `numbers` (B,)."""
+        if self.kept is None:
+            return self._deep(infrared, visible)
+        features = []
+        for number, pair in zip(numbers.tolist(), zip(infrared.split(1), visible.split(1), strict=True), strict=True):
+            found = self.kept.find(number)
+            if found is None:
+                # One by one: lest they depend on which others a resumed run finds missing in the batch.
+                found = torch.cat(self._deep(*pair)).cpu()
+                self.kept.keep(number, found)
+            features.append(found)
+        infrared_deep, visible_deep = torch.stack(features).to(infrared.device).unbind(1)
+        return infrared_deep, visible_deep
+
+    def _deep(self, infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        if self._fast is None:
+            features = self.network.features(infrared, visible)
+            return features[0][1], features[1][1]
+        with full_precision(infrared):
+            return self._fast[0](infrared / 255)[1], self._fast[1](visible / 255)[1]
