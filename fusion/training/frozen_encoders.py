@@ -30,8 +30,9 @@ class FrozenEncoders:
         for number, pair in zip(numbers.tolist(), zip(infrared.split(1), visible.split(1), strict=True), strict=True):
             found = self.kept.find(number)
             if found is None:
-                # One by one: lest they depend on which others a resumed run finds missing in the batch.
-                found = torch.cat(self._deep(*pair)).cpu()
+                # One by one, lest they depend on which others a resumed run finds missing in the batch, and laid out
+                # as they will be found.
+                found = torch.cat(self._deep(*pair)).cpu().contiguous()
                 self.kept.keep(number, found)
             features.append(found)
         infrared_deep, visible_deep = torch.stack(features).to(infrared.device).unbind(1)
