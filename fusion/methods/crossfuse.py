@@ -27,7 +27,7 @@ class CrossFuseMethod(LumaMethod):
         self.fast_network = for_inference(self.network, self.device, self.precision)
 
     def identity(self) -> dict[str, Any]:
-        return {"name": self.name, "version": 2, "checkpoint": self.tensor_hash, "precision": self.precision}
+        return {"name": self.name, "version": 3, "checkpoint": self.tensor_hash, "precision": self.precision}
 
     def check(self, pairs: Sequence[Pair]) -> None:
         small = [pair.id for pair in pairs if min(pair.size) < MIN_SIDE]

@@ -34,9 +34,8 @@ class InferenceEncoder(nn.Module):
 class InferenceCrossFuse(nn.Module):
     """Made from a trained CrossFuse in eval mode, which it leaves as it is; for one device and one precision.
 
-    On a CPU the dense blocks run in the frequency domain and the linear layers in oneDNN; bf16 means the linear
-    layers alone. Elsewhere encoders and attention are the trained ones, under autocast in bf16. The decoder is
-    folded everywhere.
+    The decoder is folded everywhere. On a CPU the linear layers run in oneDNN and, in fp32, the dense blocks in the
+    frequency domain. bf16 means autocast, with shallow features, weight maps and the last layers kept in fp32.
     """
 
     def __init__(self, network: CrossFuse, device: torch.device, precision: Literal["fp32", "bf16"] = "fp32"):
@@ -48,11 +47,12 @@ class InferenceCrossFuse(nn.Module):
         self.encoder_vi: nn.Module = network.encoder_vi
         self.attention: nn.Module = network.attention
         self.decoder = FoldedDecoder(network.decoder)
-        self.autocast = precision == "bf16" and device.type != "cpu"
+        self.autocast = precision == "bf16"
         if device.type == "cpu":
-            self.encoder_ir = InferenceEncoder(network.encoder_ir)
-            self.encoder_vi = InferenceEncoder(network.encoder_vi)
-            self.attention = pack(network.attention, torch.bfloat16 if precision == "bf16" else torch.float32)
+            self.attention = pack(network.attention, torch.bfloat16 if self.autocast else torch.float32)
+            if not self.autocast:
+                self.encoder_ir = InferenceEncoder(network.encoder_ir)
+                self.encoder_vi = InferenceEncoder(network.encoder_vi)
         self.to(device)
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:

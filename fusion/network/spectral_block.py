@@ -23,7 +23,7 @@ WINDOWS = 160  # at once: bounds the memory that a large image takes
 
 
 class SpectralDenseBlock(nn.Module):
-    """A trained `DenseBlock` for inference on a CPU, in fp32 whatever the precision around it."""
+    """A trained `DenseBlock` for inference on a CPU in fp32."""
 
     hr: Tensor
     hi: Tensor

@@ -3,14 +3,13 @@
 import torch
 from torch import Tensor
 
-from fusion.network.blocks import full_precision
 from fusion.network.crossfuse import CrossFuse
 from fusion.network.inference import InferenceEncoder
 from fusion.training.kept_tensors import KeptTensors
 
 
 class FrozenEncoders:
-    """The encoders of a network that is trained on its device; on a CPU made for inference, in fp32.
+    """The encoders of a network that is trained on its device; on a CPU in fp32 those made for inference.
 
     kept: takes the features of every pair for its next turn; None where each turn shows another sample.
     """
@@ -18,7 +17,7 @@ class FrozenEncoders:
     def __init__(self, network: CrossFuse, kept: KeptTensors | None):
         self.network, self.kept = network, kept
         self._fast: tuple[InferenceEncoder, InferenceEncoder] | None = None
-        if next(network.parameters()).device.type == "cpu":
+        if next(network.parameters()).device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
             self._fast = InferenceEncoder(network.encoder_ir), InferenceEncoder(network.encoder_vi)
 
     @torch.no_grad()
@@ -42,5 +41,4 @@ class FrozenEncoders:
         if self._fast is None:
             features = self.network.features(infrared, visible)
             return features[0][1], features[1][1]
-        with full_precision(infrared):
-            return self._fast[0](infrared / 255)[1], self._fast[1](visible / 255)[1]
+        return self._fast[0](infrared / 255)[1], self._fast[1](visible / 255)[1]
