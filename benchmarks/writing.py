@@ -85,7 +85,7 @@ def alone(
                 marks = [time.process_time()]
                 loaded = writer.load(pair)
                 marks.append(time.process_time())
-                made = writer.fuse(pair, loaded)
+                (made,) = writer.fuse([pair], [loaded])
                 marks.append(time.process_time())
                 digests[pair.id] = writer.store(pair, made)["image"]
                 marks.append(time.process_time())

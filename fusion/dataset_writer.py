@@ -17,6 +17,7 @@ from fuse2task.runtime.hashing import lines_hash
 from fuse2task.runtime.locks import Lock, sole_writer
 from fuse2task.runtime.overlap import overlapped
 from fuse2task.runtime.progress import Meter, say
+from fusion.batching import in_batches
 from fusion.fused_journal import FusedJournal
 from fusion.fused_plan import Colour, make_plan
 from fusion.methods.base import Method
@@ -71,7 +72,8 @@ class FusedWriter:
         pairs = self.shard.of(self.dataset.pairs)
         with FusedJournal(self.work, self.shard) as journal, Meter(self.method.name, len(pairs), "pairs") as meter:
             writer = PairWriter(self.dataset, self.method, self.out, self.color, journal)
-            rows = overlapped(pairs, writer.load, writer.fuse, writer.store, meter.advance, writer.stopwatch)
+            groups = in_batches(pairs, self.method.batch_pixels)
+            rows = overlapped(groups, writer.load, writer.fuse, writer.store, meter.advance, writer.stopwatch)
         if writer.fused:
             say(f"{self.method.name}: {writer.stopwatch.summary(writer.fused, 'pairs')}")
         write_json(self._part(self.shard.index), rows)

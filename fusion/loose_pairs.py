@@ -1,5 +1,6 @@
 """Fusing loose folders of images: no labels, no manifest, just pictures."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from fuse2task.runtime.locks import sole_writer
 from fuse2task.runtime.overlap import overlapped
 from fuse2task.runtime.progress import Meter, say
 from fuse2task.runtime.stopwatch import Stopwatch
+from fusion.batching import in_batches
 from fusion.fused_plan import Colour
 from fusion.methods.base import Method
 
@@ -31,10 +33,10 @@ def fuse_pairs(dataset: Dataset, method: Method, out: Path, color: Colour = "rgb
         with stopwatch.timing("decode"):
             return read_infrared(pair.infrared), read_visible(pair.visible)
 
-    def fuse(pair: Pair, images: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    def fuse(group: Sequence[Pair], images: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
         with stopwatch.timing("fuse"):
-            fused = method.fuse(pair, *images)
-        return fused.rgb if color == "rgb" else fused.gray
+            made = method.fuse_batch(group, images)
+        return [fused.rgb if color == "rgb" else fused.gray for fused in made]
 
     def store(pair: Pair, pixels: np.ndarray) -> None:
         with stopwatch.timing("encode and write"):
@@ -42,6 +44,7 @@ def fuse_pairs(dataset: Dataset, method: Method, out: Path, color: Colour = "rgb
 
     lock = sole_writer(out, Path(out) / ".lock")
     with lock, Meter(method.name, len(dataset.pairs), "pairs") as meter:
-        overlapped(dataset.pairs, load, fuse, store, meter.advance, stopwatch)
+        groups = in_batches(dataset.pairs, method.batch_pixels)
+        overlapped(groups, load, fuse, store, meter.advance, stopwatch)
     say(f"{method.name}: {stopwatch.summary(len(dataset.pairs), 'pairs')}")
     return len(dataset.pairs)

@@ -1,5 +1,6 @@
 """One pair of a fused dataset: read, fused, written with its label, and noted in the journal."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,14 +57,27 @@ class PairWriter:
                 return row
             return Decoded(digests, read_infrared(pair.infrared), read_visible(pair.visible))
 
-    def fuse(self, pair: Pair, loaded: Decoded | Row) -> Made | Row:
-        """Fuse; from one thread."""
-        if not isinstance(loaded, Decoded):
-            return loaded
+    def fuse(self, pairs: Sequence[Pair], loaded: Sequence[Decoded | Row]) -> list[Made | Row]:
+        """Fuse pairs of one size; from one thread."""
+        if not any(isinstance(one, Decoded) for one in loaded):
+            return list(loaded)  # type: ignore[arg-type]
         with self.stopwatch.timing("fuse"):
-            fused = self.method.fuse(pair, loaded.infrared, loaded.visible)
-        self.fused += 1
-        return Made(loaded.digests, fused.rgb if self.color == "rgb" else fused.gray)
+            made = self.method.fuse_batch(pairs, [self._images(*one) for one in zip(pairs, loaded, strict=True)])
+        results: list[Made | Row] = []
+        for one, fused in zip(loaded, made, strict=True):
+            if isinstance(one, Decoded):
+                self.fused += 1
+                results.append(Made(one.digests, fused.rgb if self.color == "rgb" else fused.gray))
+            else:
+                results.append(one)
+        return results
+
+    def _images(self, pair: Pair, loaded: Decoded | Row) -> tuple[np.ndarray, np.ndarray]:
+        # What is written already is fused again beside the rest of its batch: on a GPU the last bit of an image may
+        # depend on what else is in the batch.
+        if isinstance(loaded, Decoded):
+            return loaded.infrared, loaded.visible
+        return read_infrared(pair.infrared), read_visible(pair.visible)
 
     def store(self, pair: Pair, made: Made | Row) -> Row:
         """Write label and image, then the journal's row; from any thread."""

@@ -1,8 +1,9 @@
 """Reading, working and writing at the same time, with memory that does not grow with the work."""
 
+import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -24,19 +25,19 @@ def threads() -> int:
 
 
 def overlapped(
-    items: Iterable[Item],
+    groups: Iterable[Sequence[Item]],
     load: Callable[[Item], Loaded],
-    work: Callable[[Item, Loaded], Made],
+    work: Callable[[Sequence[Item], Sequence[Loaded]], Sequence[Made]],
     store: Callable[[Item, Made], Stored],
     stored: Callable[[], None],
     stopwatch: Stopwatch,
 ) -> list[Stored]:
-    """`store(item, work(item, load(item)))` for each item, in the order of the items.
+    """Each item loaded, worked on together with the others of its group, and stored; what `store` gave, in order.
 
     `load` and `store` run in `threads()` threads each, which pays as far as they release the interpreter's lock;
-    `work` runs in the calling thread, in the order of the items, and so does `stored` after each `store`. At most
-    `threads() + SPARE` items are loaded (or being loaded) and not yet worked on, and as many worked on and not yet
-    stored. The calling thread's idle time counts as "waiting".
+    `work` runs in the calling thread, group by group, and so does `stored` after each `store`. Beside a group that is
+    gathered or worked on, at most `threads() + SPARE` items are loaded (or being loaded), and as many worked on and not
+    yet stored. The calling thread's idle time counts as "waiting".
 
     Raises:
         What `load`, `work`, `store` or `stored` raises, or KeyboardInterrupt; always after everything that was worked
@@ -52,11 +53,15 @@ def overlapped(
         stored()
 
     with ThreadPoolExecutor(threads()) as writers, ThreadPoolExecutor(threads()) as readers:
-        for item, loaded in _loaded_ahead(items, load, readers, bound, stopwatch):
-            storing.append(writers.submit(store, item, work(item, loaded)))
-            del loaded  # lest it is kept while the next one is waited for
-            while storing and (len(storing) >= bound or storing[0].done()):
-                take()
+        groups, same_groups = itertools.tee(groups)
+        items = itertools.chain.from_iterable(same_groups)
+        ahead = _loaded_ahead(items, load, readers, bound, stopwatch)
+        for group in groups:
+            made = deque(work(group, list(itertools.islice(ahead, len(group)))))
+            for item in group:
+                storing.append(writers.submit(store, item, made.popleft()))
+                while storing and (len(storing) >= bound or storing[0].done()):
+                    take()
         while storing:
             take()
     return results
@@ -64,17 +69,16 @@ def overlapped(
 
 def _loaded_ahead(
     items: Iterable[Item], load: Callable[[Item], Loaded], readers: Executor, bound: int, stopwatch: Stopwatch
-) -> Iterator[tuple[Item, Loaded]]:
-    loading: deque[tuple[Item, Future[Loaded]]] = deque()
+) -> Iterator[Loaded]:
+    loading: deque[Future[Loaded]] = deque()
     for item in items:
-        loading.append((item, readers.submit(load, item)))
+        loading.append(readers.submit(load, item))
         if len(loading) == bound:
             yield _first(loading, stopwatch)
     while loading:
         yield _first(loading, stopwatch)
 
 
-def _first(loading: deque[tuple[Item, Future[Loaded]]], stopwatch: Stopwatch) -> tuple[Item, Loaded]:
-    item, future = loading.popleft()
+def _first(loading: deque[Future[Loaded]], stopwatch: Stopwatch) -> Loaded:
     with stopwatch.timing("waiting"):
-        return item, future.result()
+        return loading.popleft().result()

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fusion.methods import make_method
 from fusion.network.blocks import Conv, DenseBlock, upsample
 from fusion.network.crossfuse import CrossFuse
 from fusion.network.folded_decoder import UpsampledConv, fold_norm
@@ -207,3 +208,17 @@ def test_packed_linear_equals_linear(packed, monkeypatch):
         rounded = PackedLinear(linear, torch.bfloat16)(x)
     assert rounded.dtype == torch.float32
     torch.testing.assert_close(rounded, expected, rtol=2e-2, atol=2e-2)
+
+
+def test_a_method_fuses_a_batch_as_its_pairs(tmp_path):
+    rng = np.random.default_rng(4)
+    images = [(rng.integers(0, 256, (40, 48), np.uint8), rng.integers(0, 256, (40, 48, 3), np.uint8)) for _ in range(3)]
+    method = make_method("crossfuse", device="cpu")
+    assert method.batch_pixels == 0
+    together = method.fuse_batch([None] * 3, images)
+    for fused, both in zip(together, images, strict=True):
+        alone = method.fuse(None, *both)
+        for ours, theirs in ((fused.gray, alone.gray), (fused.rgb, alone.rgb)):
+            assert np.abs(ours.astype(int) - theirs).max() <= 1
+            assert (ours != theirs).mean() < 1e-3
+    assert (together[0].gray != together[1].gray).mean() > 0.5

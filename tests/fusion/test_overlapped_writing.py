@@ -5,21 +5,27 @@ import hashlib
 import json
 import threading
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from fuse2task.data.dataset import Pair
 from fuse2task.data.fused import open_fused
 from fuse2task.data.images import write_image
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime import overlap
 from fuse2task.runtime.errors import RequestError
+from fusion.batching import in_batches
 from fusion.dataset_writer import WORK, write_fused
 from fusion.loose_pairs import fuse_pairs
 from fusion.methods import make_method
 from fusion.methods.arithmetic import Arithmetic, average
+from fusion.methods.base import Fused
 from fusion.pair_writer import PairWriter
 from fusion.shard import Shard
 
@@ -106,6 +112,55 @@ class Counted(Arithmetic):
         self.fused.append(pair.id)
         self.threads.add(threading.get_ident())
         return super().fuse(pair, infrared, visible)
+
+
+class Together(Arithmetic):
+    """Average whose images depend, as a GPU's may in their last bit, on how many are fused together."""
+
+    batch_pixels = 3 * 32 * 40
+
+    def __init__(self, stop=None):
+        super().__init__("average", average)
+        self.stop, self.groups = stop, []
+
+    def fuse_batch(self, pairs, images):
+        if len(self.groups) == self.stop:
+            raise KeyboardInterrupt
+        self.groups.append([pair.id for pair in pairs])
+        fused = super().fuse_batch(pairs, images)
+        return [Fused(one.rgb + len(pairs), one.gray) for one in fused]
+
+
+def test_pairs_are_fused_in_batches_that_a_resumed_run_makes_again(dataset, tmp_path):
+    ids = [pair.id for pair in dataset.pairs]
+    whole, stopped, again = Together(), Together(2), Together()
+    write_fused(dataset, whole, tmp_path / "whole")
+    assert whole.groups == [ids[0:3], ids[3:6], ids[6:9], ids[9:12]]
+    with pytest.raises(KeyboardInterrupt):
+        write_fused(dataset, stopped, tmp_path / "out")
+    assert sorted(journal_ids(tmp_path / "out")) == sorted(ids[:6])
+    (tmp_path / "out/images/test" / f"{ids[4]}.png").unlink()
+    write_fused(dataset, again, tmp_path / "out")
+    assert again.groups == whole.groups[1:]
+    files = [
+        {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+        for out in (tmp_path / "whole", tmp_path / "out")
+    ]
+    assert files[0] == files[1]
+
+
+@given(st.lists(st.sampled_from([(8, 8), (16, 8), (32, 32)])), st.integers(0, 300))
+def test_batches_hold_every_pair_once_of_one_size_within_the_limit(sizes, pixels):
+    pairs = [Pair(f"p{n:03d}", "test", Path("i"), Path("v"), size) for n, size in enumerate(sizes)]
+    groups = in_batches(pairs, pixels)
+    assert sorted(pair.id for group in groups for pair in group) == [pair.id for pair in pairs]
+    assert [group[0].id for group in groups] == sorted(group[0].id for group in groups)
+    for group in groups:
+        assert len({pair.size for pair in group}) == 1
+        assert [pair.id for pair in group] == sorted(pair.id for pair in group)
+        assert len(group) == 1 or sum(w * h for w, h in (pair.size for pair in group)) <= pixels
+    if pixels >= 128:
+        assert sum(len(group) > 1 for group in groups) >= (sizes.count((8, 8)) > 1)
 
 
 def journal_ids(out):

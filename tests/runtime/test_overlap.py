@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuse2task.runtime import overlap
-from fuse2task.runtime.overlap import SPARE, overlapped, threads
+from fuse2task.runtime.overlap import SPARE, threads
 from fuse2task.runtime.stopwatch import Stopwatch
 
 PATIENCE = 20.0  # seconds; only a failing test waits so long
@@ -17,6 +17,31 @@ PATIENCE = 20.0  # seconds; only a failing test waits so long
 
 def nothing() -> None:
     pass
+
+
+def overlapped(items, load, work, store, stored, stopwatch):
+    """Items in groups of one."""
+
+    def work_on_one(group, loaded):
+        return [work(group[0], loaded.pop())]
+
+    return overlap.overlapped(([item] for item in items), load, work_on_one, store, stored, stopwatch)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.lists(st.integers(), max_size=9), max_size=9), st.integers(1, 3))
+def test_groups_are_worked_on_together_and_stored_one_by_one(groups, count):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overlap, "threads", lambda: count)
+        worked = []
+
+        def work(group, loaded):
+            worked.append(list(group))
+            return [item + sum(loaded) for item in loaded]
+
+        results = overlap.overlapped(groups, lambda item: 2 * item, work, lambda *pair: pair, nothing, Stopwatch())
+    assert worked == groups
+    assert results == [(item, 2 * item + 2 * sum(group)) for group in groups for item in group]
 
 
 @settings(deadline=None, max_examples=30)
