@@ -1,12 +1,14 @@
-"""Milliseconds of one CrossFuse pair: a per-tile baseline, the network as trained, and the one made for inference.
+"""Milliseconds of one CrossFuse pair: a baseline, the network as trained, and the one made for inference.
 
-    OMP_NUM_THREADS=2 python benchmarks/inference.py [--checkpoint runs/crossfuse/best.safetensors]
-        [--infrared A --visible B] [--size 640x480] [--repeats 5]
+    OMP_NUM_THREADS=2 python benchmarks/inference.py [--checkpoint crossfuse-plus] [--infrared A --visible B]
+        [--size 640x480] [--repeats 5] [--device cpu]
 
-Variants run in turn, and each one's fastest run counts, by the clock and by CPU time: the steadier of the two on a
-machine that does other work (with OMP_NUM_THREADS=1, as threads that wait for others count too). Without a checkpoint
-the weights are random, without images the pair is smooth noise. Prints times, ratios, the share of the matmul rate
-measured in the same run, and the difference from the baseline in grey levels; then the same in batches of four.
+The baseline is the per-tile one for the faithful network, CrossFuse-plus as a plain fp32 module otherwise. Variants run
+in turn, and each one's fastest run counts, by the clock and by CPU time: the steadier of the two on a machine that does
+other work (with OMP_NUM_THREADS=1, as threads that wait for others count too). Without a checkpoint the weights are
+random ones of the faithful network, without images the pair is smooth noise. Prints times, ratios, the share of the
+matmul rate measured in the same run (of CPU time and fp32 on a CPU, of the clock and bf16 on a GPU), and the difference
+from the baseline in grey levels; then the same in batches.
 """
 
 import argparse
@@ -23,57 +25,63 @@ from torch.utils.flop_counter import FlopCounterMode
 from fuse2task.data.colour import luma
 from fuse2task.data.images import read_infrared, read_visible
 from fuse2task.runtime.allocation import keep_freed_memory
-from fusion.checkpoint import load_crossfuse
+from fuse2task.runtime.device import pick_device
+from fusion.checkpoint import AnyCrossFuse, load_crossfuse
 from fusion.network.crossfuse import CrossFuse
-from fusion.network.inference import InferenceCrossFuse
+from fusion.network.inference import for_inference
 from fusion.network.packed_linear import has_packed_linear
+from fusion.shipped_weights import find_checkpoint
 
 MATMUL = 1536  # rows, columns and depth of the product whose rate is called the peak
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("checkpoint", "infrared", "visible"):
+    parser.add_argument("--checkpoint", type=Path, help="a file or a name of `fuse2task fusion weights`")
+    for name in ("infrared", "visible"):
         parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--size", default="640x480", help="width x height of the noise")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     keep_freed_memory()
     torch.manual_seed(0)
     with torch.inference_mode():
-        network = load_crossfuse(options.checkpoint)[0] if options.checkpoint else CrossFuse().eval()
-        pair = read_pair(options)
+        weights = find_checkpoint(options.checkpoint) if options.checkpoint else None
+        network = load_crossfuse(weights)[0] if weights else CrossFuse().eval()
+        device, pair = pick_device(options.device), read_pair(options)
         gmac = multiply_accumulates(network, *pair)
-        peak = matmul_peak(options.repeats)
+        peak = matmul_peak(options.repeats, device)
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
         print(
-            f"{pair[0].shape[3]}x{pair[0].shape[2]}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-            f"{torch.backends.cpu.get_cpu_capability()}\n{gmac:.1f} GMAC a pair as trained, "
-            f"fp32 matmul {peak:.0f} GFLOP a CPU second: "
-            f"{2000 * gmac / peak:.0f} ms of CPU time if every product ran at it"
+            f"{pair[0].shape[3]}x{pair[0].shape[2]}, {name}, torch {torch.__version__}, "
+            f"{torch.backends.cpu.get_cpu_capability()}\n{gmac:.1f} GMAC a pair as trained, matmul {peak:.0f} GFLOP a "
+            f"second: {2000 * gmac / peak:.1f} ms if every product ran at it"
         )
         start = time.perf_counter()
-        variants = make_variants(network)
+        variants = make_variants(network, device)
         print(f"making both inference networks: {time.perf_counter() - start:.1f} s")
-        for batch in (1, 4):
-            images = [image.expand(batch, -1, -1, -1).contiguous() for image in pair]
+        for batch in (1, 4) if device.type == "cpu" else (1, 4, 16, 64):
+            images = [image.to(device).expand(batch, -1, -1, -1).contiguous() for image in pair]
             report(variants, images, gmac, peak, max(1, options.repeats // batch))
 
 
-def make_variants(network: CrossFuse) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
-    cpu = torch.device("cpu")
-    fast, fast_bf16 = InferenceCrossFuse(network, cpu), InferenceCrossFuse(network, cpu, "bf16")
-    trained = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def make_variants(network: AnyCrossFuse, device: torch.device) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    trained = copy.deepcopy(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    plain = copy.deepcopy(network).to(device)
+    is_faithful = isinstance(plain, CrossFuse)
     return {
-        "baseline": lambda ir, vi: per_tile_baseline.fuse(network, ir, vi),
+        "baseline": (lambda ir, vi: per_tile_baseline.fuse(plain, ir, vi)) if is_faithful else plain,
         "as trained": trained,
-        "inference fp32": fast,
-        "inference bf16": fast_bf16,
+        "inference fp32": for_inference(network, device),
+        "inference bf16": for_inference(network, device, "bf16"),
     }
 
 
 def report(
     variants: dict[str, Callable[[Tensor, Tensor], Tensor]], pair: list[Tensor], gmac: float, peak: float, repeats: int
 ) -> None:
+    on_cpu = pair[0].device.type == "cpu"
     batch = len(pair[0])
     outputs: dict[str, Tensor] = {}
 
@@ -89,9 +97,10 @@ def report(
         difference = (outputs[name] - outputs["baseline"]).abs().flatten()
         tail = difference.kthvalue(int(0.999 * difference.numel())).values
         base_wall, base_cpu = best["baseline"]
-        ratios = f"{base_wall / wall:15.2f}{base_cpu / cpu:7.2f}{2 * gmac * batch / cpu / peak:16.2f}"
+        share = 2 * gmac * batch / (cpu if on_cpu else wall) / peak
+        ratios = f"{base_wall / wall:15.2f}{base_cpu / cpu:7.2f}{share:16.2f}"
         print(
-            f"{name:18s}{1000 * wall / batch:11.0f}{1000 * cpu / batch:7.0f}{ratios}{difference.max():15.5f}{tail:9.5f}"
+            f"{name:18s}{1000 * wall / batch:11.1f}{1000 * cpu / batch:7.0f}{ratios}{difference.max():15.5f}{tail:9.5f}"
             f"{(difference <= 3).float().mean():9.5f}"
         )
 
@@ -103,12 +112,18 @@ def fastest(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, tu
         for name, run in runs.items():
             wall, cpu = time.perf_counter(), time.process_time()
             run()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             best[name] = min(best[name][0], time.perf_counter() - wall), min(best[name][1], time.process_time() - cpu)
     return best
 
 
-def matmul_peak(repeats: int) -> float:
-    """GFLOP in a second of CPU time: the fastest fp32 product that this PyTorch offers (MKL or oneDNN)."""
+def matmul_peak(repeats: int, device: torch.device) -> float:
+    """GFLOP in a second: of CPU time by the fastest fp32 product that this PyTorch offers (MKL or oneDNN), or of the
+    clock in bf16 on a GPU."""
+    if device.type != "cpu":
+        large = torch.rand(8192, 8192, device=device, dtype=torch.bfloat16)
+        return 2e-9 * 8192**3 / fastest({"bf16": lambda: large @ large}, 4 * repeats)["bf16"][0]
     a, b = torch.rand(MATMUL, MATMUL), torch.rand(MATMUL, MATMUL)
     runs: dict[str, Callable[[], object]] = {"mkl": lambda: a @ b}
     if has_packed_linear():
@@ -117,7 +132,7 @@ def matmul_peak(repeats: int) -> float:
     return 2e-9 * MATMUL**3 / min(cpu for _, cpu in fastest(runs, 2 * repeats).values())
 
 
-def multiply_accumulates(network: CrossFuse, infrared: Tensor, visible: Tensor) -> float:
+def multiply_accumulates(network: AnyCrossFuse, infrared: Tensor, visible: Tensor) -> float:
     """10^9 multiply-accumulates of the network as trained."""
     with FlopCounterMode(display=False) as counter:
         network(infrared, visible)

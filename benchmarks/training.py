@@ -118,8 +118,9 @@ class Run:
         self.optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=variant.today)
         self.seconds: list[float] = []
         self.first_loss = float("nan")
+        self.step()  # the features that are kept are there from now on
         with FlopCounterMode(display=False) as counter:
-            self.step()  # the features that are kept are there from now on
+            self.step()
         self.flops = counter.get_total_flops()
 
     def step(self) -> None:
@@ -166,11 +167,11 @@ def report(stage: str, runs: list[Run], rates: dict[bool, float]) -> dict[str, f
     speeds = {}
     for run in runs:
         batch, first = run.images.shape[1], runs[0]
-        speed = speeds[run.variant.name] = batch / min(run.seconds[1:])
+        speed = speeds[run.variant.name] = batch / min(run.seconds[2:])
         print(
             f"  {run.variant.name:26s}{speed:10.2f}{speed / speeds[first.variant.name]:7.2f}"
             f"{run.first_loss / first.first_loss - 1:+26.1e}{run.flops / batch / 1e9:16.0f}"
-            f"{run.flops / min(run.seconds[1:]) / 1e9 / rates[run.variant.bf16]:23.2f}"
+            f"{run.flops / min(run.seconds[2:]) / 1e9 / rates[run.variant.bf16]:23.2f}"
         )
     return speeds
 
