@@ -157,7 +157,7 @@ class FaithfulStage(FusionStage):
     def frozen(self, network: nn.Module, numbers: Tensor, *images: Tensor) -> tuple[Tensor, ...]:
         if self._encoders is None:
             assert isinstance(network, CrossFuse)
-            kept = KeptTensors(self.run, "deep features") if self.samples_are_fixed else None
+            kept = KeptTensors(self.run, "deep-features") if self.samples_are_fixed else None
             self._encoders = FrozenEncoders(network, kept)
         infrared, visible = images
         return self._encoders(infrared, visible, numbers)

@@ -59,7 +59,7 @@ class Trainer:
         self.is_main = self.accelerator.is_main_process
         self._check_batches()
         self.training, self.held_out = gather(recipe)
-        self._held_out_samples = Samples(self.held_out, recipe.sampling, KeptTensors(root, "held-out pairs"))
+        self._held_out_samples = Samples(self.held_out, recipe.sampling, KeptTensors(root, "held-out"))
         with self.accelerator.main_process_first():
             self.folder = RunFolder(root, recipe.model_dump(mode="json"))
         self.tracker: Tracker | None = None
