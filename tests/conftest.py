@@ -1,11 +1,13 @@
-"""Shared fixtures: where the real test data lies; one torch thread per worker; no network in any process."""
+"""Shared fixtures: real test data, Chromium; one torch thread per worker; no network in any process."""
 
 import json
 import os
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -15,6 +17,14 @@ _CUT = Path(__file__).parent / "network_cut"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_CUT), os.environ.get("PYTHONPATH")]))
 runpy.run_path(str(_CUT / "sitecustomize.py"))
 
+# How long an example takes depends on what else the machine does.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+CHROMIUM = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -101,3 +111,41 @@ def run_cli(capsys):
 
     run.output = run.error = ""
     return run
+
+
+@pytest.fixture
+def browser(tmp_path, monkeypatch):
+    """Chromium without a window, driven by selenium, with its logs of messages and requests."""
+    pytest.importorskip("selenium", reason="selenium is not installed")
+    from selenium import webdriver
+
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("chromium and chromedriver are not installed (Debian: chromium, chromium-driver)")
+    monkeypatch.setenv("SE_OFFLINE", "true")  # selenium must never fetch a driver
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*CHROMIUM, f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()
+
+
+@pytest.fixture
+def asked(browser):
+    """`asked()`: the addresses that were asked for since the last call."""
+
+    def addresses() -> list[str]:
+        messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+        return [item["params"]["request"]["url"] for item in messages if item["method"] == "Network.requestWillBeSent"]
+
+    return addresses
+
+
+@pytest.fixture
+def sideways(browser):
+    """`sideways()`: by how many pixels the page is wider than its window."""
+    wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    return lambda: browser.execute_script(wider)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from fuse2task.bench.comparisons import COLUMNS
 from fuse2task.bench.engine_local import local_devices
 from fuse2task.bench.plan import make_jobs, make_plan
 from fuse2task.bench.printing import NUMBERS
@@ -15,6 +14,7 @@ from fuse2task.bench.session import Resources, run_bench
 from fuse2task.bench.table import read_table, to_frame
 from fuse2task.bench.workspace import Workspace
 from fuse2task.config.recipes import load_recipe
+from fuse2task.report.columns import COMPARISONS
 
 
 def compare(
@@ -49,7 +49,7 @@ def comparisons(folder: Path) -> pd.DataFrame:
         RequestError: the file is not what a benchmark writes.
     """
     path = folder / "comparisons.csv"
-    return to_frame(read_table(path, COLUMNS), path, (*NUMBERS, "n_images", "seeds"), COLUMNS)
+    return to_frame(read_table(path, COMPARISONS), path, (*NUMBERS, "n_images", "seeds"), COMPARISONS)
 
 
 def plan_rows(recipe: BenchRecipe, folder: Path, device: str = "auto") -> list[dict[str, Any]]:

@@ -6,20 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fuse2task.bench.measured import Key, Measured
+from fuse2task.bench.measured import Distribution, Key, Measured, over_runs
 from fuse2task.bench.recipe import Intervals
 from fuse2task.bench.statistics.holm import holm
 from fuse2task.bench.statistics.paired import compare as compare_pair
 from fuse2task.bench.table import KEYS
 from fuse2task.runtime.errors import RequestError
 
-COLUMNS = (
-    "a", "b", "run", "dataset", "split_hash", "truth_hash", "image_size", "color", "task", "protocol", "judge",
-    "judge_hash", "recipe_hash", "metric", "class", "condition", "difference", "ci_low", "ci_high", "p_value",
-    "p_holm", "smallest_detectable", "n_images", "seeds",
-)  # fmt: skip
 Load = Callable[[Mapping[Hashable, Any]], Measured]
 """The bootstrap distributions behind a method's rows (dataset, truth_hash, method, judge, seed)."""
+_Loaded = tuple[Distribution, int]
 
 
 def comparable_groups(results: pd.DataFrame) -> list[pd.DataFrame]:
@@ -99,32 +95,22 @@ def refuse_unlike(results: pd.DataFrame) -> None:
         )
 
 
-Distribution = tuple[np.ndarray, np.ndarray, np.ndarray, int]
-"""Points (S,), replicates (S, R), leave-one-out values (S, I), images."""
-
-
-def _load_seeds(results: pd.DataFrame, method: str, seeds: Sequence[str], load: Load) -> dict[Key, Distribution]:
+def _load_seeds(results: pd.DataFrame, method: str, seeds: Sequence[str], load: Load) -> dict[Key, _Loaded]:
+    """Numbers that every seed has: their distributions, and from how many images they are."""
     rows = results[results["method"] == method]
     measured = [load(rows[rows["seed"] == seed].iloc[0].to_dict()) for seed in seeds]
-    found = {}
-    for key in measured[0].keys:
-        at = [item.keys.index(key) for item in measured if key in item.keys]
-        if len(at) == len(measured):
-            pairs = list(zip(measured, at, strict=True))
-            found[key] = (
-                np.array([item.points[index] for item, index in pairs]),
-                np.stack([item.replicates[index] for item, index in pairs]),
-                np.stack([item.leave_one_out[index] for item, index in pairs]),
-                int(measured[0].images[at[0]]),
-            )
-    return found
+    return {
+        key: (over_runs(measured, key), int(images))
+        for key, images in zip(measured[0].keys, measured[0].images, strict=True)
+        if all(key in item.keys for item in measured)
+    }
 
 
-def _compared(a: Distribution, b: Distribution, intervals: Intervals) -> dict[str, Any]:
-    found = compare_pair(a[:3], b[:3], intervals.level, intervals.seed)
+def _compared(a: _Loaded, b: _Loaded, intervals: Intervals) -> dict[str, Any]:
+    found = compare_pair(a[0], b[0], intervals.level, intervals.seed)
     return {
         "difference": found.difference,
         "ci_low": found.interval and found.interval.low, "ci_high": found.interval and found.interval.high,
-        "p_value": found.p_value, "smallest_detectable": found.smallest_detectable, "n_images": a[3],
+        "p_value": found.p_value, "smallest_detectable": found.smallest_detectable, "n_images": a[1],
         "seeds": found.seeds,
     }  # fmt: skip

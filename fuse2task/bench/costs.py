@@ -13,8 +13,8 @@ from fuse2task.bench.table import Row, read_table, write_table
 from fuse2task.bench.workspace import Workspace
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import read_infrared, read_visible
+from fuse2task.report.columns import COSTS
 
-COLUMNS = ("method", "parameters", "GMAC", "ms", "peak_memory", "device")
 WARM_UP, TIMED = 1, 5
 MIB = 1024**2
 
@@ -58,13 +58,13 @@ def measure_cost(bench: Workspace, dataset: str, method: str) -> dict[str, Any]:
 def write_cost(folder: Path, row: Row) -> None:
     """Put a row into costs.csv, in place of an older one of the same method."""
     with Lock(folder, "costs"):
-        rows = {old["method"]: old for old in read_table(folder / "costs.csv", COLUMNS)}
-        write_table(folder / "costs.csv", COLUMNS, (rows | {row["method"]: row}).values())
+        rows = {old["method"]: old for old in read_table(folder / "costs.csv", COSTS)}
+        write_table(folder / "costs.csv", COSTS, (rows | {row["method"]: row}).values())
 
 
 def has_cost(folder: Path, method: str) -> bool:
     """Whether costs.csv holds the method."""
-    return any(row["method"] == method for row in read_table(folder / "costs.csv", COLUMNS))
+    return any(row["method"] == method for row in read_table(folder / "costs.csv", COSTS))
 
 
 def device_name(device: torch.device) -> str:

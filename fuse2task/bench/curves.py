@@ -10,24 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from fuse2task.bench.measured import BOUNDS, Key, Measured, bias_order
+from fuse2task.bench.measured import BOUNDS, Distribution, Key, Measured, bias_order, over_runs
 from fuse2task.bench.recipe import Intervals
 from fuse2task.bench.statistics.area import trapezoid_weights
 from fuse2task.bench.statistics.holm import holm
 from fuse2task.bench.statistics.paired import compare
 from fuse2task.bench.statistics.seeds import over_seeds
+from fuse2task.report.columns import AGAINST
 
 SINGLE = ("visible", "infrared")
-ABOUT = ("dataset", "kind", "color", "image_size", "task", "protocol", "judge", "judge_hash", "recipe_hash")
-AGAINST = ("best_single", "difference", "difference_low", "difference_high", "p_value", "p_holm")
-CONDITIONS = (*ABOUT, "level", "method", "metric", "class", "value", "ci_low", "ci_high", *AGAINST, "verdict",
-              "n_images", "seeds")  # fmt: skip
-ROBUSTNESS = (*ABOUT, "levels", "method", "metric", "class", "area", "ci_low", "ci_high", "drop", "drop_low",
-              "drop_high", *AGAINST, "above", "not_told_apart", "below", "n_images", "seeds")  # fmt: skip
 VERDICTS = ("above", "not_told_apart", "below")
 Row = dict[str, Any]
-Distribution = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Points (S,), replicates (S, R), leave-one-out values (S, I) of one number from S seeds."""
 
 
 @dataclass(frozen=True)
@@ -90,15 +83,8 @@ def _curves(at_levels: Sequence[Sequence[Measured]]) -> dict[Key, Curve]:
     keys = [key for key in everywhere[0].keys if key[2] == "all" and all(key in item.keys for item in everywhere)]
     found = {}
     for key in keys:
-        at = []
-        for seeds in at_levels:
-            chosen = [(item, item.keys.index(key)) for item in seeds]
-            at.append((
-                np.array([item.points[index] for item, index in chosen]),
-                np.stack([item.replicates[index] for item, index in chosen]),
-                np.stack([item.leave_one_out[index] for item, index in chosen]),
-            ))  # fmt: skip
-        found[key] = Curve(tuple(at), int(everywhere[0].images[everywhere[0].keys.index(key)]))
+        at = tuple(over_runs(seeds, key) for seeds in at_levels)
+        found[key] = Curve(at, int(everywhere[0].images[everywhere[0].keys.index(key)]))
     return found
 
 

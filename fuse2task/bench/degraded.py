@@ -47,7 +47,7 @@ def load_degraded(folder: Path, source: BenchDataset, degraded: Degraded, recipe
     expected, options = part_alone(source.dataset, source.part), degraded.section
     about = {"source": expected.split_hash, "kind": options.kind, "level": degraded.level}
     about |= {key: value for key, value in (("move", options.move), ("truth_on", options.truth_on)) if value}
-    ready = _is_finished(root, degraded, expected.split_hash)
+    ready = is_copied(folder, source, degraded)
     dataset = _copied(root, section, _split_list(folder, degraded), options.moves_truth) if ready else \
         _expected(root, expected)  # fmt: skip
     # Another degradation is another dataset, for all that is known by its split.
@@ -63,14 +63,11 @@ def load_degraded(folder: Path, source: BenchDataset, degraded: Degraded, recipe
 
 def is_copied(folder: Path, source: BenchDataset, degraded: Degraded) -> bool:
     """Whether the copy is finished, and is the one that the recipe means."""
-    split = part_alone(source.dataset, source.part).split_hash
-    return _is_finished(copy_root(folder, source, degraded), degraded, split)
-
-
-def _is_finished(root: Path, degraded: Degraded, split_hash: str) -> bool:
+    root = copy_root(folder, source, degraded)
     if not (root / MANIFEST).is_file() or (root / WORK / "plan.json").exists():
         return False
     found, options = read_json(root / MANIFEST, "manifest"), degraded.section
+    split_hash = part_alone(source.dataset, source.part).split_hash
     moves: dict[str, Any] = found.get("misalign", {"moves": None, "truth_on": None})
     return (
         (found["kind"], found["level"], found["split_hash"]) == (options.kind, degraded.level, split_hash)

@@ -18,6 +18,8 @@ Key = tuple[str, str, str]
 """Metric, class, condition."""
 Values = Mapping[Key, np.ndarray]
 """Key (condition empty where it is that of the images, else small, medium, large) -> (rows of weights,)."""
+Distribution = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Points (S,), replicates (S, R), leave-one-out values (S, I) of one number from S seeds."""
 
 BOUNDS = {"detection": (0.0, 1.0), "segmentation": (0.0, 1.0)}
 """What intervals of a task's metrics are cut to; image scores have units of their own."""
@@ -92,11 +94,24 @@ class Measured:
                     return None
                 keys = tuple((str(metric), str(name), str(condition)) for metric, name, condition in file["keys"])
                 names = ("points", "replicates", "leave_one_out", "images")
-                return Measured(keys, *(file[name] for name in names))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                found = Measured(keys, *(file[name] for name in names))
+                if any(len(getattr(found, name)) != len(keys) for name in names):
+                    raise ValueError("its arrays differ in length")
+                return found
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RequestError(
                 f"{path}: not readable ({error}); remove results.csv and run again: predictions are kept"
             ) from None
+
+
+def over_runs(measured: Sequence[Measured], key: Key) -> Distribution:
+    """One number of S runs (seeds) that all have it, one below the other."""
+    at = [(item, item.keys.index(key)) for item in measured]
+    return (
+        np.array([item.points[index] for item, index in at]),
+        np.stack([item.replicates[index] for item, index in at]),
+        np.stack([item.leave_one_out[index] for item, index in at]),
+    )
 
 
 def bias_order(metric: str) -> float:

@@ -5,8 +5,7 @@ import pandas as pd
 from fuse2task.bench.locks import Lock
 from fuse2task.bench.table import ResultsTable, read_table, write_table
 from fuse2task.bench.workspace import Workspace
-
-COLUMNS = ("run", "dataset", "split", "split_hash", "truth_hash", "evaluations")
+from fuse2task.report.columns import OPENINGS
 
 
 def record_openings(bench: Workspace) -> list[dict[str, str]]:
@@ -17,7 +16,7 @@ def record_openings(bench: Workspace) -> list[dict[str, str]]:
     path = bench.folder / "openings.csv"
     with Lock(bench.folder, "openings"):
         results = ResultsTable(bench.folder).read()
-        rows = {(row["run"], row["dataset"], row["split_hash"]): row for row in read_table(path, COLUMNS)}
+        rows = {(row["run"], row["dataset"], row["split_hash"]): row for row in read_table(path, OPENINGS)}
         for name in bench.datasets:
             data = bench.dataset(name)
             if not (data.opened and data.truths and bench.judges_of(name)):
@@ -31,7 +30,7 @@ def record_openings(bench: Workspace) -> list[dict[str, str]]:
             if count:
                 rows[bench.recipe.id, name, split_hash] = row | {"evaluations": str(count)}
         if rows:
-            write_table(path, COLUMNS, rows.values())
+            write_table(path, OPENINGS, rows.values())
     return list(rows.values())
 
 

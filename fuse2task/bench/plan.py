@@ -10,6 +10,9 @@ from fuse2task.bench.table import ResultsTable, identity
 from fuse2task.bench.timings import Timings
 from fuse2task.bench.workspace import Workspace
 
+CROSSFUSE = ("crossfuse", "crossfuse-task")
+"""Methods that are a network also without a checkpoint: with the shipped weights."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -80,7 +83,7 @@ def make_jobs(bench: Workspace) -> list[Job]:
         def fuse(method: str, dataset: str = dataset) -> str:
             bench.method_hash(dataset, method)
             pairs = len(bench.dataset(dataset).dataset.pairs)
-            name = "crossfuse" if recipe.method(method).checkpoint else ""
+            name = "crossfuse" if method in CROSSFUSE or recipe.method(method).checkpoint else ""
             made = (Job("degrade", dataset, units=pairs),) if dataset in recipe.degraded else ()
             return add(Job("fuse", dataset, method, needs=tuple(map(add, made)), units=pairs, default=name))
 

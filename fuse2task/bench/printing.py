@@ -13,8 +13,9 @@ from fuse2task.bench.plan import Step
 from fuse2task.bench.printing_sweeps import print_sweeps
 from fuse2task.bench.run import duration
 from fuse2task.bench.table import CLEAN, ResultsTable, read_table, to_frame
+from fuse2task.report.columns import COMPARISONS
+from fuse2task.report.entries import read_published, read_truths
 from fuse2task.report.published import published_sentence
-from fuse2task.runtime.files import read_json
 
 SHOWN = {"detection": ("AP50", "AP"), "segmentation": ("mIoU", "mIoU_foreground")}
 SHORT = {"mIoU_foreground": "foregr."}
@@ -48,8 +49,8 @@ def print_results(folder: Path, methods: Sequence[str], baseline: str) -> None:
     methods: those to print, in this order.
     """
     path = folder / "comparisons.csv"
-    pairs = to_frame(read_table(path, comparisons.COLUMNS), path, NUMBERS, comparisons.COLUMNS)
-    truths = read_json(folder / "truths.json", "list of truths")
+    pairs = to_frame(read_table(path, COMPARISONS), path, NUMBERS, COMPARISONS)
+    truths = read_truths(folder)
     console = _console()
     results = ResultsTable(folder).read()
     for rows in comparisons.comparable_groups(results[results["level"] == CLEAN["level"]]):
@@ -67,7 +68,7 @@ def print_results(folder: Path, methods: Sequence[str], baseline: str) -> None:
 
 def print_published(folder: Path) -> None:
     """One line for each published number of the recipe: ours, theirs in the same unit, and the caveat."""
-    for row in read_json(folder / "published.json", "list of published numbers"):
+    for row in read_published(folder):
         _console().print(published_sentence(row), highlight=False, markup=False, soft_wrap=True)
 
 

@@ -7,8 +7,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from fuse2task.bench.curves import ABOUT, ROBUSTNESS
 from fuse2task.bench.table import read_table, to_frame
+from fuse2task.report.columns import ABOUT, ROBUSTNESS
 
 SHOWN = {"detection": ("AP50", "AP"), "segmentation": ("mIoU",)}
 NUMBERS = ("area", "ci_low", "ci_high", "drop", "difference", "difference_low", "difference_high", "p_holm")

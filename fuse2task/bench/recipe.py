@@ -49,7 +49,7 @@ class DatasetSection(Recipe):
 
 
 class MethodSection(Recipe):
-    """A fusion method: a name of the registry, with a checkpoint for crossfuse, or a folder of fused images."""
+    """A fusion method: a name of the registry, or a folder of fused images. checkpoint: null for shipped weights."""
 
     name: Name
     checkpoint: Path | None = None
@@ -120,7 +120,7 @@ class PublishedRow(Recipe):
     method: str = "crossfuse"
     value: float | None
     unit: Literal["fraction", "percent", "bits"] = "fraction"
-    decimals: int = Field(default=2, ge=0)
+    decimals: int = Field(default=2, ge=0, le=15)
     source: str
     caveat: str
 

@@ -1,6 +1,7 @@
 """Tables of image scores in a bench folder: reading one, and the bootstrap distributions of its means."""
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,19 +9,33 @@ import numpy as np
 
 from fuse2task.bench.measured import Measured, Values, measure
 from fuse2task.bench.recipe import Intervals
+from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.reading import MAX_JSON, read_text
 
 Scores = Mapping[str, list[dict[str, str]]]
 """Method -> its rows of the table of scores, as texts."""
 
 
 def read_scores(path: Path) -> Scores:
-    """The rows of a table of scores by method; nothing where there is no file."""
+    """The rows of a table of scores by method; nothing where there is no file.
+
+    Raises:
+        RequestError: not such a table.
+    """
     if not path.is_file():
         return {}
     found: dict[str, list[dict[str, str]]] = {}
-    with path.open(newline="", encoding="utf-8") as handle:
-        for row in csv.DictReader(handle):
+    reader = csv.DictReader(io.StringIO(read_text(path, "table of scores", MAX_JSON), newline=""))
+    try:
+        if not {"method", "image"} <= set(reader.fieldnames or ()):
+            raise ValueError("no columns `method` and `image`")
+        for row in reader:
+            if None in row or None in row.values():
+                raise ValueError(f"line {reader.line_num} has not as many fields as the first")
+            _numbers(row)
             found.setdefault(row["method"], []).append(row)
+    except (ValueError, csv.Error) as error:
+        raise RequestError(f"{path}: not a table of scores ({error}); remove it, and run again") from None
     return found
 
 
@@ -34,8 +49,8 @@ def mean_scores(
         conditions: condition -> (I,) bool.
     """
     by_id = {row["image"]: row for row in rows}
-    names = [name for name in rows[0] if name not in ("method", "image")]
-    columns = {name: np.array([float(by_id[key][name] or "nan") for key in ids]) for name in names}
+    numbers = [_numbers(by_id[key]) for key in ids]
+    columns = {name: np.array([row[name] for row in numbers]) for name in _numbers(rows[0])}
 
     def values(mask: np.ndarray, weights: np.ndarray) -> Values:
         return {(name, "all", ""): _mean(column[mask], weights) for name, column in columns.items()}
@@ -50,6 +65,10 @@ def score_distributions(path: Path, intervals: Intervals) -> dict[str, Measured]
         ids = sorted(row["image"] for row in rows)
         found[method] = mean_scores(rows, ids, {"all": np.ones(len(ids), bool)}, intervals)
     return found
+
+
+def _numbers(row: Mapping[str, str]) -> dict[str, float]:
+    return {name: float(text or "nan") for name, text in row.items() if name not in ("method", "image")}
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

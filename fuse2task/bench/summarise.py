@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fuse2task.bench import insight
-from fuse2task.bench.comparisons import COLUMNS, comparable_groups, compare
+from fuse2task.bench.comparisons import comparable_groups, compare
 from fuse2task.bench.jobs.evaluate import suffixed
 from fuse2task.bench.locks import Lock
 from fuse2task.bench.measured import Measured
@@ -17,13 +17,12 @@ from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.sweeps import write_sweeps
 from fuse2task.bench.table import CLEAN, ResultsTable, identity, write_table
 from fuse2task.data.fused import open_fused
+from fuse2task.report.columns import COMPARISONS, CORRELATIONS
+from fuse2task.report.entries import read_truths
+from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, remove_halves, write_json
 from fuse2task.runtime.progress import say
 
-CORRELATIONS = (
-    "dataset", "profile", "score", "task", "judge", "metric", "truth_hash", "spearman", "spearman_p", "kendall",
-    "kendall_p", "methods",
-)  # fmt: skip
 SINGLE = ("visible", "infrared")
 Row = Mapping[Hashable, Any]
 
@@ -38,7 +37,7 @@ def summarise(folder: Path, recipe: BenchRecipe) -> None:
     """
     with Lock(folder, "summary"):
         summary = Summary(folder, recipe)
-        write_table(folder / "comparisons.csv", COLUMNS, summary.comparisons)
+        write_table(folder / "comparisons.csv", COMPARISONS, summary.comparisons)
         write_table(folder / "correlations.csv", CORRELATIONS, summary.correlations)
         for name in ("ranking.json", "extremes.json", "published.json"):
             remove_halves(folder / name)
@@ -55,11 +54,14 @@ class Summary:
     def __init__(self, folder: Path, recipe: BenchRecipe):
         self.folder, self.recipe = folder, recipe
         self.methods = [method.name for method in recipe.methods]
-        self.truths = read_json(folder / "truths.json", "list of truths")
+        self.truths = read_truths(folder)
         self.comparisons: list[dict[str, Any]] = []
         self.ranking: list[dict[str, Any]] = []
         self.extremes: list[dict[str, Any]] = []
         self.results = ResultsTable(folder).read()
+        if missing := set(self.results["truth_hash"]) - {"", *self.truths}:
+            raise RequestError(f"{folder / 'truths.json'}: says nothing about truth {min(missing)} of results.csv; "
+                               "`fuse2task bench run` writes it anew")  # fmt: skip
         clean = self.results[self.results["level"] == CLEAN["level"]]
         self.groups = [rows for rows in map(self._current, comparable_groups(clean)) if not rows.empty]
         for rows in self.groups:
@@ -93,9 +95,21 @@ class Summary:
         scores = self._scores_of_images(rows)
         if ranking := insight.ranking(about, scores):
             self.ranking.append(ranking)
-        part = read_json(self._folder(about) / "predicted.json", "record of predictions")["split"]
-        ids = open_fused(self.folder / "fused" / about["dataset"] / about["method"]).ids(part)
-        self.extremes += insight.extremes(about, scores, baseline, ids)
+        self.extremes += insight.extremes(about, scores, baseline, self._ids(about, len(scores[about["method"]])))
+
+    def _ids(self, about: Row, count: int) -> list[str]:
+        """Ids of the evaluated images, which must be `count`."""
+        record = self._folder(about) / "predicted.json"
+        predicted = read_json(record, "record of predictions")
+        part = predicted.get("split") if isinstance(predicted, dict) else None
+        if not isinstance(part, str):
+            raise RequestError(f"{record}: names no split; remove it, and let `fuse2task bench run` predict again")
+        root = self.folder / "fused" / about["dataset"] / about["method"]
+        ids = open_fused(root).ids(part)
+        if len(ids) != count:
+            raise RequestError(f"{root / 'manifest.json'}: {len(ids)} images of split {part}, of which {count} were "
+                               "evaluated; remove the folder, and let `fuse2task bench run` fuse again")  # fmt: skip
+        return ids
 
     def _scores_of_images(self, rows: pd.DataFrame) -> dict[str, np.ndarray]:
         if rows.iloc[0]["task"] == "detection":

@@ -8,11 +8,13 @@ from typing import Any
 import pandas as pd
 
 from fuse2task.bench.conditions import ConditionSection, name_at
-from fuse2task.bench.curves import ABOUT, CONDITIONS, ROBUSTNESS, curve_tables
+from fuse2task.bench.curves import curve_tables
 from fuse2task.bench.measured import Measured
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.score_distributions import score_distributions
 from fuse2task.bench.table import write_table
+from fuse2task.report.columns import ABOUT, CONDITIONS, ROBUSTNESS
+from fuse2task.runtime.errors import RequestError
 
 NOT_SWEPT = ("dataset", "kind")
 Load = Callable[[dict[Any, Any]], Measured | None]
@@ -94,11 +96,14 @@ def _scores(folder: Path, recipe: BenchRecipe, dataset: str, label: str) -> dict
 
 
 def _scores_at(names: Sequence[str], rows: pd.DataFrame, scores: LoadScores) -> list[list[Measured]]:
-    found = []
+    found: list[list[Measured]] = []
     for name in names:
         own = rows[rows["dataset"] == name]
         measured = None if own.empty else scores(name, own.iloc[0]["judge"]).get(own.iloc[0]["method"])
         if measured is None:
             return []
+        if found and measured.leave_one_out.shape[1] != found[0][0].leave_one_out.shape[1]:
+            tables = " and ".join(f"scores/{level}/{own.iloc[0]['judge']}.csv" for level in (names[0], name))
+            raise RequestError(f"{tables}: not of the same images; remove both, and run `fuse2task bench run` again")
         found.append([measured])
     return found

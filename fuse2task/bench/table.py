@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fuse2task.bench.locks import Lock
+from fuse2task.report.columns import RESULTS
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import remove_halves, write_text
 from fuse2task.runtime.reading import MAX_JSON, read_text
@@ -18,11 +19,6 @@ KEYS = ("dataset", "split_hash", "truth_hash", "image_size", "color", "task", "p
 """Rows of different methods are comparable where these agree."""
 IDENTITY = (*KEYS, "method", "method_hash", "seed", "ci_method")
 """What a finished evaluation is known by; of `ci_method` what follows the kind of interval."""
-COLUMNS = (
-    "run", "dataset", "split_hash", "truth_hash", "image_size", "color", "method", "method_hash", "task", "protocol",
-    "judge", "judge_hash", "recipe_hash", "seed", "metric", "class", "condition", "value", "ci_low", "ci_high",
-    "ci_method", "n_images", "versions_hash", "kind", "level",
-)  # fmt: skip
 CLEAN = {"kind": "", "level": "0"}
 """Kind and level of a dataset as it is; tables from before there were conditions lack the two columns."""
 NUMBERS = ("value", "ci_low", "ci_high", "n_images")
@@ -50,14 +46,14 @@ class ResultsTable:
         with Lock(self.folder, "results"):
             added = {_number_key(row): row for row in map(_as_texts, rows)}
             kept = [row for row in self._rows() if _number_key(row) not in added]
-            write_table(self.path, COLUMNS, [*kept, *added.values()])
+            write_table(self.path, RESULTS, [*kept, *added.values()])
 
     def identities(self) -> set[tuple[str, ...]]:
         """`identity` of everything that is in the table."""
         return {identity(row) for row in self._rows()}
 
     def _rows(self) -> list[dict[str, str]]:
-        return read_table(self.path, COLUMNS, CLEAN)
+        return read_table(self.path, RESULTS, CLEAN)
 
 
 def identity(row: Row) -> tuple[str, ...]:
@@ -102,7 +98,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None
 
 
 def to_frame(
-    rows: Sequence[Row], path: Path, numbers: Sequence[str] = NUMBERS, columns: Sequence[str] = COLUMNS
+    rows: Sequence[Row], path: Path, numbers: Sequence[str] = NUMBERS, columns: Sequence[str] = RESULTS
 ) -> pd.DataFrame:
     """Rows of texts as a table whose columns `numbers` are float.
 
@@ -127,13 +123,13 @@ def _text(value: Any) -> str:
 
 
 def _as_texts(row: Row) -> dict[str, str]:
-    missing = [column for column in COLUMNS if column not in row]
-    if missing or len(row) > len(COLUMNS):
+    missing = [column for column in RESULTS if column not in row]
+    if missing or len(row) > len(RESULTS):
         raise ValueError(f"a results row without {missing}, or with more than the columns: {sorted(row)}")
-    return {column: _text(row[column]) for column in COLUMNS}
+    return {column: _text(row[column]) for column in RESULTS}
 
 
 def _number_key(row: Row) -> tuple[str, ...]:
     """All but the value, what was computed beside it, and when."""
     others = ("run", *NUMBERS, "ci_method", "versions_hash")
-    return tuple(row[column] for column in COLUMNS if column not in others)
+    return tuple(row[column] for column in RESULTS if column not in others)

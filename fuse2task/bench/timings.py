@@ -7,7 +7,7 @@ from fuse2task.bench.table import read_table, write_table
 
 COLUMNS = ("kind", "what", "units", "seconds")
 # Seconds a unit on two CPU cores at 640x480; a GPU is ten times as fast or more.
-DEFAULTS = {"degrade": 0.3, "fuse": 0.1, "fuse crossfuse": 1.5, "cost": 10.0, "score": 1.0, "train detection": 0.15,
+DEFAULTS = {"degrade": 0.3, "fuse": 0.1, "fuse crossfuse": 0.5, "cost": 10.0, "score": 1.0, "train detection": 0.15,
             "train segmentation": 0.1, "evaluate": 0.3}  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from fuse2task.bench.conditions import source_of
 from fuse2task.bench.locks import Lock
 from fuse2task.bench.workspace import Workspace
 from fuse2task.data.truth.coco import coco_truth
-from fuse2task.runtime.files import read_json, remove_halves, remove_leftovers, write_json
+from fuse2task.report.entries import read_truths
+from fuse2task.runtime.files import remove_halves, remove_leftovers, write_json
 
 
 def record_truths(bench: Workspace, datasets: Sequence[str]) -> None:
@@ -16,7 +17,7 @@ def record_truths(bench: Workspace, datasets: Sequence[str]) -> None:
         path = bench.folder / "truths.json"
         remove_halves(path)
         remove_leftovers(bench.folder / "truth")
-        known: dict[str, Any] = read_json(path, "list of truths") if path.is_file() else {}
+        known: dict[str, Any] = read_truths(bench.folder)
         for name in datasets:
             data = bench.dataset(name)
             for truth in data.truths if data.ready else ():

@@ -7,7 +7,7 @@ from typing import Any
 
 from fuse2task.bench.conditions import kind_and_level, source_of
 from fuse2task.bench.datasets import TRAIN, BenchDataset, load_bench_dataset
-from fuse2task.bench.degraded import load_degraded
+from fuse2task.bench.degraded import is_copied, load_degraded
 from fuse2task.bench.judges import Judge, identify
 from fuse2task.bench.measured import interval_settings
 from fuse2task.bench.recipe import BenchRecipe
@@ -41,7 +41,7 @@ class Workspace:
 
     def dataset(self, name: str) -> BenchDataset:
         """A dataset of the recipe or a degraded copy of one; loaded once, a copy again when it has been made."""
-        if name not in self._datasets or not self._datasets[name].ready:
+        if name not in self._datasets or self._has_come(name):
             self._datasets[name] = self._load(name)
         return self._datasets[name]
 
@@ -136,6 +136,12 @@ class Workspace:
         if data.part == "test":
             return data.dataset.split_hash
         return value_hash({"split": data.dataset.split_hash, "evaluated": data.part})
+
+    def _has_come(self, name: str) -> bool:
+        if self._datasets[name].ready:
+            return False
+        degraded = self.recipe.degraded[name]
+        return is_copied(self.folder, self.dataset(degraded.source), degraded)
 
     def _load(self, name: str) -> BenchDataset:
         if name in self.recipe.datasets:

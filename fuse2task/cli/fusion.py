@@ -2,11 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from fuse2task.cli.export import export_command
+from fuse2task.cli.json_output import JsonOption, print_json
 from fuse2task.cli.score import score_command
 
 app = typer.Typer(no_args_is_help=True, help="Train CrossFuse, fuse datasets and loose pairs, score images.")
@@ -50,13 +51,22 @@ PrecisionOption = Annotated[
 
 
 @app.command("weights")
-def weights_command() -> None:
+def weights_command(as_json: JsonOption = False) -> None:
     """List the weights that come with the package."""
     from fusion.shipped_weights import shipped_weights
 
-    for weights in shipped_weights():
-        size = weights.file.stat().st_size / 1e6
-        typer.echo(f"{weights.name}  {size:.1f} MB  {weights.card['summary']}")
+    rows: list[dict[str, Any]] = [
+        {
+            "name": weights.name, "file": weights.file, "bytes": weights.file.stat().st_size,
+            **{key: weights.card[key] for key in ("summary", "sha256", "tensor_hash")},
+        }
+        for weights in shipped_weights()
+    ]  # fmt: skip
+    if as_json:
+        print_json({"weights": rows})
+        return
+    for row in rows:
+        typer.echo(f"{row['name']}  {row['bytes'] / 1e6:.1f} MB  {row['summary']}")
 
 
 @app.command("train")

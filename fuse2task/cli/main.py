@@ -43,7 +43,8 @@ def main(
 def run(arguments: list[str] | None = None) -> None:
     """Entry point: run the command and leave with 0 (done), 1 (the work failed) or 2 (wrong request).
 
-    Ctrl-C and termination are failed work too: 1, whatever a shell's convention for signals is.
+    Ctrl-C and termination are failed work too: 1, whatever a shell's convention for signals is. They are the usual
+    end of `serve` alone: 0.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments

@@ -50,12 +50,21 @@ def load_recipe(model: type[AnyRecipe], reference: str, overrides: Sequence[str]
         raise RequestError(f"{path}: a recipe is a mapping of keys to values, not a {type(values).__name__}")
     for override in overrides:
         _apply(values, override)
+    return checked(model, values, path, "recipe")
+
+
+def checked(model: type[AnyRecipe], values: Any, path: Path, what: str) -> AnyRecipe:
+    """`values`, which were read from the file `path`, as a `model`; `what` names the role of the file.
+
+    Raises:
+        RequestError: unknown keys or wrong values: all of them, with their places, and the keys that there are.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = [f"{'.'.join(_place(values, item['loc'])) or 'recipe'}: {item['msg']}" for item in error.errors()]
+        problems = [f"{'.'.join(_place(values, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors()]
         known = ", ".join(model.model_fields)
-        raise RequestError(f"{path}: bad recipe\n{listing(problems)}\n  top-level keys are: {known}") from None
+        raise RequestError(f"{path}: bad {what}\n{listing(problems)}\n  top-level keys are: {known}") from None
 
 
 def _place(values: Any, parts: Sequence[int | str]) -> list[str]:

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from fuse2task.config.recipes import Recipe
+from fuse2task.config.recipes import Recipe, checked
 from fuse2task.data.layouts import LAYOUTS, Folders, Layout, OwnTruth
-from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.plugins import load_plugin, plugin_names
 from fuse2task.runtime.yaml_reading import read_yaml
 
@@ -73,12 +73,7 @@ def read_layout(path: Path) -> Layout:
     Raises:
         RequestError: missing, not YAML, unknown keys or wrong values.
     """
-    try:
-        described = LayoutFile.model_validate(read_yaml(path, "layout description"))
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors()]
-        keys = ", ".join(LayoutFile.model_fields)
-        raise RequestError(f"{path}: bad layout description\n{listing(problems)}\n  its keys are: {keys}") from None
+    described = checked(LayoutFile, read_yaml(path, "layout description"), path, "layout description")
     boxes = next((truth.classes for truth in described.truth if truth.kind != "masks"), None)
     masks = next((truth.classes for truth in described.truth if truth.kind == "masks"), None)
     table = Layout(

@@ -1,37 +1,22 @@
 """What a bench folder holds, read into tables; nothing is computed here."""
 
+import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from fuse2task.report.columns import COMPARISONS, CONDITIONS, CORRELATIONS, COSTS, OLD_RESULTS, OPENINGS, ROBUSTNESS
+from fuse2task.report.entries import read_directions, read_extremes, read_published, read_rankings, read_truths
+from fuse2task.report.sweep_tables import check_sweeps
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import read_json
+from fuse2task.runtime.reading import MAX_JSON, one_line, read_text
+from fuse2task.runtime.yaml_reading import MAX_BYTES, parse_yaml
 
-RESULTS = (
-    "run", "dataset", "split_hash", "truth_hash", "image_size", "color", "method", "method_hash", "task", "protocol",
-    "judge", "judge_hash", "recipe_hash", "seed", "metric", "class", "condition", "value", "ci_low", "ci_high",
-    "ci_method", "n_images", "versions_hash",
-)  # fmt: skip
 KIND = "kind"  # of degradation; tables from before there were conditions lack it
-COMPARISONS = (
-    "a", "b", "run", "dataset", "split_hash", "truth_hash", "image_size", "color", "task", "protocol", "judge",
-    "judge_hash", "recipe_hash", "metric", "class", "condition", "difference", "ci_low", "ci_high", "p_value",
-    "p_holm", "smallest_detectable", "n_images", "seeds",
-)  # fmt: skip
-ABOUT = ("dataset", "kind", "color", "image_size", "task", "protocol", "judge", "judge_hash", "recipe_hash")
-AGAINST = ("best_single", "difference", "difference_low", "difference_high", "p_value", "p_holm")
-CONDITIONS = (*ABOUT, "level", "method", "metric", "class", "value", "ci_low", "ci_high", *AGAINST, "verdict",
-              "n_images", "seeds")  # fmt: skip
-ROBUSTNESS = (*ABOUT, "levels", "method", "metric", "class", "area", "ci_low", "ci_high", "drop", "drop_low",
-              "drop_high", *AGAINST, "above", "not_told_apart", "below", "n_images", "seeds")  # fmt: skip
-COSTS = ("method", "parameters", "GMAC", "ms", "peak_memory", "device")
-CORRELATIONS = (
-    "dataset", "profile", "score", "task", "judge", "metric", "truth_hash", "spearman", "spearman_p", "kendall",
-    "kendall_p", "methods",
-)  # fmt: skip
-OPENINGS = ("run", "dataset", "split", "split_hash", "truth_hash", "evaluations")
 NUMBERS = {
     "value", "ci_low", "ci_high", "n_images", "difference", "p_value", "p_holm", "smallest_detectable", "parameters",
     "GMAC", "ms", "peak_memory", "spearman", "spearman_p", "kendall", "kendall_p", "evaluations", "methods", "area",
@@ -41,7 +26,7 @@ NUMBERS = {
 
 @dataclass(frozen=True)
 class Contents:
-    """A bench folder. Tables have the columns named above: text as str ("" where missing), numbers as float (NaN).
+    """A bench folder. Tables have the columns of `columns`: text as str ("" where missing), numbers as float (NaN).
 
     results are of datasets as they are; degraded copies of them are in conditions and robustness alone.
 
@@ -82,10 +67,15 @@ def read_contents(folder: Path) -> Contents:
     folder = Path(folder)
     if not (folder / "results.csv").is_file():
         raise RequestError(f"{folder}: no results.csv; run `fuse2task bench run RECIPE -o {folder}` first")
-    results = _table(folder / "results.csv", RESULTS, KIND)
+    results = _table(folder / "results.csv", OLD_RESULTS, KIND)
     results = results[results[KIND] == ""] if KIND in results else results
     if results.empty:
         raise RequestError(f"{folder / 'results.csv'}: no rows yet; let `fuse2task bench run` finish a job first")
+    conditions, robustness = (
+        _table(folder / f"{name}.csv", columns)
+        for name, columns in (("conditions", CONDITIONS), ("robustness", ROBUSTNESS))
+    )
+    check_sweeps(folder, conditions, robustness)
     recipe_text, recipe = _recipe(folder / "recipe.yaml")
     return Contents(
         folder,
@@ -94,63 +84,50 @@ def read_contents(folder: Path) -> Contents:
         costs=_table(folder / "costs.csv", COSTS),
         correlations=_table(folder / "correlations.csv", CORRELATIONS),
         openings=_table(folder / "openings.csv", OPENINGS),
-        conditions=_table(folder / "conditions.csv", CONDITIONS),
-        robustness=_table(folder / "robustness.csv", ROBUSTNESS),
-        truths=_json(folder / "truths.json", dict),
-        ranking=_json(folder / "ranking.json", list),
-        extremes=_json(folder / "extremes.json", list),
-        published=_json(folder / "published.json", list),
+        conditions=conditions,
+        robustness=robustness,
+        truths=read_truths(folder),
+        ranking=read_rankings(folder),
+        extremes=read_extremes(folder),
+        published=read_published(folder),
         recipe=recipe,
         recipe_text=recipe_text,
-        directions=_directions(folder / "scores"),
+        directions=read_directions(folder),
     )
 
 
 def _table(path: Path, columns: tuple[str, ...], optional: str = "") -> pd.DataFrame:
     if not path.is_file():
-        return _typed(pd.DataFrame(columns=list(columns), dtype=str))
+        return _typed(pd.DataFrame(columns=list(columns), dtype=str), path)
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (ValueError, OSError) as error:  # pandas' parser errors and UnicodeDecodeError are ValueErrors
+        head, *rows = csv.reader(io.StringIO(read_text(path, "table", MAX_JSON), newline=""), strict=True)
+    except (ValueError, csv.Error) as error:  # ValueError: nothing to unpack
         raise RequestError(f"{path}: not a readable CSV table: {error}") from None
+    rows = [row for row in rows if row]
+    if len(set(head)) < len(head) or any(len(row) != len(head) for row in rows):
+        raise RequestError(f"{path}: a column is there twice, or a row has not {len(head)} fields; mend it")
+    table = pd.DataFrame(rows, columns=head, dtype=str)
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise RequestError(f"{path}: no column {', '.join(missing)}; was it written by another version? Run it again")
-    return _typed(table[[*columns, *(name for name in (optional,) if name in table.columns)]])
+    return _typed(table[[*columns, *(name for name in (optional,) if name in table.columns)]], path)
 
 
-def _typed(table: pd.DataFrame) -> pd.DataFrame:
+def _typed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     for name in table.columns:
         if name in NUMBERS:
-            table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
+            texts, table[name] = table[name], pd.to_numeric(table[name], errors="coerce").astype(float)
+            wrong = texts[~np.isfinite(table[name]) & ~texts.isin(["", "nan"])]
+            if not wrong.empty:
+                raise RequestError(
+                    f"{path}: column {name}: {one_line(wrong.iloc[0], 40)!r} is no number; mend or remove the row"
+                )
     return table
 
 
-def _json(path: Path, kind: type) -> Any:
-    if not path.is_file():
-        return kind()
-    value = read_json(path, "file of the bench")
-    if not isinstance(value, kind):
-        raise RequestError(f"{path}: a JSON {kind.__name__} expected; run `fuse2task bench report` again to rewrite it")
-    return value
-
-
-def _directions(folder: Path) -> dict[str, bool]:
-    directions = {}
-    for path in sorted(folder.glob("*/*.json")):
-        for name, definition in _json(path, dict).get("definitions", {}).items():
-            directions[name] = definition.get("better") == "higher"
-    return directions
-
-
 def _recipe(path: Path) -> tuple[str, dict[str, Any]]:
-    import yaml
-
     if not path.is_file():
         return "", {}
-    try:
-        text = path.read_text("utf-8")
-        value = yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise RequestError(f"{path}: not a readable recipe: {error}") from None
+    text = read_text(path, "recipe", MAX_BYTES)
+    value = parse_yaml(text, f"{path}: not a readable recipe (YAML expected)")
     return text, value if isinstance(value, dict) else {}

@@ -1,10 +1,13 @@
 """Where methods and their images come from, as the manifests of the fused datasets say."""
 
+from typing import Any
+
 from fuse2task.data.fused import open_fused
 from fuse2task.report.contents import Contents
 from fuse2task.report.tables import Cell, Table, name_cell
 from fuse2task.runtime.errors import Fuse2TaskError
 from fuse2task.runtime.provenance import versions, versions_hash
+from fusion.shipped_weights import shipped_weights
 
 
 def method_rows(contents: Contents) -> list[Table]:
@@ -32,8 +35,19 @@ def _manifest(contents: Contents, dataset: str, method: str) -> tuple[str, str, 
         manifest = open_fused(contents.folder / "fused" / dataset / method).manifest
     except Fuse2TaskError:
         return "", "", ""
-    own = {key: str(value) for key, value in manifest.get("method", {}).items() if key not in ("name", "hash")}
-    settings = ", ".join(f"{key} {value[:12] if key == 'checkpoint' else value}" for key, value in own.items())
-    split, source = manifest.get("split", {}), manifest.get("source", {})
+    about, split, source, packages = (_section(manifest, key) for key in ("method", "split", "source", "versions"))
+    own = {key: str(value) for key, value in about.items() if key not in ("name", "hash")}
+    settings = ", ".join(_checkpoint(value) if key == "checkpoint" else f"{key} {value}" for key, value in own.items())
     images = f"{len(manifest['files'])} of {source.get('layout', '?')}, split {split.get('name', '?')}"
-    return settings, images, ", ".join(f"{name} {value}" for name, value in manifest.get("versions", {}).items())
+    return settings, images, ", ".join(f"{name} {value}" for name, value in packages.items())
+
+
+def _section(manifest: dict[str, Any], key: str) -> dict[str, Any]:
+    value = manifest.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _checkpoint(tensor_hash: str) -> str:
+    """Hash of the weights, and their name where they come with the package."""
+    names = [weights.name for weights in shipped_weights() if weights.card["tensor_hash"] == tensor_hash]
+    return " ".join(["checkpoint", tensor_hash[:12], *(f"({name})" for name in names)])

@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 
 from fuse2task.report import curve_plots
-from fuse2task.report.contents import ABOUT, Contents
+from fuse2task.report.columns import ABOUT
+from fuse2task.report.contents import Contents
 from fuse2task.report.curve_plots import Point
 from fuse2task.report.estimates import ALPHA, SINGLE
 from fuse2task.report.numerals import fraction, interval, p_value, plain
+from fuse2task.report.sweep_tables import METRICS
 from fuse2task.report.tables import Cell, Table, name_cell, placed
 
-METRICS = {"detection": ("AP", "AP50"), "segmentation": ("mIoU",)}
 SCORES = 12  # charts of image scores; with more the tables tell
 VERDICTS = {"above": "above", "not_told_apart": "not told apart", "below": "below"}
 JUDGED = tuple(name for name in ABOUT if name != "kind")

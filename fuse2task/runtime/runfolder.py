@@ -12,9 +12,23 @@ import yaml
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
 from fuse2task.runtime.locks import sole_writer
+from fuse2task.runtime.yaml_reading import read_yaml
 
 NOT_DECISIVE = ("device", "workers")
 _LOCK = ".lock"
+
+
+def kept_recipe(root: Path) -> dict[str, Any]:
+    """The resolved recipe that a run folder was begun with.
+
+    Raises:
+        RequestError: recipe.yaml is missing or is no recipe.
+    """
+    path = root / "recipe.yaml"
+    recipe = read_yaml(path, "recipe of a run")
+    if not isinstance(recipe, dict):
+        raise RequestError(f"{path}: not the recipe of a run; give another -o, or remove the folder")
+    return recipe
 
 
 class RunFolder:
@@ -24,7 +38,7 @@ class RunFolder:
     within `held`.
 
     Raises:
-        RequestError: the folder holds a run of another recipe, or files that are no run.
+        RequestError: the folder holds a run of another recipe, one that cannot be read, or files that are no run.
     """
 
     def __init__(self, root: Path, recipe: Mapping[str, Any]):
@@ -105,13 +119,13 @@ class RunFolder:
             if self.root.is_dir() and any(not self._is_beginning(path.name) for path in self.root.iterdir()):
                 raise RequestError(f"{self.root}: not empty and not a run folder; give another -o")
             return
-        before, recipe = yaml.safe_load(self._kept.read_text("utf-8")) or {}, self._recipe
+        before, recipe = kept_recipe(self.root), self._recipe
         differing = [
             key for key in {**before, **recipe} if key not in NOT_DECISIVE and before.get(key) != recipe.get(key)
         ]
         if differing:
             raise RequestError(
-                f"{self.root}: holds a run of another recipe (different: {', '.join(differing)}); "
+                f"{self.root}: holds a run of another recipe (different: {', '.join(map(str, differing))}); "
                 "give another -o, or remove the folder"
             )
 

@@ -1,7 +1,10 @@
 """Binding the page to an address of this machine."""
 
+import asyncio
 import contextlib
 import ipaddress
+import logging
+import signal
 import socket
 from collections.abc import Callable
 
@@ -9,11 +12,13 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.interruption import Interrupted
 from fuse2task.runtime.progress import say
 from fuse2task.serve.guard import is_address
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 CONNECTIONS = 16  # at once; each may hold two files in memory
+PATIENCE = 5  # seconds for what is being answered when a signal comes; an upload that stands still would last for ever
 
 
 def is_loopback(host: str) -> bool:
@@ -58,16 +63,33 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
     """The server that runs `app`: quiet, and holding few requests at once."""
     return uvicorn.Server(
         uvicorn.Config(
-            app, log_level="error", access_log=False, server_header=False, limit_concurrency=CONNECTIONS, lifespan="off"
+            app,
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=CONNECTIONS,
+            lifespan="off",
+            timeout_graceful_shutdown=PATIENCE,
         )
     )
 
 
 def run(app: ASGIApp, bound: socket.socket, host: str) -> None:
-    """Serve until interrupted."""
+    """Serve until a signal ends it, which is the usual end and no failure: within `interruptible`."""
     if not is_loopback(host):
         say("warning: other machines can reach this page; there is no password and no encryption")
     name = f"[{host}]" if ":" in host else host
     say(f"http://{name}:{bound.getsockname()[1]}/ (Ctrl+C ends it; nothing is stored)")
-    with contextlib.suppress(KeyboardInterrupt):  # the usual end, no failure
-        make_server(app).run(sockets=[bound])
+    logging.getLogger("uvicorn.error").addFilter(_is_failure)
+    server = make_server(app)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        # uvicorn catches the other two only, and its event loop would swallow an exception.
+        signal.signal(signal.SIGHUP, server.handle_exit)
+    with contextlib.suppress(Interrupted):  # uvicorn raises the signal again when it has ended
+        server.run(sockets=[bound])
+    say("ended")
+
+
+def _is_failure(record: logging.LogRecord) -> bool:
+    """Whether a line of uvicorn's tells more than that a request was given up at the end."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

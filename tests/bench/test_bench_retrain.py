@@ -15,8 +15,9 @@ import yaml
 
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.session import Resources, run_bench
-from fuse2task.bench.table import COLUMNS, ResultsTable
+from fuse2task.bench.table import ResultsTable
 from fuse2task.data.images import read_mask
+from fuse2task.report.columns import RESULTS
 
 YOLO = {"image_size": 64, "epochs": 1, "batch": 4}
 
@@ -111,7 +112,7 @@ def test_ray_gives_the_same_table(tmp_path, recipe_values, finished, monkeypatch
     whole = finished(tmp_path / "whole", recipe)
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # socket paths must be short
     assert run_bench(recipe, tmp_path / "ray", resources=Resources("ray", cpus=1.0))
-    order = list(COLUMNS[:-1])
+    order = list(RESULTS[:-1])
     tables = [ResultsTable(root).read().sort_values(order, ignore_index=True) for root in (tmp_path / "ray", whole)]
     pd.testing.assert_frame_equal(*tables)
     assert (tmp_path / "ray" / "comparisons.csv").read_bytes() == (whole / "comparisons.csv").read_bytes()

@@ -11,7 +11,8 @@ import pytest
 
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.session import Resources, report_bench, run_bench
-from fuse2task.bench.table import COLUMNS, ResultsTable
+from fuse2task.bench.table import ResultsTable
+from fuse2task.report.columns import RESULTS
 from fuse2task.runtime.errors import RequestError
 from fusion.shard import Shard
 
@@ -45,7 +46,7 @@ def number(frame: pd.DataFrame, **wanted: str) -> float:
 def test_values_are_those_of_pycocotools(tmp_path, finished, make_recipe):
     folder = finished(tmp_path / "run", make_recipe())
     table = ResultsTable(folder).read()
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == RESULTS
     assert list(dict.fromkeys(table["method"])) == ["visible", "infrared", "average"]
     truths = json.loads((folder / "truths.json").read_text())
     names = {about["name"]: key for key, about in truths.items()}
@@ -146,7 +147,7 @@ def test_shards_together_give_the_same_table(tmp_path, finished, make_recipe):
     assert set(part["method"]) == {"infrared"}
     assert not (folder / "comparisons.csv").exists()
     assert run_bench(recipe, folder, Shard(1, 2))
-    order = list(COLUMNS[:-1])
+    order = list(RESULTS[:-1])
     expected = ResultsTable(whole).read().sort_values(order, ignore_index=True)
     pd.testing.assert_frame_equal(ResultsTable(folder).read().sort_values(order, ignore_index=True), expected)
     for name in ("comparisons.csv", "extremes.json", "truths.json"):

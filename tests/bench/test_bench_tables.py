@@ -10,20 +10,20 @@ import torch
 
 from fuse2task.bench import insight
 from fuse2task.bench.comparisons import compare
-from fuse2task.bench.costs import COLUMNS as COSTS
 from fuse2task.bench.costs import measure_cost, write_cost
 from fuse2task.bench.measured import Measured, measure
 from fuse2task.bench.recipe import Intervals
-from fuse2task.bench.table import COLUMNS, KEYS, ResultsTable, identity, read_table
+from fuse2task.bench.table import KEYS, ResultsTable, identity, read_table
 from fuse2task.bench.timings import Timings
 from fuse2task.bench.workspace import Workspace
+from fuse2task.report.columns import COSTS, RESULTS
 from fuse2task.runtime.errors import RequestError
 
 INTERVALS = Intervals(replicates=2000)
 
 
 def row(method: str = "a", value: float = 0.25, **changes) -> dict:
-    texts = dict.fromkeys(COLUMNS, "x")
+    texts = dict.fromkeys(RESULTS, "x")
     numbers = {"value": value, "ci_low": None, "ci_high": float("nan"), "n_images": 3, "seed": None}
     return {**texts, "method": method, "task": "detection", **numbers, **changes}
 

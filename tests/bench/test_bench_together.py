@@ -15,8 +15,9 @@ from fuse2task.bench.plan import Job, Step, make_jobs, make_plan
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.run import Progress, duration, part_of
 from fuse2task.bench.session import run_bench
-from fuse2task.bench.table import COLUMNS, ResultsTable
+from fuse2task.bench.table import ResultsTable
 from fuse2task.bench.workspace import Workspace
+from fuse2task.report.columns import RESULTS
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fusion.shard import Shard
 
@@ -40,7 +41,7 @@ def test_processes_at_the_same_time(tmp_path, finished, recipe_values, count):
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
-    order = list(COLUMNS[:-1])
+    order = list(RESULTS[:-1])
     tables = [ResultsTable(root).read().sort_values(order, ignore_index=True) for root in (folder, whole)]
     pd.testing.assert_frame_equal(*tables)
     assert (folder / "comparisons.csv").read_bytes() == (whole / "comparisons.csv").read_bytes()

@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from fuse2task.bench.curves import ABOUT, CONDITIONS, ROBUSTNESS, curve_tables
+from fuse2task.bench.curves import curve_tables
 from fuse2task.bench.measured import Measured
 from fuse2task.bench.recipe import Intervals
 from fuse2task.bench.statistics.area import trapezoid_weights
 from fuse2task.bench.statistics.resampling import bootstrap, jackknife
+from fuse2task.report.columns import ABOUT, CONDITIONS, ROBUSTNESS
 
 LEVELS = (0, 1, 3, 5)
 INTERVALS = Intervals(replicates=500, level=0.95, seed=0)

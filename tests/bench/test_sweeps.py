@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from fuse2task.bench import workspace
 from fuse2task.bench.plan import make_jobs, make_plan
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.session import run_bench
@@ -195,6 +196,20 @@ def test_a_copy_made_otherwise_is_refused(swept, make_recipe):
     other = [CONDITIONS[0], {"kind": "misalign", "levels": [0, 5], "move": "visible", "truth_on": "infrared"}]
     with pytest.raises(RequestError, match=r"tiny@misalign-5.*another changed, misalign"):
         run_bench(make_recipe(conditions=other, scores=SCORES), folder)
+
+
+def test_planning_loads_each_copy_once_and_again_when_it_is_there(make_recipe, tmp_path, swept, monkeypatch):
+    loaded = []
+    load = workspace.load_degraded
+    monkeypatch.setattr(workspace, "load_degraded", lambda *args: loaded.append(args[2].name) or load(*args))
+    recipe = make_recipe(conditions=CONDITIONS, scores=SCORES)
+    bench = Workspace(recipe, tmp_path / "new", "cpu")
+    assert not any(step.done for step in make_plan(bench, make_jobs(bench)))
+    assert sorted(loaded) == sorted(recipe.degraded)
+    assert not bench.dataset("tiny@night-5").ready
+    shutil.copytree(swept[0] / "degraded", bench.folder / "degraded")
+    assert bench.dataset("tiny@night-5").ready
+    assert loaded.count("tiny@night-5") == 2
 
 
 def test_judges_are_trained_on_the_source_alone(make_recipe, tmp_path):

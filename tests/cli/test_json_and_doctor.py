@@ -1,5 +1,6 @@
 """`--json`: the same rows as the table, and nothing else on standard output; doctor; shell completion."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -57,6 +58,18 @@ def test_score_and_explain(run_cli, folder_dataset, tmp_path):
     assert set(found["methods"]["same"]) == {"EN", "MI"}
     assert run_cli("fusion", "score", "--explain", "en", "--profile", "standard", "--json") == 0
     assert json.loads(run_cli.output)["EN"]["standard"]["better"] == "higher"
+
+
+def test_weights(run_cli):
+    assert run_cli("fusion", "weights", "--json") == 0
+    rows = json.loads(run_cli.output)["weights"]
+    assert [row["name"] for row in rows] == ["crossfuse-plus", "crossfuse-task"]
+    for row in rows:
+        data = Path(row["file"]).read_bytes()
+        assert (row["bytes"], row["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+    assert run_cli("fusion", "weights") == 0
+    told = [f"{row['name']}  {row['bytes'] / 1e6:.1f} MB  {row['summary']}" for row in rows]
+    assert run_cli.output.splitlines() == told
 
 
 def test_doctor(run_cli):

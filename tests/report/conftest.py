@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fuse2task.data.images import write_image
-from fuse2task.report.contents import COMPARISONS, CONDITIONS, CORRELATIONS, COSTS, OPENINGS, RESULTS, ROBUSTNESS
+from fuse2task.report.columns import COMPARISONS, CONDITIONS, CORRELATIONS, COSTS, OLD_RESULTS, OPENINGS, ROBUSTNESS
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 CLASSES = ("person", "<script>alert(1)</script>")
@@ -93,7 +93,7 @@ def true_ap() -> dict[str, float]:
 def bench(tmp_path, rows) -> Path:
     """The bench folder, with two scenes of 64x48 pixels for the viewer."""
     folder = tmp_path / "bench"
-    write_csv(folder / "results.csv", RESULTS, rows)
+    write_csv(folder / "results.csv", OLD_RESULTS, rows)
     pairs = {"visible": (-0.10, 0.001), "infrared": (-0.06, 0.2), "sum_100%": (0.01, 0.9), HOSTILE: (-0.2, 0.0001)}
     write_csv(folder / "comparisons.csv", COMPARISONS, [comparison(a, *pair) for a, pair in pairs.items()])
     costs = [{"method": method, "parameters": 0, "ms": ms, "device": "cpu"} for method, ms in zip(AP, (1, 2, 3, 200))]  # noqa: B905

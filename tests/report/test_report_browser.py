@@ -1,44 +1,10 @@
 """The page in Chromium: quiet, offline, sortable, with a moving slider and two themes, on desk and phone."""
 
-import json
-import os
-import shutil
 import time
 
 import pytest
 
 from fuse2task.report import write_report
-
-os.environ["SE_OFFLINE"] = "true"  # selenium must never fetch a driver
-selenium = pytest.importorskip("selenium", reason="selenium is not installed")
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-SIDEWAYS = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-
-@pytest.fixture
-def browser(tmp_path):
-    from selenium import webdriver
-
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("chromium and chromedriver are not installed (Debian: chromium, chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield opened
-    opened.quit()
-
-
-def requests_of(browser) -> list[str]:
-    """Addresses that the page asked for."""
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [item["params"]["request"]["url"] for item in messages if item["method"] == "Network.requestWillBeSent"]
 
 
 def first_column(table) -> list[str]:
@@ -51,7 +17,7 @@ def picture(browser) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_in_a_browser(bench, browser, width):
+def test_the_page_in_a_browser(bench, browser, asked, sideways, width):
     from selenium.webdriver.common.keys import Keys
 
     browser.execute_cdp_cmd(
@@ -62,10 +28,10 @@ def test_the_page_in_a_browser(bench, browser, width):
     )
     page = write_report(bench)
     browser.get("about:blank")
-    requests_of(browser)  # those of the browser's own start page
+    asked()  # by the browser's own start page
     browser.get(page.as_uri())
     assert browser.execute_script("return window.innerWidth") == width
-    assert browser.execute_script(SIDEWAYS) <= 0
+    assert sideways() <= 0
 
     # Sorting, by click and by keyboard, with the state told to screen readers.
     table = browser.find_element("css selector", "#study-1 table.summary")
@@ -119,7 +85,7 @@ def test_the_page_in_a_browser(bench, browser, width):
     theme.click()
     assert theme.get_attribute("aria-pressed") == "true"
     assert browser.execute_script(ground) != light
-    assert browser.execute_script(SIDEWAYS) <= 0
+    assert sideways() <= 0
 
     # What holds keyboard focus shows it.
     theme.send_keys(Keys.TAB)
@@ -130,7 +96,7 @@ def test_the_page_in_a_browser(bench, browser, width):
 
     time.sleep(0.2)  # a late request or message would come now
     assert browser.get_log("browser") == []
-    asked = requests_of(browser)
-    assert asked[0] == page.as_uri()
-    assert all(address.startswith(("file:", "data:")) for address in asked)
-    assert [address for address in asked if address.startswith("file:")] == [page.as_uri()]
+    addresses = asked()
+    assert addresses[0] == page.as_uri()
+    assert all(address.startswith(("file:", "data:")) for address in addresses)
+    assert [address for address in addresses if address.startswith("file:")] == [page.as_uri()]

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuse2task.report.columns import COMPARISONS, OLD_RESULTS
 from fuse2task.report.comparability import KEYS, comparable_groups, families, refusals, warnings
-from fuse2task.report.contents import COMPARISONS, RESULTS, Contents, read_contents
+from fuse2task.report.contents import Contents, read_contents
 from fuse2task.runtime.errors import RequestError
 
 
@@ -14,12 +15,12 @@ def contents_of(rows, truths=None):
     from pathlib import Path
 
     empty = pd.DataFrame(columns=list(COMPARISONS))
-    table = pd.DataFrame(rows, columns=list(RESULTS))
+    table = pd.DataFrame(rows, columns=list(OLD_RESULTS))
     return Contents(Path(), table, *[empty] * 6, truths or {}, [], [], [], {}, "", {})
 
 
 def row(**keys):
-    base = dict.fromkeys(RESULTS, "") | {"dataset": "toy", "task": "detection", "judge": "yolo", "metric": "AP"}
+    base = dict.fromkeys(OLD_RESULTS, "") | {"dataset": "toy", "task": "detection", "judge": "yolo", "metric": "AP"}
     return base | {"class": "all", "condition": "all", "value": 0.5, "method": "visible"} | keys
 
 
@@ -86,5 +87,5 @@ def test_reading_refuses_what_is_no_bench_folder(tmp_path, bench):
         read_contents(bench)
     (bench / "comparisons.csv").unlink()
     (bench / "truths.json").write_text("[]")
-    with pytest.raises(RequestError, match=r"truths\.json: a JSON dict expected"):
+    with pytest.raises(RequestError, match=r"truths\.json: .*\(as a whole: .*valid dictionary\)"):
         read_contents(bench)

@@ -1,48 +1,14 @@
 """The page in Chromium: two files chosen or a scene taken, fused, boxes drawn, errors told, nothing asked elsewhere."""
 
-import json
-import os
-import shutil
-
 import numpy as np
 import pytest
 
 from fuse2task.data.images import write_image
 
-os.environ["SE_OFFLINE"] = "true"  # selenium must never fetch a driver
-selenium = pytest.importorskip("selenium", reason="selenium is not installed")
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-SIDEWAYS = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 NAMES = "return ['infrared', 'visible'].map((id) => document.getElementById(id).files[0].name)"
 DROP = """const file = new File([new Uint8Array(arguments[1])], arguments[2]);
 const data = new DataTransfer(); data.items.add(file);
 arguments[0].dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));"""
-
-
-@pytest.fixture
-def browser(tmp_path):
-    from selenium import webdriver
-
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("chromium and chromedriver are not installed (Debian: chromium, chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    opened.implicitly_wait(10)
-    yield opened
-    opened.quit()
-
-
-def requests_of(browser) -> list[str]:
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [item["params"]["request"]["url"] for item in messages if item["method"] == "Network.requestWillBeSent"]
 
 
 def until(browser, condition):
@@ -59,14 +25,15 @@ def texts(browser, selector) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_in_a_browser(page, browser, width, tmp_path):
+def test_the_page_in_a_browser(page, browser, asked, sideways, width, tmp_path):
     from selenium.webdriver.common.keys import Keys
 
+    browser.implicitly_wait(10)  # the page shows much of itself only when the server has answered
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     )
     browser.get("about:blank")
-    requests_of(browser)
+    asked()  # by the browser's own start page
     browser.get(page.address)
     until(browser, lambda _: texts(browser, "#method option"))
     assert texts(browser, "#method option") == ["average", "laplacian", "maximum", "visible"]
@@ -104,7 +71,7 @@ def test_the_page_in_a_browser(page, browser, width, tmp_path):
     until(browser, lambda _: "maximum, 640x480" in browser.find_element("id", "title").text)
     assert browser.find_element("id", "fused").get_attribute("src") != before
     assert browser.execute_script("return document.getElementById('fused').naturalWidth") == 640
-    assert browser.execute_script(SIDEWAYS) <= 0
+    assert sideways() <= 0
 
     # A dropped file of another size: the server's sentence, and no stale picture beside it.
     place = browser.find_element("id", "drop-infrared")
@@ -117,6 +84,6 @@ def test_the_page_in_a_browser(page, browser, width, tmp_path):
     messages = [entry["message"] for entry in browser.get_log("browser")]
     assert len(messages) == 1, messages  # Chromium's own line about status 400
     assert "400" in messages[0]
-    addresses = requests_of(browser)
+    addresses = asked()
     assert f"{page.address}fuse" in addresses
     assert all(address.startswith((page.address, "data:", f"blob:{page.address}")) for address in addresses)

@@ -1,6 +1,7 @@
 """Masks: predictions of a segmenter on one method's images, IoU with its bootstrap distribution."""
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from fuse2task.bench.datasets import Truth
 from fuse2task.bench.measured import Key, Measured, Values, measure
 from fuse2task.bench.workspace import Workspace
+from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import atomic_path, write_json
 
 MEANS = ("mIoU", "mIoU_foreground", "mAcc", "aAcc")
@@ -53,6 +55,9 @@ def scores_of_images(file: Path) -> np.ndarray:
     """mIoU of every image in a matches.npz by itself, over the classes in its truth or prediction, (I,)."""
     from segmentation.weighted_iou import weighted_iou
 
-    with np.load(file, allow_pickle=False) as content:
-        counts = content["matrices"]
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            counts = content["matrices"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RequestError(f"{file}: not readable ({error}); remove results.csv and run again") from None
     return weighted_iou(counts, np.eye(len(counts))).mIoU

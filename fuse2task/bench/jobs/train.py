@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import yaml
-
 from fuse2task.bench.jobs.fuse import images_hash
 from fuse2task.bench.judges import training_recipe
 from fuse2task.bench.workspace import Workspace
 from fuse2task.runtime.files import read_json
-from fuse2task.runtime.runfolder import NOT_DECISIVE
+from fuse2task.runtime.runfolder import NOT_DECISIVE, kept_recipe
 
 
 def is_trained(bench: Workspace, dataset: str, method: str, judge: str, seed: int) -> bool:
@@ -20,7 +18,7 @@ def is_trained(bench: Workspace, dataset: str, method: str, judge: str, seed: in
     recipe = training_recipe(bench.recipe.judges[judge], bench.fused(dataset, method), seed, bench.device)
     # The same folder by another path, another device: no other run.
     open_keys = ("data", *NOT_DECISIVE)
-    wanted, kept = recipe.model_dump(mode="json"), yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
+    wanted, kept = recipe.model_dump(mode="json"), kept_recipe(folder)
     same = all(kept.get(key) == value for key, value in wanted.items() if key not in open_keys)
     return same and card["data"]["manifest_hash"] == images_hash(bench, dataset, method)
 
@@ -33,9 +31,8 @@ def train(bench: Workspace, dataset: str, method: str, judge: str, seed: int) ->
     """
     section = bench.recipe.judges[judge]
     folder, fused = bench.training(dataset, method, judge, seed), bench.fused(dataset, method)
-    kept = folder / "recipe.yaml"
-    if kept.is_file():
-        before = Path(str(yaml.safe_load(kept.read_text("utf-8")).get("data")))
+    if (folder / "recipe.yaml").is_file():
+        before = Path(str(kept_recipe(folder).get("data")))
         # The run folder compares texts: the same images by another path are no other run.
         fused = before if before.resolve() == fused.resolve() else fused
     recipe = training_recipe(section, fused, seed, bench.device)

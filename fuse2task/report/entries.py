@@ -1,0 +1,147 @@
+"""The JSON files of a bench folder, each entry checked when it is read: what a report is made of may be damaged."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import read_json
+from fuse2task.runtime.reading import one_line
+
+
+class _Entry(BaseModel):
+    """What reports use of an entry; anything else in it is kept as it is."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+
+class Truth(_Entry):
+    """An entry of truths.json."""
+
+    name: str
+    primary: bool
+
+
+class Ranking(_Entry):
+    """An entry of ranking.json: the average rank of every method."""
+
+    dataset: str
+    task: str
+    judge: str
+    metric: str
+    truth_hash: str = ""
+    methods: list[str] = Field(min_length=1)
+    ranks: list[float]
+    p_value: float
+    critical_difference: float
+    blocks: str
+    n: int
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(self.ranks) != len(self.methods):
+            raise ValueError(f"{len(self.methods)} methods, but {len(self.ranks)} ranks")
+        return self
+
+
+class Extreme(_Entry):
+    """An entry of extremes.json: an image on which method a is far from method b."""
+
+    dataset: str
+    task: str
+    judge: str
+    metric: str
+    a: str
+    b: str
+    image: str
+    difference: float
+
+
+class Published(_Entry):
+    """An entry of published.json: a number of others beside ours."""
+
+    label: str
+    dataset: str
+    method: str
+    judge: str
+    metric: str
+    unit: Literal["fraction", "percent", "bits"]
+    decimals: Annotated[int, Field(ge=0, le=15)]
+    source: str
+    caveat: str
+    value: float | None
+    ours: float | None
+    ci_low: float | None
+    ci_high: float | None
+    deviation: float | None
+    seeds: int
+
+
+class Definition(_Entry):
+    """What the definitions beside a table of scores say about one score."""
+
+    better: str | None = None
+
+
+class Definitions(_Entry):
+    """A JSON file beside a table of scores."""
+
+    definitions: dict[str, Definition] = {}
+
+
+def read_truths(folder: Path) -> dict[str, dict[str, Any]]:
+    """truths.json: truth hash -> what it is the hash of; empty where there is no file.
+
+    Raises:
+        RequestError: the file is not what it should be.
+    """
+    mend = "remove it, and let `fuse2task bench run` write it anew"
+    found = _read(folder / "truths.json", dict[str, Truth], mend) or {}
+    return {truth_hash: truth.model_dump() for truth_hash, truth in found.items()}
+
+
+def read_rankings(folder: Path) -> list[dict[str, Any]]:
+    """The entries of ranking.json; as `read_truths`."""
+    return _rows(folder / "ranking.json", list[Ranking])
+
+
+def read_extremes(folder: Path) -> list[dict[str, Any]]:
+    """The entries of extremes.json; as `read_truths`."""
+    return _rows(folder / "extremes.json", list[Extreme])
+
+
+def read_published(folder: Path) -> list[dict[str, Any]]:
+    """The entries of published.json; as `read_truths`."""
+    return _rows(folder / "published.json", list[Published])
+
+
+def read_directions(folder: Path) -> dict[str, bool]:
+    """Name of an image score -> whether higher is better, of all scores whose definitions say so.
+
+    Raises:
+        RequestError: a file of definitions is not what it should be.
+    """
+    mend = "remove it with the table beside it, and let `fuse2task bench run` write both anew"
+    directions = {}
+    for path in sorted((folder / "scores").glob("*/*.json")):
+        for name, definition in _read(path, Definitions, mend).definitions.items():
+            directions[name] = definition.better == "higher"
+    return directions
+
+
+def _rows(path: Path, kind: Any) -> list[dict[str, Any]]:
+    return [entry.model_dump() for entry in _read(path, kind, "run `fuse2task bench report` to rewrite it") or []]
+
+
+def _read(path: Path, kind: Any, mend: str) -> Any:
+    """The file as a `kind`; None where there is none."""
+    if not path.is_file():
+        return None
+    try:
+        return TypeAdapter(kind).validate_python(read_json(path, "file of the bench"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "as a whole"
+        told = f"{place}: {one_line(first['msg'])}"
+    raise RequestError(f"{path}: not a readable file of the bench ({told}); {mend}")
