@@ -50,7 +50,7 @@ def test_shipped_recipes_are_valid_and_name_real_judges(name):
 
 
 @given(count=st.integers(2, 60), of=st.integers(2, 9), data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_folds_cover_the_training_split_once_in_runs(tmp_path_factory, count, of, data):
     root = tmp_path_factory.getbasetemp()
     names = sorted(data.draw(st.sets(st.text("abc019", min_size=1, max_size=4), min_size=count, max_size=count)))

@@ -45,7 +45,7 @@ def test_close_to_the_t_test() -> None:
         assert mirrored.p_value == pytest.approx(found.p_value, abs=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), shift=st.floats(-0.6, 0.6))
 def test_p_value_agrees_with_the_interval(seed: int, shift: float) -> None:
     a, b = np.random.default_rng(seed).gamma(2, 1, (2, IMAGES)) + np.array([[shift], [0]])
@@ -116,7 +116,7 @@ def test_holm() -> None:
         holm([0.5, 1.5])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(p=st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.01, 0.02])), min_size=1, max_size=6))
 def test_holm_is_the_closed_test(p: list[float]) -> None:
     """Holm is Bonferroni on every set of comparisons: each one's largest p over the sets that it is in."""
@@ -166,7 +166,7 @@ def test_ranks_and_what_cannot_be_ranked() -> None:
     assert rank(np.ones((9, 6))) is None
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 1000), count=st.integers(3, 6), digits=st.integers(0, 3))
 def test_rank_correlation_equals_scipy(seed: int, count: int, digits: int) -> None:
     scores, metric = np.round(np.random.default_rng(seed).random((2, count)), digits)

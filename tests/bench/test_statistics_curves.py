@@ -20,7 +20,7 @@ DIFFICULTY = np.random.default_rng(0).normal(size=IMAGES)  # of the images, shar
 
 
 @given(st.lists(st.integers(-50, 50), min_size=2, max_size=9, unique=True), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_area_is_the_trapezoidal_rule_over_the_range(levels, data):
     levels = sorted(levels)
     values = np.array(data.draw(st.lists(st.floats(-9, 9), min_size=len(levels), max_size=len(levels))))

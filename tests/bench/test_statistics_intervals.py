@@ -17,7 +17,7 @@ from fuse2task.bench.statistics.resampling import bootstrap, jackknife
 from fuse2task.bench.statistics.seeds import over_seeds
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(images=st.integers(1, 30), seed=st.integers(0, 1000))
 def test_bootstrap_draws_as_many_images_as_there_are(images: int, seed: int) -> None:
     weights = bootstrap(images, 20, seed)

@@ -46,7 +46,7 @@ def write_set(root, images):
 
 
 @given(box_sets())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_round_trip_through_all_formats(images):
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

@@ -153,7 +153,7 @@ def test_touching_the_border_is_not_clipping(yolo):
 sides = st.integers(2, 1024)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), sides, sides)
 def test_yolo_round_trip(tmp_path_factory, data, width, height):
     left, top = data.draw(st.floats(0, width - 1)), data.draw(st.floats(0, height - 1))

@@ -21,7 +21,7 @@ def square(x: int, y: int, w: int, h: int) -> np.ndarray:
     return pixels
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shifts, shifts, st.integers(9, 40), st.integers(9, 25), st.integers(1, 14), st.integers(1, 13))
 def test_a_shifted_square_fills_its_shifted_box(dx, dy, x, y, w, h):
     motion = Motion(dx, dy, 0)

@@ -17,7 +17,7 @@ from fuse2task.runtime.errors import RequestError
 RGB = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(height=st.integers(1, 40), width=st.integers(1, 40), colour=st.booleans(), seed=st.integers(0, 99))
 def test_png_is_lossless_at_every_size(height, width, colour, seed):
     shape = (height, width, 3) if colour else (height, width)

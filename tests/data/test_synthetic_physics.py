@@ -187,7 +187,7 @@ def test_things_beside_the_picture_are_left_out():
 
 
 @given(width=st.integers(64, 300), height=st.integers(64, 300), seed=st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_backdrop_leaves_no_pixel_empty(width, height, seed):
     view = View.of((width, height))
     canvas = Canvas(view)

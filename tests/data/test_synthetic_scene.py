@@ -126,7 +126,7 @@ def test_visible_and_infrared_are_registered(scenes):
         assert np.abs(np.median(shifts, axis=0)).max() <= 0.5
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     width=st.integers(64, 200),
     height=st.integers(64, 200),

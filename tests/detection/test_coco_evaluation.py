@@ -55,7 +55,7 @@ def random_case(seed: int) -> tuple[dict, list[dict]]:
     return coco(images, boxes), results
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6))
 def test_equal_to_pycocotools(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     truth, results = random_case(seed)

@@ -83,7 +83,7 @@ def repeated(
     return read_truth(dataset), [{**item, "image_id": n} for item in results for n in copies[item["image_id"]]]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(seed=st.integers(0, 10**6))
 def test_weights_of_one_equal_pycocotools(seed: int) -> None:
     truth, results = random_case(seed)
@@ -95,7 +95,7 @@ def test_weights_of_one_equal_pycocotools(seed: int) -> None:
         np.testing.assert_array_equal(ap.class_AP[1], [0.0 if n in present else np.nan for n in (1, 2, 3)])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(seed=st.integers(0, 10**6), counts=st.lists(st.integers(0, 4), min_size=6, max_size=6))
 def test_integer_weights_are_repeated_images(seed: int, counts: list[int]) -> None:
     truth, results = random_case(seed, ties=False)
@@ -112,7 +112,7 @@ def test_integer_weights_are_repeated_images(seed: int, counts: list[int]) -> No
     assert_equal(ap, 1, expected)  # only the weights' ratios matter
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), chosen=st.lists(st.booleans(), min_size=6, max_size=6))
 def test_some_images_are_weights_of_zero(seed: int, chosen: list[bool]) -> None:
     truth, results = random_case(seed)

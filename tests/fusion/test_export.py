@@ -40,7 +40,7 @@ def checkpoint(network, tmp_path_factory):
 
 
 @given(st.integers(2, 70), st.integers(2, 70), st.integers(0, 40), st.integers(0, 40))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_padding_and_tiles_equal_the_networks(height, width, dy, dx):
     x = torch.arange(3.0 * height * width).reshape(1, 3, height, width)
     with torch.no_grad():
@@ -51,7 +51,7 @@ def test_padding_and_tiles_equal_the_networks(height, width, dy, dx):
 
 
 @given(st.integers(2, 70), st.integers(2, 70))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_overlapping_tiles_equal_the_networks(height, width):
     x = torch.arange(2.0 * height * width).reshape(1, 2, height, width) / (height * width)
     tiles = overlapping_tiles.to_overlapping_tiles(x)

@@ -82,7 +82,7 @@ def test_the_benchmarks_baseline_equals_the_release(golden, release_files):
     assert np.percentile(np.abs(fused - expected["fused"][:1]), 99.9) < 1e-3
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(height=sides, width=sides)
 def test_equals_the_trained_network_at_any_size(network, fast, height, width):
     pair = _pair(height, width, seed=height * 1000 + width)
@@ -152,7 +152,7 @@ def test_auto_is_bf16_only_where_a_cpu_has_amx(monkeypatch):
         assert pick_inference_precision("bf16", CPU) == "bf16"
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(height=st.integers(4, 130), width=st.integers(4, 130), batch=st.integers(1, 2))
 def test_spectral_block_equals_its_layers(height, width, batch):
     torch.manual_seed(height)
@@ -185,7 +185,7 @@ def test_impulse_response_is_the_block_as_one_convolution():
 
 
 @given(height=st.integers(2, 20), width=st.integers(2, 20))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_upsampled_convolution_equals_upsampling_then_convolving(height, width):
     torch.manual_seed(width)
     layer = Conv(3, 5, 3, norm=True).eval()

@@ -27,7 +27,7 @@ class Counting(PairDataset):
         return np.full((1, 2, 2), draw.number, dtype=np.uint8), np.float32(draw.number), draw.number
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(count=st.integers(0, 40), batch=st.integers(1, 7), threads=st.integers(1, 5))
 def test_batches_are_those_of_a_plain_loop(count, batch, threads):
     made = list(batches(Counting(), [Draw(number, None) for number in range(count)], batch, threads, pinned=False))

@@ -18,7 +18,7 @@ def network():
     return CrossFuse().eval()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(height=st.integers(16, 70), width=st.integers(16, 70))
 def test_every_size_from_16_up_is_fused(network, height, width):
     generator = torch.Generator().manual_seed(height * 100 + width)
@@ -62,7 +62,7 @@ def test_parameter_counts_are_the_published_ones(network):
 
 
 @given(height=st.integers(2, 80), width=st.integers(2, 80), batch=st.integers(1, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_tiles_come_back_unchanged(height, width, batch):
     x = torch.rand(batch, 3, height, width)
     tiles = to_tiles(x)

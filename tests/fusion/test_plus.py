@@ -22,7 +22,7 @@ def pair(*size, seed=0):
     return torch.rand(2, 1, 1, *size, generator=generator) * 255
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(height=st.integers(16, 70), width=st.integers(16, 70))
 def test_every_size_from_16_up_is_fused(network, height, width):
     infrared, visible = pair(height, width, seed=height * 100 + width)
@@ -46,7 +46,7 @@ def test_too_small_or_unequal_images_are_refused(network):
 
 
 @given(height=st.integers(2, 90), width=st.integers(2, 90), batch=st.integers(1, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_blended_tiles_of_one_map_are_that_map(height, width, batch):
     x = torch.rand(batch, 3, height, width)
     tiles = to_overlapping_tiles(x)

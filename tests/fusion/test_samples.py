@@ -69,7 +69,7 @@ def test_samples_that_never_change_are_told(make):
         assert not Sampling(size=24, **changing).is_fixed
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pairs=st.integers(1, 9), count=st.integers(1, 30), start=st.integers(0, 30))
 def test_an_epoch_resumed_anywhere_draws_the_same(pairs, count, start):
     start = min(start, count)

@@ -88,7 +88,7 @@ plain = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(plain)
 def test_plain_yaml_is_read_as_pyyaml_reads_it(value):
     text = yaml.safe_dump(value, allow_unicode=True)
@@ -98,7 +98,7 @@ def test_plain_yaml_is_read_as_pyyaml_reads_it(value):
     assert parse_yaml(again, "no") == {"a": [value], "b": [value]}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.text(max_size=40) | st.sampled_from(["!!int ''", "!!timestamp x", "2001-99-99", "&a [*a]", "1:" * 3000 + "1"])
 )

@@ -22,7 +22,7 @@ from segmentation.samples import Normalisation
 BAD = st.sampled_from([float("nan"), float("inf"), -float("inf")])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(BAD, st.integers(0, 11))
 def test_weights_that_are_not_finite_are_neither_written_nor_read(tmp_path_factory, value, place):
     folder = tmp_path_factory.mktemp("weights")

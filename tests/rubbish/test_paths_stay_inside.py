@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fuse2task.bench.recipe import BenchRecipe
@@ -51,7 +51,6 @@ def test_a_manifest_leads_nowhere_else(tmp_path, name, key):
         open_fused(manifest(tmp_path, **{key: name}))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=12))
 @example("a/../b")
 def test_an_id_that_counts_as_safe_is_one_name_in_its_folder(name):
@@ -62,7 +61,6 @@ def test_an_id_that_counts_as_safe_is_one_name_in_its_folder(name):
             assert name.isprintable()
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["..", "a", "b c", ".h", "é"]), min_size=1, max_size=4), st.booleans())
 def test_the_id_of_a_path_is_safe_or_refused(parts, absolute):
     key = path_id("/" * absolute + "/".join(parts) + ".png", SUFFIXES)

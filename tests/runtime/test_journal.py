@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse2task.runtime.journal import JournalWriter, journal_rows
@@ -28,7 +28,6 @@ def test_a_torn_line_is_left_out_and_spares_the_next_row(tmp_path):
     assert [row["id"] for row in journal_rows(path)] == ["whole", "next"]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 7))
 def test_a_flipped_bit_costs_its_row_and_changes_none(tmp_path_factory, place, bit):
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"

@@ -28,7 +28,7 @@ def overlapped(items, load, work, store, stored, stopwatch):
     return overlap.overlapped(([item] for item in items), load, work_on_one, store, stored, stopwatch)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.integers(), max_size=9), max_size=9), st.integers(1, 3))
 def test_groups_are_worked_on_together_and_stored_one_by_one(groups, count):
     with pytest.MonkeyPatch.context() as patch:
@@ -44,7 +44,7 @@ def test_groups_are_worked_on_together_and_stored_one_by_one(groups, count):
     assert results == [(item, 2 * item + 2 * sum(group)) for group in groups for item in group]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers()), st.integers(1, 5))
 def test_results_are_those_of_the_plain_loop_in_its_order(items, count):
     with pytest.MonkeyPatch.context() as patch:

@@ -30,7 +30,7 @@ def test_equal_keys_draw_equally_whatever_was_drawn_before():
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_mask_follows_image_and_crop_is_part_of_the_source(key):
     image, mask = make(**PLAIN)(IMAGE, MASK, key)
     assert image.shape == (32, 32, 3)

@@ -38,7 +38,7 @@ def labelled_pairs(draw):
 
 
 @given(labelled_pairs())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equals_torchmetrics_with_absent_classes_and_ignored_pixels(pair):
     truth, prediction = pair
     tensors = torch.from_numpy(prediction).int(), torch.from_numpy(truth).int()

@@ -33,7 +33,7 @@ class Pixelwise(torch.nn.Module):
 
 
 @given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([8, 16, 32]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_padding_moves_nothing(height, width, stride):
     image = np.random.default_rng(height * 100 + width).permutation(256**2 * 3)[: height * width * 3]
     image = (image % 256).astype(np.uint8).reshape(height, width, 3)

@@ -18,7 +18,7 @@ def matrices(seed: int, images: int = 5, classes: int = 4) -> np.ndarray:
     return draw.integers(0, 50, (images, classes, classes)) * rows * columns * (draw.random(classes) < 0.8)[:, None]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 10**6), counts=st.lists(st.integers(0, 3), min_size=5, max_size=5))
 def test_equal_to_the_evaluation(seed: int, counts: list[int]) -> None:
     of_images = matrices(seed)

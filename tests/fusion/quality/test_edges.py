@@ -105,7 +105,7 @@ def tensors(*images):
 
 @pytest.mark.parametrize(("score", "definition"), PAIRS)
 @given(size=st.tuples(st.integers(3, 24), st.integers(3, 24)), levels=st.sampled_from([4, 256]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_images_of_any_size_follow_the_definition(score, definition, size, levels):
     images = smooth_triple(*size, levels)
     assert score(*tensors(*images)).item() == pytest.approx(definition(*images), rel=1e-9, abs=1e-12)

@@ -66,7 +66,7 @@ def check(images: list[torch.Tensor], *scores) -> None:
         np.testing.assert_allclose(score(*images), [numpy_fmi(*features)], rtol=1e-9, err_msg=score.__name__)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 999), st.integers(3, 9), st.integers(3, 9), st.sampled_from([2, 3, 256]))
 def test_fmi_of_any_size_equals_the_transcription(seed, height, width, levels):
     check(triple(seed, height, width, levels), fmi_pixel, fmi_edge)

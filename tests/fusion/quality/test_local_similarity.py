@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
@@ -73,7 +73,6 @@ def triple(size: tuple[int, int], count: int = 1) -> torch.Tensor:
     return torch.from_numpy(images).round()
 
 
-@settings(deadline=None)
 @given(st.tuples(st.integers(11, 40), st.integers(11, 40)))
 def test_random_images_of_any_size_equal_the_formula(size):
     images = triple(size)

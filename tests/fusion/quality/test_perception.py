@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import correlate2d
 
@@ -77,7 +77,6 @@ def tensors(images: np.ndarray) -> list[torch.Tensor]:
     return [torch.from_numpy(image) for image in images]
 
 
-@settings(deadline=None)
 @given(sizes)
 def test_random_images_of_any_size_equal_numpy(size):
     images = triple(size)

@@ -160,7 +160,7 @@ def test_degenerate_images_give_finite_numbers_or_nan(profile, case, shape):
         assert not np.isinf(value)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(4, 40), st.integers(4, 40), st.sampled_from(sorted(PROFILES)))
 def test_any_size_gives_a_number_or_nan(height, width, profile):
     rng = np.random.default_rng(height * 100 + width)

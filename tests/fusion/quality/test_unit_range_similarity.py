@@ -38,7 +38,7 @@ def matlab_ssim(a, b):
 
 
 @given(st.tuples(st.integers(11, 40), st.integers(11, 40)))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_size(size):
     a, b = pair(*size)
     expected = structural_similarity(a, b, data_range=2)

@@ -144,7 +144,7 @@ def tensors(*images):
 
 @pytest.mark.parametrize(("score", "definition"), PAIRS)
 @given(size=st.tuples(st.integers(8, 40), st.integers(8, 40)), top=st.sampled_from([20, 256]))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_images_of_any_size_follow_the_definition(score, definition, size, top):
     images = triple(*size, top)
     rel = 1e-4 if definition is cross_entropy else 1e-6
