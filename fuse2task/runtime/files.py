@@ -10,7 +10,7 @@ from typing import Any
 
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.failures import write_failure
-from fuse2task.runtime.locks import check_held, sole_writer
+from fuse2task.runtime.locks import check_held, make_folder, sole_writer
 from fuse2task.runtime.reading import MAX_JSON, read_text
 
 
@@ -27,7 +27,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     check_held(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())

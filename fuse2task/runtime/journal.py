@@ -10,7 +10,7 @@ from typing import Any, Self
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.failures import write_failure
 from fuse2task.runtime.hashing import bytes_digest
-from fuse2task.runtime.locks import check_held
+from fuse2task.runtime.locks import check_held, make_folder
 
 _MARK = b', "check": '  # the last key of every line: a checksum of the row without it
 
@@ -39,7 +39,7 @@ class JournalWriter:
     """Appends rows to a journal, from any thread; each is on its way to the disk when `append` returns."""
 
     def __init__(self, path: Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         torn = _is_torn(path)
         self._path, self._lock = path, threading.Lock()
         self._file = path.open("a", encoding="utf-8")

@@ -35,7 +35,7 @@ class Lock:
     def acquire(self, wait: bool = True) -> bool:
         """Take the lock; without `wait`, return False where another process holds it."""
         while True:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -124,6 +124,25 @@ def check_held(path: Path) -> None:
     for descriptor, lock in list(_held.items()):
         if where.startswith(f"{lock.guards}{os.sep}") and not lock._is_at_path(descriptor):
             raise removed(lock.guards)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and what is missing above it, but never a folder again that this process holds a lock on.
+
+    Raises:
+        Fuse2TaskError: such a folder was removed or moved.
+    """
+    folder = Path(os.path.abspath(folder))
+    guards = [lock.guards for lock in list(_held.values()) if folder.is_relative_to(lock.guards)]
+    if not guards:
+        folder.mkdir(parents=True, exist_ok=True)
+        return
+    guard = max(guards, key=lambda path: len(path.parts))
+    try:
+        for part in reversed([path for path in (folder, *folder.parents) if path.is_relative_to(guard)][:-1]):
+            part.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        raise removed(guard) from None
 
 
 def removed(folder: Path) -> Fuse2TaskError:

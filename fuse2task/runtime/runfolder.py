@@ -11,7 +11,7 @@ import yaml
 
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
-from fuse2task.runtime.locks import sole_writer
+from fuse2task.runtime.locks import make_folder, sole_writer
 from fuse2task.runtime.yaml_reading import read_yaml
 
 NOT_DECISIVE = ("device", "workers")
@@ -68,7 +68,7 @@ class RunFolder:
             if not self._kept.is_file():
                 write_text(self._kept, yaml.safe_dump(self._recipe, sort_keys=False))
             for folder in (self.samples, self.resume):
-                folder.mkdir(parents=True, exist_ok=True)
+                make_folder(folder)
             yield
 
     @property

@@ -11,10 +11,10 @@ import time
 import pytest
 
 from fuse2task.data.loading import load_dataset
-from fuse2task.runtime import locks
+from fuse2task.runtime import files, locks
 from fuse2task.runtime.errors import Fuse2TaskError
 from fuse2task.runtime.files import sole_file, write_text
-from fuse2task.runtime.locks import Lock, sole_writer
+from fuse2task.runtime.locks import Lock, make_folder, sole_writer
 from fuse2task.runtime.runfolder import RunFolder
 from fusion.dataset_writer import WORK, FusedWriter, write_fused
 from fusion.methods import make_method
@@ -195,3 +195,19 @@ def test_a_second_command_on_the_same_output_is_refused(killing, material, tmp_p
     os.kill(first.process.pid, signal.SIGCONT)
     assert first.end() == 0, first.said
     killing.assert_same(killing.outcome(tmp_path / "out"), material.reference(name)[0], name)
+
+
+@pytest.mark.parametrize("below", ["labels/test/p1.txt", "p1.txt"])
+def test_a_folder_that_goes_between_the_look_and_the_writing_is_not_made_again(tmp_path, monkeypatch, below):
+    out = tmp_path / "out"
+    with sole_writer(out, out / ".work" / "lock"):
+        write_text(out / below, "kept")
+        monkeypatch.setattr(files, "check_held", lambda path: out.rename(tmp_path / "gone") if out.exists() else None)
+        with pytest.raises(Fuse2TaskError, match="removed"):
+            write_text(out / below, "lost")
+        with pytest.raises(Fuse2TaskError, match=f"{out}: was removed or moved"):
+            make_folder(out / "images" / "test")
+        assert not out.exists()
+    assert (tmp_path / "gone" / below).read_text() == "kept"
+    make_folder(out / "images" / "test")  # nobody holds it any more
+    assert (out / "images" / "test").is_dir()
