@@ -9,9 +9,7 @@ from fuse2task.bench.judges import training_recipe
 from fuse2task.bench.table import ResultsTable, identity
 from fuse2task.bench.timings import Timings
 from fuse2task.bench.workspace import Workspace
-
-CROSSFUSE = ("crossfuse", "crossfuse-task")
-"""Methods that are a network also without a checkpoint: with the shipped weights."""
+from fusion.methods.registry import CROSSFUSE
 
 
 @dataclass(frozen=True)

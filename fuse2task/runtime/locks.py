@@ -137,10 +137,11 @@ def make_folder(folder: Path) -> None:
     if not guards:
         folder.mkdir(parents=True, exist_ok=True)
         return
-    guard = max(guards, key=lambda path: len(path.parts))
+    guard = place = max(guards, key=lambda path: len(path.parts))
     try:
-        for part in reversed([path for path in (folder, *folder.parents) if path.is_relative_to(guard)][:-1]):
-            part.mkdir(exist_ok=True)
+        for part in folder.relative_to(guard).parts:
+            place /= part
+            place.mkdir(exist_ok=True)
     except FileNotFoundError:
         raise removed(guard) from None
 

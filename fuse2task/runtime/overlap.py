@@ -55,9 +55,9 @@ def overlapped(
     with ThreadPoolExecutor(threads()) as writers, ThreadPoolExecutor(threads()) as readers:
         groups, same_groups = itertools.tee(groups)
         items = itertools.chain.from_iterable(same_groups)
-        ahead = _loaded_ahead(items, load, readers, bound, stopwatch)
+        loaded = stopwatch.over(ahead(items, load, readers, bound), "waiting")
         for group in groups:
-            made = deque(work(group, list(itertools.islice(ahead, len(group)))))
+            made = deque(work(group, list(itertools.islice(loaded, len(group)))))
             for item in group:
                 storing.append(writers.submit(store, item, made.popleft()))
                 while storing and (len(storing) >= bound or storing[0].done()):
@@ -67,18 +67,16 @@ def overlapped(
     return results
 
 
-def _loaded_ahead(
-    items: Iterable[Item], load: Callable[[Item], Loaded], readers: Executor, bound: int, stopwatch: Stopwatch
-) -> Iterator[Loaded]:
+def ahead(items: Iterable[Item], load: Callable[[Item], Loaded], readers: Executor, bound: int) -> Iterator[Loaded]:
+    """`load(item)` for each item, in order, by `readers`: at most `bound` are loaded or being loaded at a time.
+
+    Raises:
+        What `load` raises, when its item is due.
+    """
     loading: deque[Future[Loaded]] = deque()
     for item in items:
         loading.append(readers.submit(load, item))
         if len(loading) == bound:
-            yield _first(loading, stopwatch)
+            yield loading.popleft().result()
     while loading:
-        yield _first(loading, stopwatch)
-
-
-def _first(loading: deque[Future[Loaded]], stopwatch: Stopwatch) -> Loaded:
-    with stopwatch.timing("waiting"):
-        return loading.popleft().result()
+        yield loading.popleft().result()

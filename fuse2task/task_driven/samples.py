@@ -68,7 +68,8 @@ class TaskSamples(PairDataset):
     def __getitem__(self, draw: Draw) -> TaskSample:
         """infrared (1, S, S), visible luma (1, S, S) and chroma Cr, Cb (2, S, S), all uint8, boxes (64, 5) float32 as
         `DetectionLoss` takes them, number of the pair in the run's list."""
-        planes = self._planes(draw.number)
+        # infrared, Y, Cr, Cb (4, H, W) uint8
+        planes = self._kept.get(draw.number, lambda: _decoded(self.pairs[draw.number])).numpy()
         size, (height, width) = self.size, planes.shape[1:]
         rng = generator(*(draw.key or ("centre",)))
         top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
@@ -81,15 +82,10 @@ class TaskSamples(PairDataset):
         filled[: len(boxes)] = boxes[:MOST_BOXES]
         return planes[:1], planes[1:2], planes[2:], filled, self.numbers[draw.number]
 
-    def _planes(self, number: int) -> np.ndarray:
-        # infrared, Y, Cr, Cb (4, H, W) uint8
-        found = self._kept.find(number)
-        if found is None:
-            pair = self.pairs[number]
-            ycrcb = cv2.cvtColor(as_rgb(read_visible(pair.visible)), cv2.COLOR_RGB2YCrCb)
-            found = torch.from_numpy(np.concatenate([read_infrared(pair.infrared)[None], ycrcb.transpose(2, 0, 1)]))
-            self._kept.keep(number, found)
-        return found.numpy()
+
+def _decoded(pair: Pair) -> torch.Tensor:
+    ycrcb = cv2.cvtColor(as_rgb(read_visible(pair.visible)), cv2.COLOR_RGB2YCrCb)
+    return torch.from_numpy(np.concatenate([read_infrared(pair.infrared)[None], ycrcb.transpose(2, 0, 1)]))
 
 
 def _rows(boxes: Sequence[Box], classes: Sequence[str]) -> np.ndarray:

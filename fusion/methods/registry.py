@@ -14,7 +14,9 @@ from fusion.methods.base import Method
 from fusion.methods.folder import FolderMethod
 from fusion.shipped_weights import TASK, find_checkpoint
 
-METHODS = ("crossfuse", "crossfuse-task", "visible", "infrared", "average", "maximum", "laplacian")
+CROSSFUSE = ("crossfuse", "crossfuse-task")
+"""The network, with the one or the other of the shipped weights."""
+METHODS = (*CROSSFUSE, "visible", "infrared", "average", "maximum", "laplacian")
 PLUGINS = "fuse2task.methods"
 """Entry-point group of methods from other packages: `Method` classes, or functions that return a method."""
 

@@ -1,5 +1,7 @@
 """Deep features of frozen encoders: without a graph, and once only where a pair's sample never changes."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -25,17 +27,15 @@ class FrozenEncoders:
         """Deep features (B, 128, h, w) of infrared and visible samples (B, 1, H, W) of the pairs `numbers` (B,)."""
         if self.kept is None:
             return self._deep(infrared, visible)
-        features = []
-        for number, pair in zip(numbers.tolist(), zip(infrared.split(1), visible.split(1), strict=True), strict=True):
-            found = self.kept.find(number)
-            if found is None:
-                # One by one, lest they depend on which others a resumed run finds missing in the batch, and laid out
-                # as they will be found.
-                found = torch.cat(self._deep(*pair)).cpu().contiguous()
-                self.kept.keep(number, found)
-            features.append(found)
+        # One by one, lest they depend on which others a resumed run finds missing in the batch.
+        each = zip(numbers.tolist(), infrared.split(1), visible.split(1), strict=True)
+        features = [self.kept.get(number, partial(self._of_a_pair, *pair)) for number, *pair in each]
         infrared_deep, visible_deep = torch.stack(features).to(infrared.device).unbind(1)
         return infrared_deep, visible_deep
+
+    def _of_a_pair(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        # (2, 128, h, w), laid out as files will give it back
+        return torch.cat(self._deep(infrared, visible)).cpu().contiguous()
 
     def _deep(self, infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
         if self._fast is None:

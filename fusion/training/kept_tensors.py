@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -29,6 +30,14 @@ class KeptTensors:
         self._memory: dict[int, Tensor] = {}
         self._left = _affordable()
         self._lock = threading.Lock()
+
+    def get(self, number: int, make: Callable[[], Tensor]) -> Tensor:
+        """What was kept under `number`, or what `make` gives (on the CPU, for nobody to change), kept from now on."""
+        found = self.find(number)
+        if found is None:
+            found = make()
+            self.keep(number, found)
+        return found
 
     def find(self, number: int) -> Tensor | None:
         """What was kept under `number`, or None."""

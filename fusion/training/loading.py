@@ -1,14 +1,13 @@
 """Batches made ahead of their use by threads, so that decoding and cutting cost a training step no time."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fuse2task.runtime.overlap import SPARE
+from fuse2task.runtime.overlap import SPARE, ahead
 from fusion.training.samples import Draw, PairDataset
 
 Batch = tuple[Tensor, ...]
@@ -29,14 +28,8 @@ def batches(samples: PairDataset, draws: Sequence[Draw], batch: int, threads: in
         made = (torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True))
         return tuple(part.pin_memory() if pinned else part for part in made)
 
-    ready: deque[Future[Batch]] = deque()
     pool = ThreadPoolExecutor(threads, "samples")
     try:
-        for start in range(0, len(draws), batch):
-            ready.append(pool.submit(make, start))
-            if len(ready) == threads + SPARE:
-                yield ready.popleft().result()
-        while ready:
-            yield ready.popleft().result()
+        yield from ahead(range(0, len(draws), batch), make, pool, threads + SPARE)
     finally:
         pool.shutdown(cancel_futures=True)

@@ -83,15 +83,13 @@ class Samples(PairDataset):
 
     def _pair(self, number: int) -> np.ndarray:
         # (2, H, W) uint8, sides at least the sample's
-        found = self._kept.find(number)
-        if found is None:
-            pair, size = self.pairs[number], self.sampling.size
-            planes = [read_infrared(pair.infrared), luma(read_visible(pair.visible))]
-            if self.sampling.mode == "resize":
-                planes = [cv2.resize(plane, (size, size)) for plane in planes]
-            found = torch.from_numpy(np.stack([self._grown(plane) for plane in planes]))
-            self._kept.keep(number, found)
-        return found.numpy()
+        return self._kept.get(number, lambda: self._decoded(self.pairs[number])).numpy()
+
+    def _decoded(self, pair: Pair) -> torch.Tensor:
+        planes, size = [read_infrared(pair.infrared), luma(read_visible(pair.visible))], self.sampling.size
+        if self.sampling.mode == "resize":
+            planes = [cv2.resize(plane, (size, size)) for plane in planes]
+        return torch.from_numpy(np.stack([self._grown(plane) for plane in planes]))
 
     def _grown(self, plane: np.ndarray) -> np.ndarray:
         size = self.sampling.size

@@ -40,7 +40,7 @@ class TrainingStage(ABC):
     def frozen(self, network: nn.Module, numbers: Tensor, *images: Tensor) -> tuple[Tensor, ...]:
         """What the frozen part of the network makes of a batch, appended to what `losses` gets; by default nothing.
 
-        Called without a graph, with the network on its device; numbers: those of the batch's pairs.
+        Without a graph; the network is on its device. numbers: those of the batch's pairs.
         """
         return ()
 

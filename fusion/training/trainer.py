@@ -211,7 +211,7 @@ class StageRun:
         rate = learning_rate(self.settings, self.counters["step"], self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with torch.no_grad(), self.accelerator.autocast():
+        with self.accelerator.autocast():
             frozen = self.stage.frozen(self.network, numbers, *images)
         losses = self.stage.losses(self.wrapped, *images, *frozen)
         # One transfer: each makes the CPU wait for a GPU.
