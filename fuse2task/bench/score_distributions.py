@@ -1,7 +1,5 @@
 """Tables of image scores in a bench folder: reading one, and the bootstrap distributions of its means."""
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,8 +7,8 @@ import numpy as np
 
 from fuse2task.bench.measured import Measured, Values, measure
 from fuse2task.bench.recipe import Intervals
+from fuse2task.runtime.csv_reading import read_csv
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.reading import MAX_JSON, read_text
 
 Scores = Mapping[str, list[dict[str, str]]]
 """Method -> its rows of the table of scores, as texts."""
@@ -24,17 +22,15 @@ def read_scores(path: Path) -> Scores:
     """
     if not path.is_file():
         return {}
+    columns, rows = read_csv(path, "table of scores")
     found: dict[str, list[dict[str, str]]] = {}
-    reader = csv.DictReader(io.StringIO(read_text(path, "table of scores", MAX_JSON), newline=""))
     try:
-        if not {"method", "image"} <= set(reader.fieldnames or ()):
+        if not {"method", "image"} <= set(columns):
             raise ValueError("no columns `method` and `image`")
-        for row in reader:
-            if None in row or None in row.values():
-                raise ValueError(f"line {reader.line_num} has not as many fields as the first")
+        for row in rows:
             _numbers(row)
             found.setdefault(row["method"], []).append(row)
-    except (ValueError, csv.Error) as error:
+    except ValueError as error:
         raise RequestError(f"{path}: not a table of scores ({error}); remove it, and run again") from None
     return found
 

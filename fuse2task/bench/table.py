@@ -10,9 +10,9 @@ import pandas as pd
 
 from fuse2task.bench.locks import Lock
 from fuse2task.report.columns import RESULTS
+from fuse2task.runtime.csv_reading import read_csv
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import remove_halves, write_text
-from fuse2task.runtime.reading import MAX_JSON, read_text
 
 KEYS = ("dataset", "split_hash", "truth_hash", "image_size", "color", "task", "protocol", "judge", "judge_hash",
         "recipe_hash")  # fmt: skip
@@ -68,22 +68,14 @@ def read_table(path: Path, columns: Sequence[str], added: Mapping[str, str] | No
     added: columns that an older file may lack, all of them, with the value that they have there.
 
     Raises:
-        RequestError: not a readable table, other columns than these, or a row of another length.
+        RequestError: as `read_csv`, or other columns than these.
     """
     if not path.is_file():
         return []
-    try:
-        reader = csv.DictReader(io.StringIO(read_text(path, "table", MAX_JSON), newline=""))
-        present = tuple(reader.fieldnames or ())
-        rows = list(reader)
-    except csv.Error as error:
-        raise RequestError(f"{path}: not a readable CSV table ({error}); mend it or move it away") from None
+    present, rows = read_csv(path)
     missing = added if added and present == tuple(name for name in columns if name not in added) else {}
     if (*present, *missing) != tuple(columns):
         raise RequestError(f"{path}: its columns are not {', '.join(columns)}; move the file away or mend it")
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise RequestError(f"{path}, line {number}: has not {len(present)} fields; mend or remove the line")
     return [{**row, **missing} for row in rows]
 
 

@@ -1,7 +1,5 @@
 """What a bench folder holds, read into tables; nothing is computed here."""
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,9 @@ import pandas as pd
 from fuse2task.report.columns import COMPARISONS, CONDITIONS, CORRELATIONS, COSTS, OLD_RESULTS, OPENINGS, ROBUSTNESS
 from fuse2task.report.entries import read_directions, read_extremes, read_published, read_rankings, read_truths
 from fuse2task.report.sweep_tables import check_sweeps
+from fuse2task.runtime.csv_reading import read_csv
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.reading import MAX_JSON, one_line, read_text
+from fuse2task.runtime.reading import one_line, read_text
 from fuse2task.runtime.yaml_reading import MAX_BYTES, parse_yaml
 
 KIND = "kind"  # of degradation; tables from before there were conditions lack it
@@ -99,14 +98,8 @@ def read_contents(folder: Path) -> Contents:
 def _table(path: Path, columns: tuple[str, ...], optional: str = "") -> pd.DataFrame:
     if not path.is_file():
         return _typed(pd.DataFrame(columns=list(columns), dtype=str), path)
-    try:
-        head, *rows = csv.reader(io.StringIO(read_text(path, "table", MAX_JSON), newline=""), strict=True)
-    except (ValueError, csv.Error) as error:  # ValueError: nothing to unpack
-        raise RequestError(f"{path}: not a readable CSV table: {error}") from None
-    rows = [row for row in rows if row]
-    if len(set(head)) < len(head) or any(len(row) != len(head) for row in rows):
-        raise RequestError(f"{path}: a column is there twice, or a row has not {len(head)} fields; mend it")
-    table = pd.DataFrame(rows, columns=head, dtype=str)
+    head, rows = read_csv(path)
+    table = pd.DataFrame(rows, columns=list(head), dtype=str)
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise RequestError(f"{path}: no column {', '.join(missing)}; was it written by another version? Run it again")

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from fuse2task.runtime.csv_reading import read_csv
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
 from fuse2task.runtime.locks import make_folder, sole_writer
@@ -94,11 +95,12 @@ class RunFolder:
         self._write([*self.rows(), {key: str(value) for key, value in row.items()}])
 
     def rows(self) -> list[dict[str, str]]:
-        """The rows of log.csv as texts."""
-        if not self._log.is_file():
-            return []
-        with self._log.open(newline="", encoding="utf-8") as handle:
-            return list(csv.DictReader(handle))
+        """The rows of log.csv as texts.
+
+        Raises:
+            RequestError: the file is damaged.
+        """
+        return read_csv(self._log, "log")[1] if self._log.is_file() else []
 
     def keep_rows(self, count: int) -> None:
         """Cut log.csv to its first `count` rows: what a killed run logged after its last saved state goes."""
@@ -107,6 +109,9 @@ class RunFolder:
             self._write(rows[:count])
 
     def _write(self, rows: list[dict[str, str]]) -> None:
+        if not rows:
+            self._log.unlink()
+            return
         columns = list(dict.fromkeys(key for row in rows for key in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

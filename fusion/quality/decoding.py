@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 
 import numpy as np
 
 from fuse2task.data.images import read_visible
 from fuse2task.runtime.hashing import file_digest
+from fuse2task.runtime.overlap import SPARE, ahead
+from fusion.batching import in_batches
 from fusion.quality.definitions import Profile
 from fusion.quality.fused_folders import Triple
 
@@ -27,21 +29,17 @@ class Decoded:
 def batches(triples: Sequence[Triple], profile: Profile, workers: int, pixels: int) -> Iterator[list[Decoded]]:
     """Batches of one size whose sources have equal shapes: as many as `pixels` hold, at least one.
 
-    `workers` threads decode a bounded number ahead of their use.
+    `workers` threads decode ahead of their use: the next batch, or a little more.
     """
-    by_size = sorted(triples, key=lambda triple: (triple.pair.size, triple.pair.id))
+    groups = in_batches(triples, pixels)
+    bound = max(workers + SPARE, *map(len, groups))
     with ThreadPoolExecutor(workers) as pool:
-        for (width, height), group in groupby(by_size, key=lambda triple: triple.pair.size):
-            count = max(1, pixels // (width * height))
-            waiting = iter(group)
-            queue = [pool.submit(_decode, triple, profile) for triple in islice(waiting, max(workers, count))]
-            while queue:
-                batch = [future.result() for future in queue[:count]]
-                more = [pool.submit(_decode, triple, profile) for triple in islice(waiting, len(batch))]
-                queue = queue[count:] + more
-                # A profile that keeps colour has grey and colour files of one size in unlike shapes.
-                for _, part in groupby(batch, key=lambda item: (item.infrared.shape, item.visible.shape)):
-                    yield list(part)
+        decoded = ahead(chain.from_iterable(groups), lambda triple: _decode(triple, profile), pool, bound)
+        for group in groups:
+            batch = islice(decoded, len(group))
+            # A profile that keeps colour has grey and colour files of one size in unlike shapes.
+            for _, part in groupby(batch, key=lambda item: (item.infrared.shape, item.visible.shape)):
+                yield list(part)
 
 
 def _decode(triple: Triple, profile: Profile) -> Decoded:

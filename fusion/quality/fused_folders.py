@@ -17,6 +17,11 @@ class Triple:
     pair: Pair
     fused: Mapping[str, Path]
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of every image of it."""
+        return self.pair.size
+
 
 def match_folders(pairs: Sequence[Pair], folders: Mapping[str, Path]) -> list[Triple]:
     """Every pair with its file in every folder; nothing is left out or resized.
