@@ -101,6 +101,12 @@ class TaskStage(Stage):
     size: int = Field(384, ge=64, multiple_of=32)
     detection_weight: float = Field(10.0, gt=0)
     fusion_weight: float = Field(0.3, ge=0, description="of stage 2's loss, which goes on")
+    general_weight: float = Field(
+        0.0,
+        ge=0,
+        description="of stage 2's loss on as many samples of the pairs without boxes, which keeps the images of other "
+        "cameras and places as they were; 0: none are drawn",
+    )
 
 
 class FusionRecipe(Recipe):

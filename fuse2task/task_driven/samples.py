@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -81,6 +82,24 @@ class TaskSamples(PairDataset):
         filled = np.full((MOST_BOXES, 5), -1, dtype=np.float32)
         filled[: len(boxes)] = boxes[:MOST_BOXES]
         return planes[:1], planes[1:2], planes[2:], filled, self.numbers[draw.number]
+
+
+class WithGeneral(PairDataset):
+    """Each sample of `task` with one of `shared`, drawn from the pairs that are not in `task`."""
+
+    def __init__(self, task: TaskSamples, shared: PairDataset):
+        self.pairs, self._task, self._shared = task.pairs, task, shared
+        self._others = sorted(set(range(len(shared.pairs))) - set(task.numbers))
+        if not self._others:
+            raise RequestError("task.general_weight: every training pair has boxes; give more data, or a weight of 0")
+
+    def __getitem__(self, draw: Draw) -> tuple[Any, ...]:
+        """What `task` gives, with infrared and visible (1, S, S) uint8 of the other sample before the number."""
+        *images, number = self._task[draw]
+        key = (*(draw.key or ("centre",)), "general")
+        other = self._others[generator(*key).integers(len(self._others))]
+        infrared, visible, _ = self._shared[Draw(other, key)]
+        return *images, infrared, visible, number
 
 
 def _decoded(pair: Pair) -> torch.Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fuse2task.task_driven.detector import DetectionLoss
-from fuse2task.task_driven.samples import TaskSamples, boxes_of
+from fuse2task.task_driven.samples import TaskSamples, WithGeneral, boxes_of
 from fusion.checkpoint import load_crossfuse
 from fusion.recipe import FusionRecipe
 from fusion.training.kept_tensors import KeptTensors
@@ -23,6 +23,7 @@ class DetectorStage(FusionStage):
     """The whole fusion network learns on: a frozen detector's loss on the fused images in colour, and stage 2's.
 
     After TarDAL (Liu et al., CVPR 2022), whose detector learns along; here it stays what the images are judged by.
+    Where the recipe asks for it, pairs without boxes go on with stage 2's loss beside them.
     """
 
     name = "task"
@@ -41,15 +42,21 @@ class DetectorStage(FusionStage):
         return network
 
     def samples(self, shared: PairDataset) -> PairDataset:
-        return TaskSamples(shared.pairs, self.classes, self.boxes, self.task.size, KeptTensors(self.run, "task"))
+        kept = KeptTensors(self.run, "task")
+        samples = TaskSamples(shared.pairs, self.classes, self.boxes, self.task.size, kept)
+        return WithGeneral(samples, shared) if self.task.general_weight else samples
 
     def losses(self, network: nn.Module, *images: Tensor) -> dict[str, Tensor]:
-        infrared, visible, chroma, boxes = images
+        infrared, visible, chroma, boxes, *general = images
         out = network(infrared, visible)
         self.detector.to(out.device)
         detection = self.task.detection_weight * self.detector(in_colour(out, chroma), boxes)
         fusion = self.task.fusion_weight * self.fusion.loss_of(out, infrared, visible)["total"]
-        return {"total": detection + fusion, "detection": detection, "fusion": fusion}
+        losses = {"total": detection + fusion, "detection": detection, "fusion": fusion}
+        if general:
+            losses["general"] = self.task.general_weight * self.fusion.losses(network, *general)["total"]
+            losses["total"] = losses["total"] + losses["general"]
+        return losses
 
     def loss_of(self, out: Tensor, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
         return self.fusion.loss_of(out, infrared, visible)

@@ -10,10 +10,11 @@ from fuse2task.data.colour import luma
 from fuse2task.data.images import read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
-from fuse2task.task_driven.samples import TaskSamples, _cropped
+from fuse2task.task_driven.samples import TaskSamples, WithGeneral, _cropped
 from fuse2task.task_driven.stage import in_colour
+from fusion.recipe import Sampling
 from fusion.training.kept_tensors import KeptTensors
-from fusion.training.samples import Draw
+from fusion.training.samples import Draw, Samples
 
 
 @pytest.fixture
@@ -85,3 +86,30 @@ def test_crops_larger_than_an_image_and_missing_boxes_are_refused(dataset, sampl
         samples(96)
     with pytest.raises(RequestError, match="boxes"):
         TaskSamples(dataset.pairs, (), {}, 32, KeptTensors(tmp_path, "task"))
+
+
+def test_general_samples_come_from_the_pairs_without_boxes(dataset, tmp_path):
+    boxes = {pair.infrared: dataset.boxes.boxes[pair.id] for pair in (dataset.pairs[0], dataset.pairs[2])}
+    task = TaskSamples(dataset.pairs, dataset.boxes.classes, boxes, 64, KeptTensors(tmp_path, "task"))
+    shared = Samples(dataset.pairs, Sampling(size=32, flips=False), KeptTensors(tmp_path, "pairs"))
+    both = WithGeneral(task, shared)
+    assert len(both.pairs) == 2
+    others = [(read_infrared(dataset.pairs[i].infrared), luma(read_visible(dataset.pairs[i].visible))) for i in (1, 3)]
+    seen = set()
+    for position in range(12):
+        draw = Draw(position % 2, ("seed", position))
+        *images, infrared, visible, number = both[draw]
+        assert number == (0, 2)[position % 2]
+        assert all(np.array_equal(a, b) for a, b in zip(images, task[draw], strict=False))
+        assert np.array_equal(infrared, both[draw][4])
+        windows = [np.lib.stride_tricks.sliding_window_view(np.stack(pair), (2, 32, 32))[0] for pair in others]
+        found = [(window == np.concatenate([infrared, visible])).all(axis=(2, 3, 4)).any() for window in windows]
+        assert sum(found) == 1
+        seen.add(found.index(True))
+    assert seen == {0, 1}
+
+
+def test_general_samples_need_pairs_without_boxes(samples, dataset, tmp_path):
+    shared = Samples(dataset.pairs, Sampling(size=32), KeptTensors(tmp_path, "pairs"))
+    with pytest.raises(RequestError, match=r"general_weight: every training pair has boxes"):
+        WithGeneral(samples(), shared)

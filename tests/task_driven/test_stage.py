@@ -1,5 +1,6 @@
 """A third stage through a detector."""
 
+import csv
 import json
 
 import pytest
@@ -8,10 +9,11 @@ import torch
 from fuse2task.config import load_recipe
 from fuse2task.runtime.checkpoints import read_safetensors
 from fuse2task.runtime.errors import RequestError
-from fuse2task.task_driven.stage import task_stages
+from fuse2task.task_driven.stage import DetectorStage, task_stages
 from fusion.checkpoint import load_crossfuse
 from fusion.network.plus import CrossFusePlus
 from fusion.recipe import FusionRecipe
+from fusion.training.stages import fusion_stage
 from fusion.training.trainer import StageRun, train
 
 TINY = """
@@ -65,3 +67,24 @@ def test_a_task_without_boxes_is_refused_before_any_work(recipe, tmp_path):
     with pytest.raises(RequestError, match=r"give data\.N\.boxes"):
         train(bare, tmp_path / "run", task_stages)
     assert not (tmp_path / "run" / "stage1_infrared.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_pairs_without_boxes_go_on_with_the_loss_of_stage_2(recipe, folder_dataset, tmp_path):
+    (source,) = recipe.data
+    others = source.model_copy(update={"root": folder_dataset(3, size=(64, 48), name="others"), "boxes": None})
+    task = recipe.task.model_copy(update={"general_weight": 2.0})
+    joint = recipe.model_copy(update={"data": (source, others), "task": task})
+    train(joint, tmp_path / "run", task_stages)
+    *_, row = csv.DictReader((tmp_path / "run" / "log.csv").open())
+    total, *parts = (float(row[f"train_{name}"]) for name in ("total", "detection", "fusion", "general"))
+    assert total == pytest.approx(sum(parts), rel=1e-4)
+
+    stage = DetectorStage(joint, tmp_path / "run")
+    network = stage.build().eval()
+    images = [torch.rand(1, planes, side, side) * 255 for planes, side in ((1, 64), (1, 64), (2, 64))]
+    boxes, general = torch.full((1, 64, 5), -1.0), [torch.rand(1, 1, 32, 32) * 255 for _ in range(2)]
+    with torch.no_grad():
+        alone, both = stage.losses(network, *images, boxes), stage.losses(network, *images, boxes, *general)
+        of_stage_2 = fusion_stage(joint, tmp_path).loss_of(network(*general), *general)["total"]
+    torch.testing.assert_close(both["total"] - alone["total"], 2 * of_stage_2, rtol=1e-4, atol=1e-3)
