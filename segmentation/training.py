@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from fuse2task.data.fused import FusedDataset, open_fused
 from fuse2task.data.images import write_image
 from fuse2task.data.verification import verify_images, verify_truth
-from fuse2task.runtime.acceleration import make_accelerator
+from fuse2task.runtime.acceleration import make_accelerator, numbers_of
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.hashing import value_hash
 from fuse2task.runtime.progress import Meter, say
@@ -169,7 +169,7 @@ class Trainer:
             group["lr"] = rate * group["factor"]
         device = self.accelerator.device
         losses = self.loss(self.wrapped(images.to(device, non_blocking=True)), masks.to(device, non_blocking=True))
-        values = {name: loss.item() for name, loss in losses.items()}
+        values = numbers_of(losses, self.accelerator)
         if not math.isfinite(values["loss"]):
             raise Fuse2TaskError(
                 f"the loss is not finite at step {step} ({values}) for the images {', '.join(ids)}; "

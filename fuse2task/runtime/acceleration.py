@@ -1,9 +1,12 @@
 """Accelerate's helper object, made from a recipe's device and precision."""
 
+from collections.abc import Mapping
+
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DataLoaderConfiguration
+from torch import Tensor
 
 from fuse2task.runtime.device import Precision, pick_device, pick_precision
 
@@ -26,3 +29,12 @@ def make_accelerator(device: str, precision: Precision) -> Accelerator:
     mixed = "bf16" if pick_precision(precision, picked) == "bf16" else "no"
     loading = DataLoaderConfiguration(split_batches=True, dispatch_batches=False)
     return Accelerator(mixed_precision=mixed, cpu=picked.type == "cpu", dataloader_config=loading)
+
+
+def numbers_of(losses: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, float]:
+    """Losses (scalars) as numbers: means over the processes, each of which has an equal share of the batch.
+
+    One transfer for all of them: each makes the CPU wait for a GPU.
+    """
+    values = accelerator.reduce(torch.stack([loss.detach() for loss in losses.values()]), "mean")
+    return dict(zip(losses, values.tolist(), strict=True))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import write_image
-from fuse2task.runtime.acceleration import make_accelerator
+from fuse2task.runtime.acceleration import make_accelerator, numbers_of
 from fuse2task.runtime.allocation import keep_freed_memory
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.hashing import lines_hash, value_hash
@@ -214,8 +214,7 @@ class StageRun:
         with self.accelerator.autocast():
             frozen = self.stage.frozen(self.network, numbers, *images)
         losses = self.stage.losses(self.wrapped, *images, *frozen)
-        # One transfer: each makes the CPU wait for a GPU.
-        values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
+        values = numbers_of(losses, self.accelerator)
         if not all(math.isfinite(value) for value in values.values()):
             raise Fuse2TaskError(
                 f"{self.stage.name}: the loss is not finite at step {self.counters['step']} ({values}) for the pairs "

@@ -1,5 +1,6 @@
 """Training: it learns, it resumes to the same weights after a kill, it stops on rubbish."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -137,6 +138,9 @@ def test_two_processes_train_like_one(recipe_file, tmp_path):
     one, two = (read_safetensors(tmp_path / run / "stage1_infrared.safetensors")[0] for run in ("one", "two"))
     differences = torch.cat([(one[name] - two[name]).abs().flatten() for name in one])
     assert (differences > 1e-4).float().mean() < 0.01
+    # What is logged is of the whole batch, not of one process's share.
+    logs = [next(csv.DictReader((tmp_path / run / "log.csv").open())) for run in ("one", "two")]
+    assert float(logs[1]["train_total"]) == pytest.approx(float(logs[0]["train_total"]), rel=1e-3)
 
 
 def test_a_loss_that_is_not_finite_names_the_pairs(recipe, tmp_path, monkeypatch):
