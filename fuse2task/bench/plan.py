@@ -95,9 +95,8 @@ def make_jobs(bench: Workspace) -> list[Job]:
                     needs = [fused[-1]]
                     if judge.section.is_trained:
                         on = judge.section.trained_on or method
-                        with_seed = recipe.seeds[0] if seed is None else seed
                         units, default = _training_size(bench, source, name), judge.section.task
-                        train = Job("train", source, on, name, with_seed, (fuse(on, source),), units, default)
+                        train = Job("train", source, on, name, seed, (fuse(on, source),), units, default)
                         needs.append(add(train))
                     add(Job("evaluate", dataset, method, name, seed, tuple(needs), images))
         if recipe.scores is not None:

@@ -66,7 +66,7 @@ class JudgeSection(Recipe):
     recipe: str | None = None
     overrides: dict[str, Any] = Field(default={})
     trained_on: str | None = None
-    """Frozen judges: train `recipe` once, on this method's images with the first seed, and judge all by it."""
+    """Frozen judges: train `recipe` on this method's images, for each of the seeds, and judge all by that."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

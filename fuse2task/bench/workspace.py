@@ -66,8 +66,8 @@ class Workspace:
         return [name for name, judge in self.recipe.judges.items() if judge.task == task]
 
     def seeds_of(self, judge: str) -> list[int | None]:
-        """The seeds of a judge; None alone for a frozen one."""
-        return list(self.recipe.seeds) if self.recipe.judges[judge].protocol == "retrain" else [None]
+        """The seeds that a judge is trained with; None alone where its weights are given."""
+        return list(self.recipe.seeds) if self.recipe.judges[judge].is_trained else [None]
 
     def fused(self, dataset: str, method: str) -> Path:
         """The fused dataset."""
@@ -172,6 +172,6 @@ class Workspace:
             if section.trained_on:
                 trained_on = {
                     "method": self.method_hash(dataset, section.trained_on), "split": data.dataset.split_hash,
-                    "truth": data.truths[0].hash, "seed": self.recipe.seeds[0],
+                    "truth": data.truths[0].hash,
                 }  # fmt: skip
         return identify(judge, section, data, trained_on)

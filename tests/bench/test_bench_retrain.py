@@ -46,10 +46,11 @@ def test_both_tasks_with_trained_judges(tmp_path, values, monkeypatch, capsys):
     assert ", 2 seeds" in capsys.readouterr().out
     table = ResultsTable(folder).read()
     frozen, trained = table[table["judge"] == "yolo-on-average"], table[table["judge"] == "unet"]
-    assert set(frozen["seed"]) == {""}
-    assert set(trained["seed"]) == {"0", "1"}
+    assert set(frozen["seed"]) == set(trained["seed"]) == {"0", "1"}
     assert frozen["judge_hash"].nunique() == trained["judge_hash"].nunique() == 1
-    assert {path.name for path in (folder / "judges" / "tiny").iterdir()} == {"average"}  # trained once for all
+    assert {path.name for path in (folder / "judges" / "tiny").iterdir()} == {"average"}  # trained for all
+    runs = {path.name for path in (folder / "judges" / "tiny" / "average").iterdir()}
+    assert runs == {"yolo-on-average-s0", "yolo-on-average-s1"}
     assert set(trained["condition"]) == {"all", "day", "night"}
 
     torchmetrics = pytest.importorskip("torchmetrics.functional.classification")

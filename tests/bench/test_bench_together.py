@@ -100,8 +100,8 @@ def test_the_plan_shares_fused_datasets_and_judges(make_recipe, recipe_values, t
     bench = Workspace(make_recipe(judges=judges, seeds=[0, 1], scores=scores), tmp_path / "run")
     jobs = make_jobs(bench)
     counts = pd.Series([job.kind for job in jobs]).value_counts().to_dict()
-    # 3 methods: fused once each; own trained on each with two seeds, one once; places 1, own 2, one 1 evaluations.
-    assert counts == {"fuse": 3, "train": 7, "evaluate": 12, "score": 1}
+    # 3 methods fused once; with two seeds own is trained on each, one on infrared; places 1, own 2, one 2 evaluations.
+    assert counts == {"fuse": 3, "train": 8, "evaluate": 15, "score": 1}
     before: set[str] = set()
     for job in jobs:
         assert before.issuperset(job.needs)

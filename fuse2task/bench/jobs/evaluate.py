@@ -46,10 +46,8 @@ def judge_weights(bench: Workspace, dataset: str, method: str, judge: str, seed:
     section = bench.recipe.judges[judge]
     if section.weights is not None:
         return section.weights
-    on, with_seed = (section.trained_on, bench.recipe.seeds[0]) if section.trained_on else (method, seed)
-    assert on is not None
-    assert with_seed is not None
-    return bench.training(dataset, on, judge, with_seed) / "best.safetensors"
+    assert seed is not None
+    return bench.training(dataset, section.trained_on or method, judge, seed) / "best.safetensors"
 
 
 def suffixed(name: str, truth: str, primary: bool) -> str:
