@@ -1,4 +1,4 @@
-"""Curves over the levels of a condition: every point, the area under it, and how it lies to the best single camera.
+"""Curves over the levels of a condition: every point, the area under it, and how these lie to camera and baseline.
 
 All numbers of a curve rest on the same bootstrap weights at every level and for every method (the same images in the
 same order), so areas and differences are taken replicate by replicate.
@@ -16,7 +16,7 @@ from fuse2task.bench.statistics.area import trapezoid_weights
 from fuse2task.bench.statistics.holm import holm
 from fuse2task.bench.statistics.paired import compare
 from fuse2task.bench.statistics.seeds import over_seeds
-from fuse2task.report.columns import AGAINST
+from fuse2task.report.columns import AGAINST, TO_BASELINE
 
 SINGLE = ("visible", "infrared")
 VERDICTS = ("above", "not_told_apart", "below")
@@ -40,13 +40,14 @@ class Curve:
 
 def curve_tables(
     about: Mapping[str, Any], levels: Sequence[int], measured: Mapping[str, Sequence[Sequence[Measured]]],
-    intervals: Intervals,
+    baseline: str, intervals: Intervals,
 ) -> tuple[list[Row], list[Row]]:  # fmt: skip
     """Rows of conditions.csv and of robustness.csv for one dataset, kind and judge.
 
     The best single camera is the better one in the number at hand: at each level for points, by area for areas. Holm's
-    correction is over the fused methods, for each metric, class and level (or area) by itself. Image scores have no
-    comparisons: the single cameras are what they refer to.
+    correction is over the fused methods, for each metric, class and level (or area) by itself. Areas are compared with
+    the baseline's as well, Holm's correction being over all other methods. Image scores have no comparisons: the single
+    cameras are what they refer to.
 
     Args:
         about: the columns `ABOUT`.
@@ -66,11 +67,13 @@ def curve_tables(
                 points.append(row | {"level": level})
                 if row["verdict"]:
                     verdicts[row["method"]][row["verdict"]].append(str(level))
-        for row in table.rows({name: curve.area(levels) for name, curve in curves.items()}):
+        values = {name: curve.area(levels) for name, curve in curves.items()}
+        beside = table.beside_baseline(values, baseline)
+        for row in table.rows(values):
             curve = curves[row["method"]]
             drop = compare(curve.at[0], curve.at[-1], intervals.level, intervals.seed)
             told = {name: " ".join(texts) for name, texts in verdicts[row["method"]].items()}
-            areas.append(row | told | {
+            areas.append(row | told | beside.get(row["method"], dict.fromkeys(TO_BASELINE)) | {
                 "levels": " ".join(map(str, levels)), "area": row["value"], "drop": drop.difference,
                 "drop_low": drop.interval and drop.interval.low, "drop_high": drop.interval and drop.interval.high,
             })  # fmt: skip
@@ -106,14 +109,20 @@ class _Table:
             return rows
         best = max(single, key=lambda name: single[name])
         fused = [row for row in rows if row["method"] not in SINGLE]
+        differences = self._differences({row["method"]: values[row["method"]] for row in fused}, values[best])
         for row in fused:
-            row |= self._against(values[row["method"]], values[best]) | {"best_single": best}
-        adjusted = holm([np.nan if row["p_value"] is None else row["p_value"] for row in fused])
-        for row, p in zip(fused, adjusted.tolist(), strict=True):
-            apart = p < 1 - self.intervals.level
-            row |= {"p_holm": p, "verdict": "not_told_apart" if not apart else
-                    "above" if row["difference"] > 0 else "below"}  # fmt: skip
+            row |= dict(zip(AGAINST, (best, *differences[row["method"]]), strict=True))
+            apart = row["p_holm"] < 1 - self.intervals.level
+            row["verdict"] = "not_told_apart" if not apart else "above" if row["difference"] > 0 else "below"
         return rows
+
+    def beside_baseline(self, values: Mapping[str, Distribution], baseline: str) -> dict[str, Row]:
+        """Columns `TO_BASELINE` of every method but the baseline."""
+        if not (self.tested and baseline in values):
+            return {}
+        others = {name: value for name, value in values.items() if name != baseline}
+        differences = self._differences(others, values[baseline])
+        return {name: dict(zip(TO_BASELINE, (baseline, *found), strict=True)) for name, found in differences.items()}
 
     def _row(self, method: str, value: Distribution) -> Row:
         metric, name, _ = self.key
@@ -129,9 +138,14 @@ class _Table:
             "n_images": self.curves[method].images, "seeds": combined.seeds,
         }  # fmt: skip
 
-    def _against(self, value: Distribution, best: Distribution) -> Row:
-        found = compare(value, best, self.intervals.level, self.intervals.seed)
-        return {
-            "difference": found.difference, "difference_low": found.interval and found.interval.low,
-            "difference_high": found.interval and found.interval.high, "p_value": found.p_value,
-        }  # fmt: skip
+    def _differences(
+        self, values: Mapping[str, Distribution], reference: Distribution
+    ) -> dict[str, tuple[float | None, ...]]:
+        """For each method its difference from the reference, the interval's ends, p, and p corrected over them all."""
+        found = [compare(value, reference, self.intervals.level, self.intervals.seed) for value in values.values()]
+        adjusted = holm([np.nan if one.p_value is None else one.p_value for one in found]).tolist()
+        told: dict[str, tuple[float | None, ...]] = {}
+        for name, one, p in zip(values, found, adjusted, strict=True):
+            low, high = (one.interval.low, one.interval.high) if one.interval else (None, None)
+            told[name] = (one.difference, low, high, one.p_value, p)
+        return told

@@ -39,7 +39,7 @@ def write_sweeps(folder: Path, recipe: BenchRecipe, results: pd.DataFrame, truth
     for dataset in recipe.datasets:
         for section in recipe.conditions:
             for about, measured in _tables(recipe, chosen, dataset, section, load, scores):
-                found = curve_tables(about, section.levels, measured, recipe.intervals)
+                found = curve_tables(about, section.levels, measured, recipe.baseline, recipe.intervals)
                 points += found[0]
                 areas += found[1]
     for name, columns, rows in (("conditions", CONDITIONS, points), ("robustness", ROBUSTNESS, areas)):

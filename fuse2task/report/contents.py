@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fuse2task.report.columns import COMPARISONS, CONDITIONS, CORRELATIONS, COSTS, OLD_RESULTS, OPENINGS, ROBUSTNESS
+from fuse2task.report.columns import (
+    COMPARISONS,
+    CONDITIONS,
+    CORRELATIONS,
+    COSTS,
+    OLD_RESULTS,
+    OPENINGS,
+    ROBUSTNESS,
+    TO_BASELINE,
+)
 from fuse2task.report.entries import read_directions, read_extremes, read_published, read_rankings, read_truths
 from fuse2task.report.sweep_tables import check_sweeps
 from fuse2task.runtime.csv_reading import read_csv
@@ -19,7 +28,7 @@ KIND = "kind"  # of degradation; tables from before there were conditions lack i
 NUMBERS = {
     "value", "ci_low", "ci_high", "n_images", "difference", "p_value", "p_holm", "smallest_detectable", "parameters",
     "GMAC", "ms", "peak_memory", "spearman", "spearman_p", "kendall", "kendall_p", "evaluations", "methods", "area",
-    "drop", "drop_low", "drop_high", "difference_low", "difference_high", "level",
+    "drop", "drop_low", "drop_high", "difference_low", "difference_high", "level", *TO_BASELINE[1:],
 }  # fmt: skip
 
 

@@ -127,26 +127,34 @@ def _level_table(rows: pd.DataFrame, metric: str, title: str) -> Table:
     """Kinds and methods: drop, difference of the areas, and at which levels a fused image lies where."""
     cells = []
     for row in rows.to_dict("records"):
-        single = row["method"] in SINGLE
-        difference = Cell("–") if single else Cell(
-            fraction(row["difference"], signed=True), float(row["difference"]),
-            interval(row["difference_low"], row["difference_high"], signed=True),
-        )  # fmt: skip
         cells.append((
             name_cell(row["kind"]), Cell(row["method"], row["method"]),
             Cell(fraction(row["drop"]), float(row["drop"]), interval(row["drop_low"], row["drop_high"])),
-            difference, Cell(row["best_single"] or "–", row["best_single"] or None),
-            Cell(p_value(row["p_holm"]) or "–", None if math.isnan(row["p_holm"]) else float(row["p_holm"])),
+            _difference_cell(row, "difference"), Cell(row["best_single"] or "–", row["best_single"] or None),
+            _p_cell(row["p_holm"]), _difference_cell(row, "to_baseline"), _p_cell(row["to_baseline_p_holm"]),
             *(Cell(ranges(row[name]) or "–", row[name] or None) for name in VERDICTS),
         ))  # fmt: skip
-    headings = ("kind", "method", "drop", "area − best camera", "best camera", "p (Holm)", "above at",
-                "not told apart at", "below at")  # fmt: skip
+    baseline = next((name for name in rows["baseline"] if name), "baseline")
+    headings = ("kind", "method", "drop", "area − best camera", "best camera", "p (Holm)", f"area − {baseline}",
+                "p (Holm)", "above at", "not told apart at", "below at")  # fmt: skip
     note = (
         "Drop: from the first level to the last. Best camera of an area: the one with the larger area; of a level: the "
-        "one that is better there. Holm's correction is over the fused methods, for each area and level by itself."
+        "one that is better there. Holm's correction is over the fused methods, for each area and level by itself; for "
+        f"differences from {baseline} over all other methods."
     )
     caption = f"{metric}: drops, and levels beside the best single camera"
     return Table("levels", caption, headings, tuple(cells), (note,), title)
+
+
+def _difference_cell(row: Row, name: str) -> Cell:
+    if math.isnan(row[name]):
+        return Cell("–")
+    ends = interval(row[f"{name}_low"], row[f"{name}_high"], signed=True)
+    return Cell(fraction(row[name], signed=True), float(row[name]), ends)
+
+
+def _p_cell(p: float) -> Cell:
+    return Cell(p_value(p) or "–", None if math.isnan(p) else float(p))
 
 
 def _told(rows: pd.DataFrame) -> str:

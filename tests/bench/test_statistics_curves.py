@@ -11,7 +11,7 @@ from fuse2task.bench.measured import Measured
 from fuse2task.bench.recipe import Intervals
 from fuse2task.bench.statistics.area import trapezoid_weights
 from fuse2task.bench.statistics.resampling import bootstrap, jackknife
-from fuse2task.report.columns import ABOUT, CONDITIONS, ROBUSTNESS
+from fuse2task.report.columns import ABOUT, CONDITIONS, ROBUSTNESS, TO_BASELINE
 
 LEVELS = (0, 1, 3, 5)
 INTERVALS = Intervals(replicates=500, level=0.95, seed=0)
@@ -60,7 +60,7 @@ def tables(**changes):
         "fused": curve(0.5, 0.5, 0.5, 0.3, number=40),  # below, with visible, above, with infrared
         "noisy": curve(0.6, 0.6, 0.6, 0.6, spread=0.9, number=60),
     }
-    return curve_tables(about, LEVELS, methods, INTERVALS)
+    return curve_tables(about, LEVELS, methods, "fused", INTERVALS)
 
 
 def test_verdicts_are_against_the_camera_that_is_better_at_each_level():
@@ -103,6 +103,24 @@ def test_holm_is_over_the_fused_methods_of_one_level_or_area():
         assert second["p_holm"] == pytest.approx(max(first["p_holm"], second["p_value"]))
 
 
+def test_areas_are_compared_with_the_baselines():
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    rows = {row["method"]: row for row in tables()[1]}
+    assert {rows["fused"][name] for name in TO_BASELINE} == {None}
+    others = [row for name, row in rows.items() if name != "fused"]
+    assert {row["baseline"] for row in others} == {"fused"}
+    for row in others:
+        assert row["to_baseline"] == pytest.approx(row["area"] - rows["fused"]["area"])
+        assert row["to_baseline_low"] < row["to_baseline"] < row["to_baseline_high"]
+    # The same pair of curves, seen from the other side.
+    assert rows["infrared"]["to_baseline"] == pytest.approx(-rows["fused"]["difference"])
+    assert rows["infrared"]["to_baseline_p"] == pytest.approx(rows["fused"]["p_value"])
+    values = [row["to_baseline_p"] for row in others]
+    expected = multitest.multipletests(values, method="holm")[1]
+    assert [row["to_baseline_p_holm"] for row in others] == pytest.approx(expected.tolist())
+    assert {row["baseline"] for row in tables(task="quality")[1]} == {None}
+
+
 def test_scores_have_areas_and_no_best_camera():
     points, areas = tables(task="quality")
     assert {row["best_single"] for row in points + areas} == {None}
@@ -114,7 +132,7 @@ def test_seeds_are_averaged_and_widen_the_interval():
     about = dict.fromkeys(ABOUT, "x") | {"task": "detection"}
     one = {"visible": curve(0.4, 0.4, 0.4, 0.4)}
     three = {"visible": [[measured(0.4 + shift, 0.01, 1 + level) for shift in (-0.03, 0, 0.03)] for level in LEVELS]}
-    single, several = (curve_tables(about, LEVELS, methods, INTERVALS)[1][0] for methods in (one, three))
+    single, several = (curve_tables(about, LEVELS, methods, "average", INTERVALS)[1][0] for methods in (one, three))
     assert several["seeds"] == 3
     assert several["area"] == pytest.approx(single["area"], abs=0.01)
     assert several["ci_high"] - several["ci_low"] > 1.5 * (single["ci_high"] - single["ci_low"])

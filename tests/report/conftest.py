@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from fuse2task.data.images import write_image
-from fuse2task.report.columns import COMPARISONS, CONDITIONS, CORRELATIONS, COSTS, OLD_RESULTS, OPENINGS, ROBUSTNESS
+from fuse2task.report.columns import (
+    COMPARISONS,
+    CONDITIONS,
+    CORRELATIONS,
+    COSTS,
+    OLD_RESULTS,
+    OPENINGS,
+    ROBUSTNESS,
+    TO_BASELINE,
+)
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 CLASSES = ("person", "<script>alert(1)</script>")
@@ -170,7 +179,9 @@ def sweep_areas() -> list[dict[str, Any]]:
             }
             versus = at | {"best_single": "infrared", "difference": fall, "p_holm": 0.02 if kind == "haze" else 0.3,
                            "difference_low": fall - 0.02, "difference_high": fall + 0.02}  # fmt: skip
-            found.append(row | (versus if method not in ("visible", "infrared") else {}))
+            beside = dict(zip(TO_BASELINE, ("average", fall - SWEPT["average"], -0.2, 0.1, 0.03, 0.06), strict=True))
+            row_of_task = row | (versus if method not in ("visible", "infrared") else {})
+            found.append(row_of_task | (beside if method != "average" else {}))
             found.append(row | {"task": "quality", "judge": "standard", "metric": "EN", "area": 7.4 + fall})
     return found
 

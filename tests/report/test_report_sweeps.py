@@ -41,6 +41,12 @@ def test_sentences_and_tables_of_a_sweep(bench):
     ]  # fmt: skip
     assert cells["infrared"][0].place == 1
     assert [len(drawings) for drawings in detection.drawings + scores.drawings] == [2, 2]
+    levels = detection.others[0]
+    at = levels.columns.index("area − average")
+    beside = {row[1].text: row[at : at + 2] for row in levels.rows if row[0].text == "haze"}
+    assert [cell.text for cell in beside["visible"]] == ["−.040", ".060"]
+    assert beside["visible"][0].detail == "[−.200, +.100]"
+    assert [cell.text for cell in beside["average"]] == ["–", "–"]
     assert scores.areas == ()
     assert scores.others[0].rows[0][1].text == "7.320"
 
