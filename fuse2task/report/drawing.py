@@ -2,10 +2,13 @@
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 # Stand-ins that `inline_svg` replaces by the page's own colours, so that one drawing serves light and dark.
 TEXT, QUIET, GRID, PAPER = "#0a0001", "#0a0002", "#0a0003", "#0a0004"
@@ -24,33 +27,32 @@ STYLE: Any = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "grid.color": GRID,
     "grid.linewidth": 0.8, "xtick.color": GRID, "ytick.color": GRID, "xtick.labelcolor": TEXT,
     "ytick.labelcolor": TEXT, "xtick.labelsize": 8.5, "ytick.labelsize": 9, "legend.frameon": False,
-    "hatch.linewidth": 0.8,
+    "hatch.linewidth": 0.8, **{f"{axis}tick.{kind}.size": 0 for axis in "xy" for kind in ("major", "minor")},
 }  # fmt: skip
 
 
-def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure of `width` x `height` CSS pixels; make it and draw on it inside `rc_context(STYLE)`."""
+@contextmanager
+def chart(width: float, height: float) -> Iterator["Axes"]:
+    """Axes that fill a figure of `width` x `height` CSS pixels; draw, and call `inline_svg`, inside the context."""
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width / 96, height / 96), layout="constrained")
+    with mpl.rc_context(STYLE):
+        yield Figure(figsize=(width / 96, height / 96), layout="constrained").add_subplot()
 
 
-def inline_svg(figure: "Figure", name: str, label: str) -> str:
-    """The figure as an `<svg>` element for the page.
+def inline_svg(axes: "Axes", name: str, label: str) -> str:
+    """The figure of these axes as an `<svg>` element for the page.
 
-    name: makes the ids in this drawing unlike those of every other on the page. label: what it shows, for readers who
-    do not see it.
+    name: prefix of every id in this drawing, unique on the page. label: description for readers who do not see it.
     """
-    from html import escape
-
+    figure: Any = axes.figure
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
-    text = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', text)
-    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
+    for start, end in (('\\bid="', '"'), ('href="#', '"'), (r"url\(#", r"\)")):
+        text = re.sub(f"({start})([^{end[-1]}]+{end})", rf"\g<1>{name}-\2", text)
     text = re.sub(r"""(style="[^"]*?)'DejaVu Sans'[^;"]*""", r"\1var(--sans)", text)
     for stand_in, colour in PAGE_COLOURS.items():
         text = text.replace(stand_in, colour)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fuse2task.report.contents import Contents
 from fuse2task.report.estimates import SINGLE, Difference, Numbers
 from fuse2task.report.metric_tables import variant
-from fuse2task.report.numerals import fraction, interval, p_value
+from fuse2task.report.tables import fraction, interval, p_value
 
 # From scratch on a hundred images a detector finds next to nothing; a ranking of such numbers is one of noise.
 TOO_LOW = {"detection": ("AP50", 0.1)}

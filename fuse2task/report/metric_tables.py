@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from fuse2task.report.comparability import Group
 from fuse2task.report.estimates import Numbers
-from fuse2task.report.numerals import fraction, interval, p_value
-from fuse2task.report.tables import Cell, Table, by_rows, estimate_cell, name_cell, placed
+from fuse2task.report.tables import Cell, Table, by_rows, estimate_cell, fraction, interval, name_cell, p_value, placed
 
 SIZES = ("small", "medium", "large")
 

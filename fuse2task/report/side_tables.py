@@ -8,8 +8,7 @@ import pandas as pd
 
 from fuse2task.report.comparability import Group
 from fuse2task.report.estimates import Estimate, Numbers
-from fuse2task.report.numerals import fraction, p_value, plain
-from fuse2task.report.tables import Cell, Table, by_rows, name_cell, placed
+from fuse2task.report.tables import Cell, Table, by_rows, fraction, name_cell, p_value, placed, plain
 
 COSTS = {"parameters": "parameters", "GMAC": "GMAC a pair", "ms": "ms a pair", "peak_memory": "peak memory, MiB"}
 

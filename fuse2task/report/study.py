@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fuse2task.report import plots
+from fuse2task.report import charts
 from fuse2task.report.comparability import Group, families
 from fuse2task.report.estimates import PER_CLASS, Estimate, Numbers
 from fuse2task.report.findings import Finding, finding, sensitivity_sentences
@@ -67,7 +67,7 @@ def _study(numbers: Numbers, others: list[Numbers], name: str) -> Study:
         numbers,
         finding(numbers),
         summary_table(numbers),
-        plots.forest(tested, numbers.main, f"{name}-forest") if tested else "",
+        charts.forest(tested, numbers.main, f"{name}-forest") if tested else "",
         tuple(panels),
         sensitivity,
         tuple(summary_table(other) for other in others),
@@ -106,8 +106,8 @@ def _bars(numbers: Numbers, titles: dict[str, tuple[str, str, str]], name: str) 
         if present:
             found[title] = present
     found = dict(list(found.items())[:PANELS])
-    ends = [plots.span(item)[1] for values in found.values() for item in values.values()]
+    ends = [charts.span(item)[1] for values in found.values() for item in values.values()]
     top = min(1.0, 1.05 * max(ends, default=1.0)) or 1.0  # one scale, so that panels can be compared
     return tuple(
-        plots.bars(title, values, top, f"{name}-{number}") for number, (title, values) in enumerate(found.items())
+        charts.bars(title, values, top, f"{name}-{number}") for number, (title, values) in enumerate(found.items())
     )

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from fuse2task.report import curve_plots
+from fuse2task.report.charts import Point, sweep_curves
 from fuse2task.report.columns import ABOUT
 from fuse2task.report.contents import Contents
-from fuse2task.report.curve_plots import Point
 from fuse2task.report.estimates import ALPHA, SINGLE
-from fuse2task.report.numerals import fraction, interval, p_value, plain
 from fuse2task.report.sweep_tables import METRICS
-from fuse2task.report.tables import Cell, Table, name_cell, placed
+from fuse2task.report.tables import Cell, Table, fraction, interval, name_cell, p_value, placed, plain
 
 SCORES = 12  # charts of image scores; with more the tables tell
 VERDICTS = {"above": "above", "not_told_apart": "not told apart", "below": "below"}
@@ -74,16 +73,16 @@ def _drawings(points: pd.DataFrame, metric: str, name: str) -> tuple[str, ...]:
     colours = {method: number for number, method in enumerate(methods)}
     found: dict[str, dict[str, list[Point]]] = {}
     for row in points.sort_values("level", kind="stable").to_dict("records"):
-        sure = row["verdict"] in ("above", "below")
-        point = Point(row["level"], row["value"], row["ci_low"], row["ci_high"], sure)
+        significant = row["verdict"] in ("above", "below")
+        point = Point(row["level"], row["value"], row["ci_low"], row["ci_high"], significant)
         found.setdefault(row["kind"], {}).setdefault(row["method"], []).append(point)
     kinds = list(dict.fromkeys(points["kind"]))
-    ends = [curve_plots.span(line) for series in found.values() for line in series.values()]
-    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+    ends = points[["value", "ci_low", "ci_high"]].to_numpy(float)
+    low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
     margin = 0.04 * (high - low) or 0.05
     limits = (0.0 if 0 <= low < high / 2 else low - margin, high + margin)
     return tuple(
-        curve_plots.curves(f"{metric} under {kind}", _in_order(found[kind], methods), limits, colours,
+        sweep_curves(f"{metric} under {kind}", _in_order(found[kind], methods), limits, colours,
                            f"{name}-{metric}-{number}")
         for number, kind in enumerate(kinds)
     )  # fmt: skip

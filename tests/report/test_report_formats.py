@@ -16,8 +16,7 @@ from fuse2task.report.contents import read_contents
 from fuse2task.report.estimates import Numbers
 from fuse2task.report.formats import latex, latex_text, markdown
 from fuse2task.report.metric_tables import class_table, seed_table, summary_table
-from fuse2task.report.numerals import fraction, p_value, plain
-from fuse2task.report.tables import Cell, Table, name_cell, placed
+from fuse2task.report.tables import Cell, Table, fraction, name_cell, p_value, placed, plain
 
 NAMES = st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=12)
 

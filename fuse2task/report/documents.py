@@ -1,29 +1,88 @@
-"""The report as one HTML file that needs nothing else: styles, script, drawings and pictures are inside."""
+"""Files of the report: one HTML page that needs nothing else, Markdown, CSV and LaTeX."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 import fuse2task
-from fuse2task.report import pareto, rank_plots
-from fuse2task.report.comparability import KEYS, Group, refusals, warnings
-from fuse2task.report.contents import Contents
-from fuse2task.report.estimates import MAIN
+from fuse2task.report.charts import correlation_map, pareto_plot, rank_plot
+from fuse2task.report.comparability import KEYS, Group, comparable_groups, refusals, warnings
+from fuse2task.report.contents import Contents, read_contents
+from fuse2task.report.estimates import MAIN, Numbers
 from fuse2task.report.findings import opening_sentences
+from fuse2task.report.formats import latex, markdown, markdown_text, summary_csv
 from fuse2task.report.provenance import method_rows
 from fuse2task.report.published import published_table
 from fuse2task.report.side_tables import correlation_table, cost_table, ranking_table, score_table
-from fuse2task.report.study import Panel, Study
-from fuse2task.report.sweeps import Sweep
+from fuse2task.report.study import Panel, Study, studies
+from fuse2task.report.sweeps import Sweep, sweeps
 from fuse2task.report.tables import Cell, Table, name_cell
 from fuse2task.report.viewer import viewer_scenes
+from fuse2task.runtime.files import write_text
 
 COLUMNS = 6  # beyond this the map of correlations shows main metrics only; the table has all
 FEW = 10  # methods; with ten, a rank correlation of about .65 is significant
 
 
-def render(contents: Contents, groups: Sequence[Group], studies: Sequence[Study], sweeps: Sequence[Sweep]) -> str:
+def write_report(folder: Path) -> Path:
+    """Write `report/index.html`, `summary.md`, `summary.csv` and `summary.tex` of the bench folder `folder`.
+
+    Returns:
+        The path of index.html, one file of at most about 15 MB that opens offline and asks for nothing.
+
+    Raises:
+        RequestError: the folder has no results, or a file of it is not what it should be.
+    """
+    contents = read_contents(folder)
+    groups = comparable_groups(contents)
+    baseline = str(contents.recipe.get("baseline") or "")
+    found = studies(groups, baseline)
+    out = Path(folder) / "report"
+    notes = [*opening_sentences(contents), *refusals(groups), *warnings(groups, contents.results)]
+    swept = sweeps(contents)
+    write_text(out / "summary.md", _markdown(found, notes, contents.published, swept))
+    write_text(out / "summary.csv", summary_csv([Numbers(group, baseline) for group in groups]))
+    write_text(out / "summary.tex", _latex(found, swept))
+    write_text(out / "index.html", html_page(contents, groups, found, swept))
+    return out / "index.html"
+
+
+def _markdown(
+    found: Sequence[Study], notes: Sequence[str], published: Sequence[Mapping[str, Any]], swept: Sequence[Sweep]
+) -> str:
+    escape = markdown_text
+    parts = ["# Benchmark", "", *(f"- {escape(note)}" for note in notes), ""]
+    for study in found:
+        parts += [f"## {escape(study.finding.title)}", "", escape(study.finding.headline), ""]
+        parts += [f"- {escape(sentence)}" for sentence in study.finding.sentences]
+        panels = [*study.panels, *([study.sensitivity] if study.sensitivity else [])]
+        tables = [study.summary, *(panel.table for panel in panels if panel.table), *study.others]
+        parts += ["", *(markdown(table) for table in tables)]
+        if study.sensitivity:
+            parts += [*(f"- {escape(sentence)}" for sentence in study.sensitivity.sentences), ""]
+    for sweep in swept:
+        parts += [f"## Under bad conditions: {escape(sweep.title)}", ""]
+        if sweep.sentences:
+            parts += [escape(sweep.intro), "", *(f"- {escape(sentence)}" for sentence in sweep.sentences), ""]
+        parts += map(markdown, (*sweep.areas, *sweep.others))
+    if published:
+        parts += ["## Beside published numbers", "", markdown(published_table(published))]
+    return "\n".join(parts)
+
+
+def _latex(found: Sequence[Study], swept: Sequence[Sweep]) -> str:
+    tables = [r"% \usepackage{booktabs} in the preamble", ""]
+    for study in found:
+        classes = [panel.table for panel in study.panels if panel.table and panel.table.kind == "classes"]
+        tables += [latex(table) for table in (study.summary, *classes, *study.others)]
+    tables += [latex(table) for sweep in swept for table in sweep.areas]
+    return "\n".join(tables)
+
+
+def html_page(contents: Contents, groups: Sequence[Group], studies: Sequence[Study], sweeps: Sequence[Sweep]) -> str:
     """The page's text. Every name from a file is escaped by the template."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -73,7 +132,7 @@ def _correlation_panel(contents: Contents, heading: str, rows: pd.DataFrame, nam
     if len(columns) > COLUMNS:
         columns = list(dict.fromkeys(rows[rows["metric"].isin(MAIN.values())]["column"]))
     values = {(row["score"], row["column"]): (row["spearman"], row["spearman_p"]) for _, row in rows.iterrows()}
-    drawing = rank_plots.correlation_map(list(dict.fromkeys(rows["score"])), columns, values, name)
+    drawing = correlation_map(list(dict.fromkeys(rows["score"])), columns, values, name)
     methods = int(rows["methods"].min()) if rows["methods"].notna().any() else 0
     sentences = (
         f"Spearman's rank correlation over {methods} methods; bold: p < .05 for this cell alone. "
@@ -90,7 +149,7 @@ def _column(contents: Contents, row: pd.Series, telling: Sequence[str]) -> str:
 def _rankings(contents: Contents) -> list[Panel]:
     panels = []
     for number, entry in enumerate(contents.ranking):
-        drawing = rank_plots.rank_plot(entry["methods"], entry["ranks"], entry["critical_difference"], f"rank{number}")
+        drawing = rank_plot(entry["methods"], entry["ranks"], entry["critical_difference"], f"rank{number}")
         truth = contents.truth_name(str(entry.get("truth_hash", "")))
         heading = ", ".join([*(entry[key] for key in ("dataset", "task", "judge")), f"truth {truth}"])
         panels.append(Panel(heading, ranking_table(entry), (drawing,)))
@@ -108,7 +167,7 @@ def _costs(contents: Contents, studies: Sequence[Study]) -> Panel | None:
             title = (
                 f"{study.numbers.main} · {study.numbers.group.keys['dataset']} · {study.numbers.group.keys['judge']}"
             )
-            drawings.append(pareto.pareto_plot(points, title, f"cost{number}"))
+            drawings.append(pareto_plot(points, title, f"cost{number}"))
     return Panel("Cost beside use", cost_table(contents.costs), tuple(drawings))
 
 

@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuse2task.report.charts import bars, correlation_map, forest, pareto_front, pareto_plot, rank_plot
 from fuse2task.report.estimates import Difference, Estimate
-from fuse2task.report.pareto import pareto_front, pareto_plot
-from fuse2task.report.plots import bars, forest
-from fuse2task.report.rank_plots import correlation_map, rank_plot
 
 HOSTILE = "</text><script>alert(1)</script>"
 VALUES = {"visible": Estimate(0.2, 0.1, 0.3), HOSTILE: Estimate(0.4, deviation=0.02, seeds=3), "$x_1$": Estimate(0.3)}
