@@ -10,10 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fuse2task.data.colour import as_rgb
 from fuse2task.data.degradation.kinds import KINDS, LEVELS
-from fuse2task.data.degradation.shot import Shot
-from fuse2task.data.images import read_infrared, read_visible, write_image
+from fuse2task.data.degradation.sensor import Shot
+from fuse2task.data.images import as_rgb, read_infrared, read_visible, write_image
 from fuse2task.data.loading import load_pairs
 
 TILE = (400, 300)

@@ -22,8 +22,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from fuse2task.data.colour import luma
-from fuse2task.data.images import read_infrared, read_visible
+from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.runtime.allocation import keep_freed_memory
 from fuse2task.runtime.device import pick_device
 from fusion.checkpoint import AnyCrossFuse, load_crossfuse

@@ -53,14 +53,14 @@ def readers() -> dict[str, Reader]:
 
 
 def _voc(path: Path, _: Path) -> None:
-    from fuse2task.data.truth.voc import read_voc
+    from fuse2task.data.truth.boxes import read_voc
 
     read_voc(path, PAIRS[:1])
     _raise(read_voc(path.parent, PAIRS[:1], ("person", "car"))[1])
 
 
 def _yolo(path: Path, _: Path) -> None:
-    from fuse2task.data.truth.yolo import format_yolo, read_yolo
+    from fuse2task.data.truth.boxes import format_yolo, read_yolo
 
     (path.parent / "classes.txt").write_text("person\ncar\n")
     truth, findings = read_yolo(path.parent, PAIRS[:1])
@@ -96,7 +96,7 @@ def _results(path: Path, _: Path) -> None:
 
 
 def _mask(path: Path, _: Path) -> None:
-    from fuse2task.data.truth.masks import pixel_counts, read_masks
+    from fuse2task.data.truth.reading import pixel_counts, read_masks
 
     pixel_counts(path)
     read_masks([path.parent], [Pair(path.stem, "test", path, path, (40, 32))], ("a", "b"))
@@ -135,7 +135,7 @@ def _mask_classes(path: Path, _: Path) -> None:
 
 
 def _scenes(path: Path, _: Path) -> None:
-    from fuse2task.data.conditions import read_scenes
+    from fuse2task.data.layouts import read_scenes
 
     read_scenes.cache_clear()
     read_scenes(path)
@@ -148,8 +148,7 @@ def _class_map(path: Path, _: Path) -> None:
 
 
 def _manifest(path: Path, out: Path) -> None:
-    from fuse2task.data.fused import open_fused
-    from fuse2task.data.verification import verify_images, verify_truth
+    from fuse2task.data.fused import open_fused, verify_images, verify_truth
     from fuse2task.runtime.errors import RequestError
 
     if path.name != "manifest.json":

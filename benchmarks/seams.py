@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fuse2task.data.colour import luma
-from fuse2task.data.images import read_infrared, read_visible
+from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fusion.methods import make_method
 

@@ -22,8 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fuse2task.data.colour import luma
-from fuse2task.data.images import read_infrared, read_visible
+from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_pairs
 from fusion.checkpoint import load_crossfuse
 from fusion.network.crossfuse import CrossFuse

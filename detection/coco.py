@@ -6,7 +6,7 @@ from typing import Any
 
 from detection.result_files import refuse_foreign
 from fuse2task.data.classes import check_names
-from fuse2task.data.verification import verify_truth_at
+from fuse2task.data.fused import verify_truth_at
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import read_json
 

@@ -9,10 +9,8 @@ import numpy as np
 from detection.classes import ClassMap, Matching, match_classes
 from detection.coco import read_truth
 from detection.judge import Judge
-from fuse2task.data.colour import as_rgb
-from fuse2task.data.fused import FusedDataset
-from fuse2task.data.images import read_visible
-from fuse2task.data.verification import verify_images
+from fuse2task.data.fused import FusedDataset, verify_images
+from fuse2task.data.images import as_rgb, read_visible
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.progress import Meter
 

@@ -6,8 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fuse2task.data.colour import as_rgb
-from fuse2task.data.images import read_visible, write_image
+from fuse2task.data.images import as_rgb, read_visible, write_image
 
 TRUTH, PREDICTION = (0, 200, 0), (255, 140, 0)  # RGB
 SHOWN = 0.25  # score from which a prediction is drawn

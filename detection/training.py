@@ -17,8 +17,7 @@ from detection.prediction import predict_image
 from detection.recipe import DetectionRecipe
 from detection.samples import draw_sample
 from detection.weights import load_network, save_network
-from fuse2task.data.fused import FusedDataset, open_fused
-from fuse2task.data.verification import verify_images, verify_truth
+from fuse2task.data.fused import FusedDataset, open_fused, verify_images, verify_truth
 from fuse2task.runtime.device import pick_device
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.failures import write_failure

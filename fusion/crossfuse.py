@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from fuse2task.data.colour import luma, with_chroma_of
+from fuse2task.data.images import luma, with_chroma_of
 from fuse2task.runtime.device import Precision
 from fuse2task.runtime.errors import RequestError
 from fusion.methods.crossfuse import CrossFuseMethod

@@ -9,7 +9,7 @@ import numpy as np
 
 from fuse2task.data.dataset import Dataset, Pair
 from fuse2task.data.images import encode_png, read_infrared, read_mask, read_visible
-from fuse2task.data.truth.yolo import format_yolo
+from fuse2task.data.truth.boxes import format_yolo
 from fuse2task.runtime.files import write_bytes
 from fuse2task.runtime.hashing import bytes_digest, file_digest
 from fuse2task.runtime.stopwatch import Stopwatch

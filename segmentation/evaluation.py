@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fuse2task.data.classes import FMB, MAX_LIST, MSRS, check_names
+from fuse2task.data.fused import verify_truth_at
 from fuse2task.data.images import SUFFIXES, read_mask
-from fuse2task.data.verification import verify_truth_at
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.reading import read_text
 from segmentation.confusion import IGNORE, confusion

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from fuse2task.data.colour import as_rgb
-from fuse2task.data.fused import FusedDataset
-from fuse2task.data.images import read_mask, read_visible, write_image
-from fuse2task.data.verification import verify_images
+from fuse2task.data.fused import FusedDataset, verify_images
+from fuse2task.data.images import as_rgb, read_mask, read_visible, write_image
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.locks import sole_writer
 from fuse2task.runtime.progress import Meter

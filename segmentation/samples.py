@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from fuse2task.data.colour import as_rgb
 from fuse2task.data.fused import FusedDataset
-from fuse2task.data.images import read_mask, read_visible
+from fuse2task.data.images import as_rgb, read_mask, read_visible
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.seeding import generator
 from segmentation.augmentation import Augment

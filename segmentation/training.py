@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from fuse2task.data.fused import FusedDataset, open_fused
+from fuse2task.data.fused import FusedDataset, open_fused, verify_images, verify_truth
 from fuse2task.data.images import write_image
-from fuse2task.data.verification import verify_images, verify_truth
 from fuse2task.runtime.acceleration import make_accelerator, numbers_of
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.hashing import value_hash

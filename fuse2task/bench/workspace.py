@@ -11,9 +11,9 @@ from fuse2task.bench.degraded import is_copied, load_degraded
 from fuse2task.bench.judges import Judge, identify
 from fuse2task.bench.measured import interval_settings
 from fuse2task.bench.recipe import BenchRecipe
-from fuse2task.data.clean_references import clean_pairs
 from fuse2task.data.dataset import Pair
 from fuse2task.data.layouts import LAYOUTS
+from fuse2task.data.loading import clean_pairs
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.hashing import value_hash
 from fuse2task.runtime.provenance import versions_hash

@@ -1,6 +1,8 @@
-"""What a dataset is once it has been read: strict pairs, and the truth that goes with them."""
+"""Datasets in memory: pairs and their ids, boxes, masks, findings."""
 
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,3 +83,60 @@ class Finding:
 
     kind: str
     message: str
+
+
+MAX_ID = 230  # bytes; file systems allow 255 with suffix and what a temporary name adds
+_SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+
+def is_safe_id(name: str) -> bool:
+    """Whether `name` can be a pair id: it names a file in a folder and can lead nowhere else."""
+    return (
+        bool(name)
+        and name == name.strip()
+        and not name.startswith(".")
+        and not any(character in "/\\" or not character.isprintable() for character in name)
+        and len(name.encode()) <= MAX_ID
+    )
+
+
+def is_split_name(name: str) -> bool:
+    """Whether `name` can be a split: a folder of plain letters, digits, `_` and `-`."""
+    return _SPLIT_NAME.fullmatch(name) is not None
+
+
+def path_id(relative: str, suffixes: Collection[str]) -> str:
+    """The id of a path such as `set00/V000/I00001.jpg`; only a suffix in `suffixes` is taken off."""
+    stem, suffix = os.path.splitext(relative)
+    return (stem if suffix.lower() in suffixes else relative).replace("\\", "/").replace("/", "__")
+
+
+def files_by_id(folder: Path, suffixes: Collection[str], prefix: str = "") -> tuple[dict[str, Path], list[Finding]]:
+    """Files of the given kinds in `folder` and below, by id, in sorted order.
+
+    Hidden files and files of other kinds (Thumbs.db) are no data and are passed over.
+
+    Args:
+        folder: an existing folder.
+        suffixes: lower-case, with the dot.
+        prefix: put before each id, as if the files lay in a folder of that name.
+
+    Returns:
+        The files, and findings: `duplicate-id` (a.png and a.jpg), `bad-name` (no possible id).
+    """
+    found: dict[str, Path] = {}
+    findings = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if name.startswith(".") or path.suffix.lower() not in suffixes:
+                continue
+            key = path_id((Path(prefix) / path.relative_to(folder)).as_posix(), suffixes)
+            if not is_safe_id(key):
+                findings.append(Finding("bad-name", f"{str(path)!a}: the name cannot be an id; rename it"))
+            elif key in found:
+                findings.append(Finding("duplicate-id", f"{path}: same id {key!r} as {found[key]}; keep one"))
+            else:
+                found[key] = path
+    return found, findings

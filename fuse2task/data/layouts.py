@@ -1,18 +1,90 @@
-"""Where each data set keeps its pairs and its truth, as one table, and finding those folders on disk."""
+"""Layouts: where each data set keeps pairs, truth, splits and weather conditions; finding them on disk."""
 
+import bisect
+import functools
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from fuse2task.data import classes, conditions
-from fuse2task.data.dataset import Finding
-from fuse2task.data.ids import files_by_id, is_safe_id
+from pydantic import Field
+
+from fuse2task.config.recipes import Recipe, checked, configs_folder
+from fuse2task.data import classes
+from fuse2task.data.dataset import Finding, files_by_id, is_safe_id
 from fuse2task.data.images import SUFFIXES
-from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.plugins import load_plugin, plugin_names
+from fuse2task.runtime.reading import read_text
+from fuse2task.runtime.yaml_reading import read_yaml
+
+Run = tuple[int, int, str]
+
+# KAIST (Hwang et al., CVPR 2015): sets 00-02 and 06-08 were recorded by day, the others by night.
+_KAIST_DAY = ("set00", "set01", "set02", "set06", "set07", "set08")
+
+
+def no_conditions(_root: Path, _pair_id: str) -> tuple[str, ...]:
+    """For data sets that tell nothing about their images."""
+    return ()
+
+
+def msrs_conditions(_root: Path, pair_id: str) -> tuple[str, ...]:
+    """MSRS names end in D (day) or N (night)."""
+    return {"D": ("day",), "N": ("night",)}.get(pair_id[-1], ())
+
+
+def kaist_conditions(_root: Path, pair_id: str) -> tuple[str, ...]:
+    """KAIST by set number."""
+    return ("day",) if pair_id.startswith(_KAIST_DAY) else ("night",)
+
+
+def awmm_conditions(root: Path, pair_id: str) -> tuple[str, ...]:
+    """AWMM by the weather in the names of the folders above the pair; compound weather has several."""
+    folders = pair_id.split("__")[:-1] or [root.resolve().name]
+    weather = set(re.findall(r"(?<![tr])rain|snow|haze", " ".join(folders).lower()))  # not train, terrain
+    return tuple(sorted(weather))
+
+
+def m3fd_conditions(root: Path, pair_id: str) -> tuple[str, ...]:
+    """M3FD by frame number: daytime, night, overcast or challenge, and `scene:<name>`.
+
+    Runs of frames come from `scenes.tsv` in the root where there is one, else from the shipped table of the
+    real data set. Frames that no run lists have no condition, those that the table calls unlisted have
+    `scene:unlisted` alone.
+    """
+    own = root / "scenes.tsv"
+    runs = read_scenes(own if own.is_file() else configs_folder() / "scenes" / "m3fd.tsv")
+    if not pair_id.isdecimal():
+        return ()
+    number = int(pair_id)
+    index = bisect.bisect_right(runs, number, key=lambda run: run[0]) - 1
+    if index < 0 or number > runs[index][1]:
+        return ()
+    scene = runs[index][2]
+    return (f"scene:{scene}",) if scene == "unlisted" else (scene, f"scene:{scene}")
+
+
+@functools.lru_cache(maxsize=8)
+def read_scenes(path: Path) -> tuple[Run, ...]:
+    """Runs (first, last, scene) of a table with lines `first<TAB>last<TAB>scene`, sorted.
+
+    Raises:
+        RequestError: missing or unreadable, a line of another form, or runs that overlap.
+    """
+    lines = read_text(path, "table of scenes").splitlines()
+    matches = [re.fullmatch(r"(\d{1,9})\t(\d{1,9})\t([a-z0-9_-]+)", line, re.ASCII) for line in lines]
+    bad = [f"line {number}: {line[:100]!r}" for number, line in enumerate(lines, 1) if not matches[number - 1]]
+    if bad:
+        raise RequestError(f"{path}: lines must be first<TAB>last<TAB>scene\n{listing(bad)}")
+    runs = sorted((int(match[1]), int(match[2]), match[3]) for match in matches if match)
+    edges = [edge for run in runs for edge in run[:2]]
+    if edges != sorted(edges) or len({run[0] for run in runs}) != len(runs):
+        raise RequestError(f"{path}: runs of frames overlap or end before they begin; mend its lines")
+    return tuple(runs)
 
 
 @dataclass(frozen=True)
@@ -55,7 +127,7 @@ class Layout:
     split_lists: tuple[str, ...] = ()
     box_classes: tuple[str, ...] | None = None
     mask_classes: tuple[str, ...] = classes.MSRS
-    conditions: Callable[[Path, str], tuple[str, ...]] = conditions.no_conditions
+    conditions: Callable[[Path, str], tuple[str, ...]] = no_conditions
     clean: tuple[tuple[Folders, ...], ...] = ()
 
 
@@ -68,12 +140,12 @@ LAYOUTS: dict[str, Layout] = {
         truth=(OwnTruth("voc", ("Annotation",), classes.M3FD), OwnTruth("yolo", ("labels",), classes.M3FD)),
         split_lists=("meta/train.txt", "meta/val.txt", "meta/test.txt", "meta/pred.txt"),
         box_classes=classes.M3FD,
-        conditions=conditions.m3fd_conditions,
+        conditions=m3fd_conditions,
     ),
     "msrs": Layout(
         trees=((Folders("train/{}", "ir", "vi", "train"), Folders("test/{}", "ir", "vi", "test")),),
         truth=(OwnTruth("masks", ("train/Segmentation_labels", "test/Segmentation_labels"), classes.MSRS),),
-        conditions=conditions.msrs_conditions,
+        conditions=msrs_conditions,
     ),
     "roadscene": Layout(trees=((Folders("{}", "cropinfrared", "crop_LR_visible"),),)),
     "tno": Layout(trees=_PLAIN, flat=("IR", "VIS")),
@@ -85,7 +157,7 @@ LAYOUTS: dict[str, Layout] = {
         truth=(OwnTruth("voc", ("Annotations",), classes.LLVIP),),
     ),
     "kaist": Layout(
-        trees=((Folders("set*/V*/{}", "lwir", "visible"),),), conditions=conditions.kaist_conditions
+        trees=((Folders("set*/V*/{}", "lwir", "visible"),),), conditions=kaist_conditions
     ),
     "fmb": Layout(
         trees=((Folders("{}", "Infrared", "Visible"),),),
@@ -95,7 +167,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "awmm": Layout(
         trees=(tuple(Folders(template, "ir", "vi") for template in _AWMM),),
-        conditions=conditions.awmm_conditions,
+        conditions=awmm_conditions,
         clean=(tuple(Folders(template, "gt_ir", "gt_vi") for template in _AWMM),),
     ),
     "folder": Layout(trees=_PLAIN),
@@ -200,3 +272,76 @@ def _wanted(trees: tuple[tuple[Folders, ...], ...]) -> str:
         for tree in trees
     )
     return " or ".join(texts)
+
+
+PLUGINS = "fuse2task.layouts"
+"""Entry-point group of layouts from other packages: `fuse2task.data.layouts.Layout` objects."""
+
+
+class FoldersSection(Recipe):
+    """A pair of modality folders below the root; template: their path, `{}` stands for either name."""
+
+    infrared: str
+    visible: str
+    template: str = Field("{}", pattern=r"^[^{}]*\{\}[^{}]*$")
+    split: str = "test"
+
+
+class TruthSection(Recipe):
+    """Truth below the root, with class names in id order."""
+
+    kind: Literal["voc", "yolo", "masks"]
+    folders: tuple[str, ...] = Field(min_length=1)
+    classes: tuple[str, ...] = Field(min_length=1)
+
+
+class LayoutFile(Recipe):
+    """What a YAML description of a layout says."""
+
+    folders: tuple[FoldersSection, ...] = Field(min_length=1)
+    truth: tuple[TruthSection, ...] = ()
+    split_lists: tuple[str, ...] = ()
+
+
+def resolve_layout(reference: str) -> str:
+    """The name in `LAYOUTS` of a layout: a built-in one, a plug-in's, or that of a YAML file (its stem).
+
+    The latter two are put into the table.
+
+    Raises:
+        RequestError: no such layout, a bad description, or one whose name is a built-in's.
+    """
+    if reference in LAYOUTS:
+        return reference
+    if reference.endswith((".yaml", ".yml")):
+        path = Path(reference)
+        if path.stem in LAYOUTS and LAYOUTS[path.stem] != read_layout(path):
+            raise RequestError(f"{path}: {path.stem} is the name of another layout; rename the file")
+        LAYOUTS[path.stem] = read_layout(path)
+        return path.stem
+    if reference in plugin_names(PLUGINS):
+        layout = load_plugin(PLUGINS, reference)
+        if not isinstance(layout, Layout):
+            raise RequestError(f"{PLUGINS}: {reference!r} is a {type(layout).__name__}, not a Layout")
+        LAYOUTS[reference] = layout
+        return reference
+    known = ", ".join(dict.fromkeys([*LAYOUTS, *plugin_names(PLUGINS)]))
+    raise RequestError(f"unknown layout {reference!r}; known are {known}, or a YAML file that describes yours")
+
+
+def read_layout(path: Path) -> Layout:
+    """The layout that a YAML file describes; see `LayoutFile`.
+
+    Raises:
+        RequestError: missing, not YAML, unknown keys or wrong values.
+    """
+    described = checked(LayoutFile, read_yaml(path, "layout description"), path, "layout description")
+    boxes = next((truth.classes for truth in described.truth if truth.kind != "masks"), None)
+    masks = next((truth.classes for truth in described.truth if truth.kind == "masks"), None)
+    table = Layout(
+        trees=(tuple(Folders(item.template, item.infrared, item.visible, item.split) for item in described.folders),),
+        truth=tuple(OwnTruth(item.kind, item.folders, item.classes) for item in described.truth),
+        split_lists=described.split_lists,
+        box_classes=boxes,
+    )
+    return table if masks is None else replace(table, mask_classes=masks)

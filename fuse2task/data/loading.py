@@ -1,15 +1,16 @@
-"""Reading a dataset: strict pairs, splits and truth, with everything that is wrong with them."""
+"""Loading a dataset: strict pairs, splits, truth and clean references, with all findings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fuse2task.data import layouts, splits
-from fuse2task.data.dataset import Dataset, Finding, Pair
-from fuse2task.data.known_layouts import resolve_layout
-from fuse2task.data.layouts import Located
-from fuse2task.data.pairing import SplitList, own_split, pair_up
+from fuse2task.data.dataset import Dataset, Finding, Pair, is_safe_id, path_id
+from fuse2task.data.images import SUFFIXES, image_size
+from fuse2task.data.layouts import Layout, Located, resolve_layout
 from fuse2task.data.truth.reading import read_truth
 from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.reading import read_text
 
 LAYOUTS = tuple(layouts.LAYOUTS)
 
@@ -108,3 +109,124 @@ def _locate(root: Path, layout: str, infrared: Path | None, visible: Path | None
     located = Located()
     located.add(Path(infrared), Path(visible))
     return located
+
+
+@dataclass(frozen=True)
+class SplitList:
+    """A split list and where it came from."""
+
+    parts: Mapping[str, str]
+    name: str
+
+
+def own_split(root: Path, table: Layout, findings: list[Finding]) -> SplitList | None:
+    """The layout's own split lists together; None where it has none.
+
+    M3FD's `pred` may name images of other lists too: those stay where they are. Adds findings:
+    `bad-split-list` (unreadable, a name twice or in two splits, a name that leads out of its folder).
+    """
+    parts: dict[str, str] = {}
+    present = [root / name for name in table.split_lists if (root / name).is_file()]
+    for path in present:
+        try:
+            names = [line.strip() for line in read_text(path, "split list").splitlines() if line.strip()]
+        except RequestError as error:
+            findings.append(Finding("bad-split-list", str(error)))
+            continue
+        for name in names:
+            key = path_id(name, SUFFIXES)
+            if not is_safe_id(key) or ".." in Path(name).parts or "\\" in name:
+                findings.append(Finding("bad-split-list", f"{path}: {name!r} is no name of a pair"))
+            elif key in parts and path.stem != "pred":
+                findings.append(Finding("bad-split-list", f"{path}: {name!r} is there twice or in two splits"))
+            else:
+                parts.setdefault(key, path.stem)
+    return SplitList(parts, "layout") if present else None
+
+
+def pair_up(
+    root: Path, table: Layout, located: Located, wanted: SplitList | None, findings: list[Finding]
+) -> tuple[Pair, ...]:
+    """Pairs of equal size, sorted by (split, id): those of the split list, or all without one.
+
+    Adds findings: `case-clash`, `not-on-disk`, `missing-partner`, `unusable-image`, `unequal-size`.
+    """
+    _find_case_clashes(located, findings)
+    parts = wanted.parts if wanted else located.splits
+    pairs = []
+    for name in sorted(parts):
+        thermal, colour = located.infrared.get(name), located.visible.get(name)
+        if thermal is None and colour is None:
+            text = f"{root}: no images {name!r}, which the split list names for {parts[name]}"
+            findings.append(Finding("not-on-disk", text))
+        elif thermal is None or colour is None:
+            missing = "visible" if colour is None else "infrared"
+            findings.append(Finding("missing-partner", f"{thermal or colour}: no {missing} image {name!r}"))
+        else:
+            size = _common_size(thermal, colour, findings)
+            if size is not None:
+                conditions = table.conditions(root, name)
+                pairs.append(Pair(name, parts[name], thermal, colour, size, conditions))
+    return tuple(sorted(pairs, key=lambda pair: (pair.split, pair.id)))
+
+
+def _find_case_clashes(located: Located, findings: list[Finding]) -> None:
+    spellings: dict[str, dict[str, Path]] = {}
+    for files in (located.infrared, located.visible):
+        for name, path in files.items():
+            spellings.setdefault(name.casefold(), {})[name] = path
+    for group in spellings.values():
+        if len(group) > 1:
+            paths = " and ".join(str(path) for path in group.values())
+            findings.append(Finding("case-clash", f"{paths}: names that differ in case only; rename one"))
+
+
+def _common_size(infrared: Path, visible: Path, findings: list[Finding]) -> tuple[int, int] | None:
+    sizes = []
+    for path in (infrared, visible):
+        try:
+            sizes.append(image_size(path))
+        except RequestError as error:
+            findings.append(Finding("unusable-image", str(error)))
+    if len(sizes) < 2:
+        return None
+    if sizes[0] != sizes[1]:
+        (a, b), (c, d) = sizes
+        text = f"{infrared}: {a}x{b}, but {visible} is {c}x{d}; register the pair to one size first"
+        findings.append(Finding("unequal-size", text))
+        return None
+    return sizes[0]
+
+
+def clean_pairs(dataset: Dataset) -> tuple[Pair, ...]:
+    """The dataset's pairs, in order, with the files of the clean references in place of their own.
+
+    In layout awmm these lie in gt_ir/ and gt_vi/ beside ir/ and vi/.
+
+    Raises:
+        RequestError: a layout without clean references, no folders of them, no reference for a pair, or one of
+            another size; what is wrong with files is listed.
+    """
+    if not layouts.LAYOUTS[dataset.layout].clean:
+        having = ", ".join(name for name, table in layouts.LAYOUTS.items() if table.clean)
+        raise RequestError(
+            f"{dataset.root}: layout {dataset.layout} has no clean references ({having} has); "
+            "refer to the images that were fused instead"
+        )
+    located = layouts.locate(dataset.root, dataset.layout, clean=True)
+    problems = [finding.message for finding in located.findings]
+    pairs = []
+    for pair in dataset.pairs:
+        infrared, visible = located.infrared.get(pair.id), located.visible.get(pair.id)
+        if infrared is None or visible is None:
+            what = "infrared" if infrared is None else "visible"
+            problems.append(f"{pair.infrared}: no clean {what} reference of id {pair.id!r}")
+            continue
+        for path in (infrared, visible):
+            width, height = image_size(path)
+            if (width, height) != pair.size:
+                problems.append(f"{path}: {width}x{height}, but the degraded pair is {pair.size[0]}x{pair.size[1]}")
+        pairs.append(replace(pair, infrared=infrared, visible=visible))
+    if problems:
+        raise RequestError(f"{dataset.root}: {len(problems)} clean references do not fit\n{listing(problems)}")
+    return tuple(pairs)

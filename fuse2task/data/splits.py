@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fuse2task.config.recipes import configs_folder
-from fuse2task.data.ids import is_safe_id, is_split_name
+from fuse2task.data.dataset import is_safe_id, is_split_name
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import write_text
 from fuse2task.runtime.hashing import lines_hash

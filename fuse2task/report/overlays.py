@@ -11,7 +11,7 @@ from PIL import Image
 from fuse2task.data.classes import FMB, FMB_PALETTE, MSRS, MSRS_PALETTE
 from fuse2task.data.fused import FusedDataset
 from fuse2task.data.images import read_mask
-from fuse2task.data.truth.masks import IGNORED
+from fuse2task.data.truth.reading import IGNORED
 from fuse2task.runtime.files import read_json
 
 SCORE, DETECTIONS = 0.1, 60  # detections below this confidence, or beyond this many an image, are not drawn

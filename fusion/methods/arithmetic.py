@@ -6,8 +6,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fuse2task.data.colour import as_rgb, luma
 from fuse2task.data.dataset import Pair
+from fuse2task.data.images import as_rgb, luma
 from fusion.methods.base import Fused, LumaMethod, Method
 
 LEVELS = 5

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fuse2task.data.colour import luma, with_chroma_of
 from fuse2task.data.dataset import Pair
+from fuse2task.data.images import luma, with_chroma_of
 
 
 @dataclass(frozen=True)

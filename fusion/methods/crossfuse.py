@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from fuse2task.data.colour import luma, with_chroma_of
 from fuse2task.data.dataset import Pair
+from fuse2task.data.images import luma, with_chroma_of
 from fuse2task.runtime.device import Precision, pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fusion.checkpoint import load_crossfuse

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fuse2task.data.colour import luma, with_chroma_of
 from fuse2task.data.dataset import Pair
-from fuse2task.data.images import SUFFIXES, image_size, read_visible
+from fuse2task.data.images import SUFFIXES, image_size, luma, read_visible, with_chroma_of
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.hashing import file_digest, value_hash
 from fuse2task.runtime.progress import say

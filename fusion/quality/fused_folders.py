@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuse2task.data.dataset import Pair
-from fuse2task.data.ids import files_by_id
+from fuse2task.data.dataset import Pair, files_by_id
 from fuse2task.data.images import SUFFIXES, image_size
 from fuse2task.runtime.errors import RequestError, listing
 

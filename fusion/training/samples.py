@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 import torch
 
-from fuse2task.data.colour import luma
 from fuse2task.data.dataset import Pair
-from fuse2task.data.images import read_infrared, read_visible
+from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.seeding import generator

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from fuse2task.data.classes import M3FD
 from fuse2task.data.dataset import Box, BoxTruth, Pair
 from fuse2task.data.loading import scan_dataset
+from fuse2task.data.truth.boxes import format_yolo, read_voc, read_yolo
 from fuse2task.data.truth.coco import coco_truth, count_coco, read_coco
-from fuse2task.data.truth.voc import read_voc
-from fuse2task.data.truth.yolo import format_yolo, read_yolo
 from fuse2task.runtime.errors import RequestError
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from fuse2task.data.clean_references import clean_pairs
-from fuse2task.data.loading import load_dataset
+from fuse2task.data.loading import clean_pairs, load_dataset
 from fuse2task.runtime.errors import RequestError
 
 

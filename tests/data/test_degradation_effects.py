@@ -10,12 +10,10 @@ from PIL import Image
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio
 
-from fuse2task.data.degradation import optics, sensor, weather
-from fuse2task.data.degradation.depth import metres
+from fuse2task.data.degradation import sensor, weather
 from fuse2task.data.degradation.kinds import KINDS, LEVELS
-from fuse2task.data.degradation.particles import Particles, opacity, scatter
-from fuse2task.data.degradation.radiance import airlight, to_code, to_linear
-from fuse2task.data.degradation.shot import Shot
+from fuse2task.data.degradation.sensor import Shot, airlight, to_code, to_linear
+from fuse2task.data.degradation.weather import Particles, metres, opacity, scatter
 from fuse2task.data.synthetic.scene import render
 
 EFFECTS = [(name, modality) for name, kind in KINDS.items() for modality in kind.changes()]
@@ -188,8 +186,8 @@ def test_night_is_darker_by_its_stops():
 def test_blur_makes_a_disc_of_its_radius(level):
     pixels = np.zeros((41, 41), np.float32)
     pixels[20, 20] = 1
-    disc = optics._defocused(pixels, level)
-    radius = optics.BLUR_RADIUS[level - 1]
+    disc = sensor._defocused(pixels, level)
+    radius = sensor.BLUR_RADIUS[level - 1]
     assert disc.sum() == pytest.approx(1, abs=1e-3)
     y, x = np.mgrid[-20:21, -20:21]
     inside = np.hypot(x, y) <= radius

@@ -10,8 +10,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fuse2task.data import images
-from fuse2task.data.colour import as_rgb, luma, with_chroma_of
-from fuse2task.data.images import encode_png, image_size, read_infrared, read_mask, read_visible, write_image
+from fuse2task.data.images import (
+    as_rgb,
+    encode_png,
+    image_size,
+    luma,
+    read_infrared,
+    read_mask,
+    read_visible,
+    with_chroma_of,
+    write_image,
+)
 from fuse2task.runtime.errors import RequestError
 
 RGB = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fuse2task.data.misalignment import edge_shift
+from fuse2task.data.check import edge_shift
 
 
 def scene(size, seed=0):

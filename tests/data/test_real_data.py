@@ -6,11 +6,11 @@ from collections import Counter
 import pytest
 
 from fuse2task.data.check import check_dataset, count
-from fuse2task.data.conditions import m3fd_conditions
+from fuse2task.data.layouts import m3fd_conditions
 from fuse2task.data.loading import load_dataset, scan_dataset
 from fuse2task.data.splits import read_split, resolve
+from fuse2task.data.truth.boxes import format_yolo
 from fuse2task.data.truth.coco import count_coco
-from fuse2task.data.truth.yolo import format_yolo
 
 
 def test_msrs_with_boxes_of_the_fused_images(shared_path):

@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fuse2task.data.colour import luma, with_chroma_of
 from fuse2task.data.dataset import Pair
-from fuse2task.data.images import write_image
+from fuse2task.data.images import luma, with_chroma_of, write_image
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
 from fusion.checkpoint import save_crossfuse

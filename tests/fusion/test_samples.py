@@ -6,8 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuse2task.data.colour import luma
-from fuse2task.data.images import read_infrared, read_visible
+from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
 from fusion.recipe import FusionRecipe, Sampling, Source, Stage1, Stage2

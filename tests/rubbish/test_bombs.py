@@ -15,7 +15,7 @@ from PIL import Image
 from fuse2task.data import images
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import image_size, read_mask, read_visible, write_image
-from fuse2task.data.truth.voc import read_voc
+from fuse2task.data.truth.boxes import read_voc
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import read_json
 from fuse2task.runtime.reading import read_text

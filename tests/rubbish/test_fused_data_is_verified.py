@@ -10,9 +10,8 @@ from detection.coco import read_predictions, read_truth
 from detection.recipe import DetectionRecipe
 from detection.result_files import write_results
 from detection.training import train
-from fuse2task.data.fused import open_fused
+from fuse2task.data.fused import open_fused, verify_images, verify_truth
 from fuse2task.data.images import read_visible, write_image
-from fuse2task.data.verification import verify_images, verify_truth
 from fuse2task.runtime.errors import RequestError
 from segmentation.evaluation import evaluate as evaluate_masks
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.config.recipes import load_recipe
+from fuse2task.data.dataset import is_safe_id, is_split_name, path_id
 from fuse2task.data.fused import open_fused
-from fuse2task.data.ids import is_safe_id, is_split_name, path_id
 from fuse2task.data.images import SUFFIXES, write_image
 from fuse2task.data.loading import scan_dataset
 from fuse2task.data.splits import read_split

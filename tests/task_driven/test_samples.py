@@ -6,8 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse2task.data.colour import luma
-from fuse2task.data.images import read_infrared, read_visible
+from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
 from fuse2task.task_driven.samples import TaskSamples, WithGeneral, _cropped

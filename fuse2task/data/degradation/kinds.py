@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fuse2task.data.degradation import compression, geometry, light, optics, sensor, weather
-from fuse2task.data.degradation.shot import Shot
+from fuse2task.data.degradation import geometry, sensor, weather
+from fuse2task.data.degradation.sensor import Shot
 from fuse2task.runtime.errors import RequestError
 
 LEVELS = (0, 1, 2, 3, 4, 5)  # 0 is the source as it is
@@ -58,9 +58,9 @@ KINDS: dict[str, Kind] = {
                weather.HAZE_VISIBILITY, _HAZE),
     ),
     "night": Kind(
-        light.night_visible, None,
+        sensor.night_visible, None,
         _lines(f"{{:g}} stops darker, white gives {{}} photoelectrons, read noise {sensor.READ_NOISE:g} rms",
-               light.NIGHT_STOPS, light.NIGHT_ELECTRONS),
+               sensor.NIGHT_STOPS, sensor.NIGHT_ELECTRONS),
     ),
     "noise": Kind(
         sensor.noise_visible, sensor.noise_infrared,
@@ -69,8 +69,8 @@ KINDS: dict[str, Kind] = {
                sensor.NOISE_ELECTRONS, _KELVIN),
     ),
     "blur": Kind(
-        optics.blur_visible, optics.blur_infrared,
-        _lines("defocus, circle of confusion of {} px radius", optics.BLUR_RADIUS),
+        sensor.blur_visible, sensor.blur_infrared,
+        _lines("defocus, circle of confusion of {} px radius", sensor.BLUR_RADIUS),
     ),
     "misalign": Kind(
         geometry.misalign_visible, geometry.misalign_infrared,
@@ -78,8 +78,8 @@ KINDS: dict[str, Kind] = {
     ),
     "hotpixel": Kind(None, sensor.hotpixel_infrared, tuple(_BAD)),
     "jpeg": Kind(
-        compression.jpeg_visible, compression.jpeg_infrared,
-        _lines("JPEG quality {}, chroma 4:2:0", compression.JPEG_QUALITY),
+        sensor.jpeg_visible, sensor.jpeg_infrared,
+        _lines("JPEG quality {}, chroma 4:2:0", sensor.JPEG_QUALITY),
     ),
 }  # fmt: skip
 

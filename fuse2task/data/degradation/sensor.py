@@ -1,11 +1,70 @@
-"""Faults of the sensors: shot and read noise, a bolometer's noise and column pattern, dead and hot pixels."""
+"""Camera degradations in linear light: low light, noise, bad pixels, defocus, JPEG."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from fuse2task.data.degradation.radiance import to_code, to_grey, to_linear
-from fuse2task.data.degradation.shot import Shot
+from fuse2task.runtime.offline import go_offline
+from fuse2task.runtime.seeding import generator
+
+_CODES = np.arange(256) / 255
+_TO_LINEAR = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
+_STEPS = 1 << 14  # fine enough that no level shifts by half a code
+_LEVELS = np.arange(_STEPS + 1) / _STEPS
+_TO_CODE = np.rint(
+    255 * np.where(_LEVELS <= 0.0031308, 12.92 * _LEVELS, 1.055 * _LEVELS ** (1 / 2.4) - 0.055)
+).astype(np.uint8)  # fmt: skip
+_MEAN_REFLECTANCE = 0.35  # of what stands about a road, relative to the light that the air scatters
+
+
+def to_linear(pixels: np.ndarray) -> np.ndarray:
+    """Linear light in [0, 1], float32, of sRGB coded uint8 (IEC 61966-2-1)."""
+    return _TO_LINEAR[pixels]
+
+
+def to_code(light: np.ndarray) -> np.ndarray:
+    """sRGB coded uint8 of linear light; what is outside [0, 1] is clipped."""
+    return _TO_CODE[(np.clip(light, 0, 1) * _STEPS + 0.5).astype(np.int32)]
+
+
+def to_grey(level: np.ndarray) -> np.ndarray:
+    """uint8 of float grey levels in [0, 255], rounded and clipped; an infrared image is linear as it is."""
+    return np.rint(np.clip(level, 0, 255)).astype(np.uint8)
+
+
+def airlight(light: np.ndarray) -> np.ndarray:
+    """Light that air, fog and drops scatter into the camera: (3,) or () float32, linear, at most 0.9.
+
+    A stand-in for the horizon's radiance, which is not known: the mean of the image over the mean reflectance
+    of a street, its colour half way to neutral. So it is bright by day and nearly black by night, where the
+    brightest pixels (as in He et al., dark channel prior, 2009) would be lamps.
+    """
+    mean = light.mean(axis=(0, 1)) / _MEAN_REFLECTANCE
+    return np.minimum(0.5 * (mean + mean.mean()), 0.9).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A registered pair and what its random fields are fixed by.
+
+    visible: (H, W, 3) RGB or (H, W) grey uint8, sRGB coded. infrared: (H, W) uint8. id: the pair's.
+    """
+
+    visible: np.ndarray
+    infrared: np.ndarray
+    id: str
+    seed: int
+    kind: str
+
+    def random(self, part: str) -> np.random.Generator:
+        """A generator of this image: the same at every level, so that a level adds to the one below."""
+        return generator(self.seed, "degrade", self.kind, part, "image", self.id)
+
+    def sensor_random(self, part: str) -> np.random.Generator:
+        """A generator of the camera: the same for every image, as a broken pixel is."""
+        return generator(self.seed, "degrade", self.kind, part, "sensor")
+
 
 NOISE_ELECTRONS = (5000, 1500, 500, 150, 50)  # photoelectrons of white
 READ_NOISE = 3.0  # electrons rms
@@ -49,3 +108,58 @@ def photons(light: np.ndarray, electrons: tuple[float, ...], level: int, rng: np
     for brighter, darker in pairwise(electrons[:level]):
         counts = rng.binomial(counts, darker / brighter)
     return counts + READ_NOISE * read
+
+
+NIGHT_STOPS = (1.0, 2.0, 3.0, 4.0, 5.0)  # exposure values by which the image is darker
+NIGHT_ELECTRONS = (4000, 1200, 400, 120, 40)  # photoelectrons of a white surface
+
+
+def night_visible(shot: Shot, level: int) -> np.ndarray:
+    """Photons are counted at a lower light, and the gain brings back only a part of the brightness."""
+    counts = photons(to_linear(shot.visible), NIGHT_ELECTRONS, level, shot.random("visible"))
+    return to_code(counts / (NIGHT_ELECTRONS[level - 1] * 2 ** NIGHT_STOPS[level - 1]))
+
+
+BLUR_RADIUS = (1, 2, 3, 5, 8)  # pixels, of the circle of confusion
+
+
+def blur_visible(shot: Shot, level: int) -> np.ndarray:
+    """A disc for each point, in linear light, where a lamp makes a disc and not a stain."""
+    return to_code(_defocused(to_linear(shot.visible), level))
+
+
+def blur_infrared(shot: Shot, level: int) -> np.ndarray:
+    """The same disc, as an infrared image is linear in what the sensor receives."""
+    return to_grey(255 * _defocused(shot.infrared.astype(np.float32) / 255, level))
+
+
+def _defocused(light: np.ndarray, level: int) -> np.ndarray:
+    go_offline()  # albumentations asks the network for a newer release otherwise
+    import albumentations as A
+
+    radius = BLUR_RADIUS[level - 1]
+    return A.Defocus(radius=(radius, radius), alias_blur=(0.3, 0.3), p=1)(image=light)["image"]
+
+
+JPEG_QUALITY = (70, 40, 20, 10, 5)  # of libjpeg, chroma halved in both directions
+
+
+def jpeg_visible(shot: Shot, level: int) -> np.ndarray:
+    """Luma and chroma of the image after JPEG."""
+    if shot.visible.ndim == 2:
+        return _compressed(shot.visible, level)
+    # albumentations 2.0.8 hands RGB to OpenCV, which takes it for BGR and weighs red as blue.
+    return np.ascontiguousarray(_compressed(np.ascontiguousarray(shot.visible[..., ::-1]), level)[..., ::-1])
+
+
+def jpeg_infrared(shot: Shot, level: int) -> np.ndarray:
+    """The one channel after JPEG."""
+    return _compressed(shot.infrared, level)
+
+
+def _compressed(pixels: np.ndarray, level: int) -> np.ndarray:
+    go_offline()  # albumentations asks the network for a newer release otherwise
+    import albumentations as A
+
+    quality = JPEG_QUALITY[level - 1]
+    return A.ImageCompression(compression_type="jpeg", quality_range=(quality, quality), p=1)(image=pixels)["image"]

@@ -1,12 +1,165 @@
-"""Haze, rain and snow in front of both cameras, in linear light and in apparent temperature."""
+"""Haze, rain and snow: veils by estimated depth, drops and flakes, in both bands."""
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from fuse2task.data.degradation.depth import metres
-from fuse2task.data.degradation.particles import Particles, opacity, scatter
-from fuse2task.data.degradation.radiance import airlight, to_code, to_grey, to_linear
-from fuse2task.data.degradation.shot import Shot
+from fuse2task.data.degradation.sensor import Shot, airlight, to_code, to_grey, to_linear
+from fuse2task.data.images import luma
+from fuse2task.data.synthetic.canvas import View
+
+FARTHEST = 100.0  # metres, of what stands on the ground
+SKY = 3000.0  # metres
+_SMOOTH = 6.0  # grey levels of gradient below which sky is smooth
+
+
+def metres(image: np.ndarray, sky: bool) -> np.ndarray:
+    """Distance in metres: (H, W) float32, of an image (H, W, 3) RGB or (H, W), uint8.
+
+    No depth comes with these data sets. A pinhole camera 2 m above a flat road, its horizon at half height, gives
+    each row its distance, `FARTHEST` at most and above the horizon. With `sky`, what is smooth, brighter than the
+    image's mean and connected with the upper border is sky. The logarithm of these is fitted to the luma by a
+    guided filter (He, Sun & Tang, TPAMI 2013), so that depth changes where the image does. The other image
+    of a pair has no say: its edges would show in the veil and help whoever sees this one alone. An object that
+    stands up gets more metres at its head than at its feet.
+    """
+    grey = luma(image)
+    height, width = grey.shape
+    view = View(width, height, View.of((width, height)).focal, 0.5 * height)
+    _, ahead = view.road_at(np.arange(height, dtype=np.float32)[:, None], np.zeros((1, 1), np.float32))
+    rows = np.where(np.arange(height) > view.horizon, np.minimum(ahead[:, 0], FARTHEST), FARTHEST)
+    distance = np.repeat(rows[:, None], width, axis=1)
+    if sky:
+        distance[_sky(grey, int(view.horizon))] = SKY
+    guide = cv2.GaussianBlur(grey, (0, 0), 0.8).astype(np.float32) / 255
+    fitted = np.exp(_guided(guide, np.log(distance).astype(np.float32), max(view.unit // 30, 2), 1e-3))
+    return np.clip(fitted, rows.min(), SKY).astype(np.float32)
+
+
+def _sky(grey: np.ndarray, horizon: int) -> np.ndarray:
+    """(H, W) bool."""
+    pixels = cv2.GaussianBlur(grey, (0, 0), 1.5).astype(np.float32)
+    slope = np.hypot(cv2.Sobel(pixels, cv2.CV_32F, 1, 0), cv2.Sobel(pixels, cv2.CV_32F, 0, 1)) / 4
+    candidate = (slope < _SMOOTH) & (grey > grey.mean())
+    candidate[horizon:] = False
+    _, labels = cv2.connectedComponents(candidate.astype(np.uint8))
+    at_border = np.unique(labels[0])
+    return np.isin(labels, at_border[at_border > 0])
+
+
+def _guided(guide: np.ndarray, values: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
+    def mean(image: np.ndarray) -> np.ndarray:
+        return cv2.blur(image, (2 * radius + 1, 2 * radius + 1))
+
+    guide_mean, value_mean = mean(guide), mean(values)
+    slope = (mean(guide * values) - guide_mean * value_mean) / (mean(guide * guide) - guide_mean**2 + epsilon)
+    return mean(slope) * guide + mean(value_mean - slope * guide_mean)
+
+
+NEAREST = 0.3  # metres; what is nearer would be on the window
+APERTURE = 3.0  # millimetres, of a lens focused far away: blurs what is near
+_WIDTHS = (0.35, 0.7, 1.4, 2.8, 5.6, 11.2)  # limits of the classes of Gaussian blur, pixels
+
+
+@dataclass(frozen=True)
+class Particles:
+    """N particles, each field (N,) float32.
+
+    x, y: pixels in the image or a little outside. distance: metres. diameter: millimetres.
+    rank: [0, 1), uniform; a thinner cloud keeps the lower ranks.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    distance: np.ndarray
+    diameter: np.ndarray
+    rank: np.ndarray
+
+    def kept(self, share: np.ndarray | float) -> "Particles":
+        """Those whose rank is below `share`: a cloud that is thinner, of the same particles."""
+        chosen = self.rank < share
+        fields = (self.x, self.y, self.distance, self.diameter, self.rank)
+        return Particles(*(field[chosen] for field in fields))
+
+
+def scatter(
+    rng: np.random.Generator, size: tuple[int, int], per_cubic_metre: float, diameters: tuple[float, float, float],
+    farthest: float,
+) -> Particles:  # fmt: skip
+    """A Poisson cloud in the view of a camera, from 0.3 m to `farthest` metres.
+
+    diameters: least, mean excess over it, and greatest, in millimetres, of an exponential distribution.
+    size: (width, height) of the image.
+    """
+    width, height = size
+    view = View.of(size)
+    margin = 0.1 * view.unit
+    span = (width + 2 * margin) * (height + 2 * margin)
+    cubes = farthest**3 - NEAREST**3
+    count = rng.poisson(per_cubic_metre * span / view.focal**2 * cubes / 3)
+    uniform = rng.random((5, count), dtype=np.float32)
+    least, excess, greatest = diameters
+    beyond = 1 - np.exp(-(greatest - least) / excess)
+    return Particles(
+        uniform[0] * (width + 2 * margin) - margin,
+        uniform[1] * (height + 2 * margin) - margin,
+        np.cbrt(NEAREST**3 + uniform[2] * cubes),
+        least - excess * np.log1p(-uniform[3] * beyond),
+        uniform[4],
+    )
+
+
+def opacity(particles: Particles, path: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Share of each pixel's light that the particles take during the exposure: (H, W) float32 in [0, 1).
+
+    A particle's disc is smeared along its way, so that a faster one is longer and fainter, and blurred by its
+    own width and by the aperture. Shares of several add up as opacities do, 1 - exp(-sum).
+
+    Args:
+        particles: N of them.
+        path: (N, 2) millimetres (right, down) that each moves during the exposure.
+        size: (width, height) of the image.
+    """
+    width, height = size
+    scale = View.of(size).focal / (1000 * particles.distance)  # pixels a millimetre
+    disc = particles.diameter * scale
+    sigma = np.hypot(particles.diameter, APERTURE) * scale / 4
+    classes = np.digitize(sigma, _WIDTHS)
+    total = np.zeros((height, width), np.float32)
+    for number in range(len(_WIDTHS) + 1):
+        chosen = classes == number
+        if not chosen.any():
+            continue
+        layer = _drawn(
+            particles.x[chosen], particles.y[chosen], path[chosen] * scale[chosen, None],
+            np.pi / 4 * disc[chosen] ** 2, size,
+        )  # fmt: skip
+        if number:
+            low = _WIDTHS[number - 1]
+            layer = cv2.GaussianBlur(layer, (0, 0), low * 2**0.5)
+        total += layer
+    return 1 - np.exp(-total)
+
+
+def _drawn(x: np.ndarray, y: np.ndarray, path: np.ndarray, area: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Lines of total weight `area` (square pixels), with bilinear weights: (H, W) float32."""
+    width, height = size
+    counts = np.ceil(np.hypot(path[:, 0], path[:, 1])).astype(np.int64) + 1
+    owner = np.repeat(np.arange(len(x)), counts)
+    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    along = (place + 0.5) / counts[owner] - 0.5
+    px, py = x[owner] + along * path[owner, 0], y[owner] + along * path[owner, 1]
+    left, top = np.floor(px).astype(np.int64), np.floor(py).astype(np.int64)
+    fx, fy, weight = px - left, py - top, (area / counts)[owner]
+    layer = np.zeros(width * height)
+    for dx, dy, share in ((0, 0, (1 - fx) * (1 - fy)), (1, 0, fx * (1 - fy)), (0, 1, (1 - fx) * fy), (1, 1, fx * fy)):
+        column, row = left + dx, top + dy
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        index = row[inside] * width + column[inside]
+        layer += np.bincount(index, weights=(weight * share)[inside], minlength=width * height)
+    return layer.reshape(height, width).astype(np.float32)
+
 
 HAZE_VISIBILITY = (2000, 1000, 500, 250, 120)  # metres, meteorological visibility
 RAIN_RATE = (5, 15, 40, 80, 150)  # millimetres an hour

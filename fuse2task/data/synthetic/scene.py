@@ -1,18 +1,214 @@
-"""A registered infrared-visible pair with its truth, drawn from a seed and a number."""
+"""Synthetic scenes: scenery and objects composed from a seed into a registered pair with truth."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import cv2
 import numpy as np
 
+from fuse2task.data.classes import M3FD, MSRS
 from fuse2task.data.dataset import Box
-from fuse2task.data.synthetic.backdrop import backdrop
-from fuse2task.data.synthetic.canvas import Canvas
-from fuse2task.data.synthetic.composition import Lamp, Task, classes_of, compose
+from fuse2task.data.synthetic import objects
+from fuse2task.data.synthetic.canvas import Canvas, Item, View
 from fuse2task.data.synthetic.sensors import Weather, infrared_image, visible_image
-from fuse2task.data.synthetic.view import View
+from fuse2task.data.synthetic.surfaces import (
+    BARK,
+    DARK,
+    FOLIAGE,
+    GLASS,
+    LANTERN,
+    PAVEMENT,
+    ROAD,
+    SKY,
+    VERGE,
+    WHITE_PAINT,
+    Material,
+    Part,
+    disc,
+    rectangle,
+    tinted,
+)
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.seeding import generator
+
+_FAR = 60.0
+_WALLS = ((0.30, 0.17, 0.12), (0.36, 0.33, 0.27), (0.22, 0.22, 0.23), (0.40, 0.36, 0.30), (0.26, 0.20, 0.15))
+
+
+def backdrop(view: View, rng: np.random.Generator) -> list[Item]:
+    """Scenery from near to far; together it fills the image."""
+    return [
+        *_trees(view, rng),
+        *_houses(view, rng),
+        _hedge(view, rng),
+        *_ground(view, rng),
+        _sheet(SKY, view, 0, view.horizon + 0.5),
+    ]
+
+
+def _trees(view: View, rng: np.random.Generator) -> list[Item]:
+    items = []
+    for _ in range(int(rng.integers(1, 4))):
+        distance, x = rng.uniform(24, 32), rng.choice([-1, 1]) * rng.uniform(7, 15)
+        leaves = replace(FOLIAGE, reflectance=tinted(FOLIAGE.reflectance, rng.uniform(0.7, 1.4)))
+        parts: list[Part] = [(rectangle(-0.2, 0, 0.2, 3), BARK)]
+        for _ in range(5):
+            crown_x, crown_y = rng.uniform(-1.2, 1.2), rng.uniform(3.0, 5.0)
+            parts.append((disc(crown_x, crown_y, rng.uniform(1.0, 1.7)), leaves))
+        items.append(Item.standing(None, parts, view, float(x), distance))
+    return items
+
+
+def _houses(view: View, rng: np.random.Generator) -> list[Item]:
+    """A row of fronts from edge to edge, with a gap of sky where the street ends."""
+    scale = view.focal / _FAR
+    left, right = -view.width / 2 / scale, view.width / 2 / scale
+    gap = rng.uniform(-3.0, 3.0)
+    items, x = [], left
+    while x < right:
+        width, height = rng.uniform(9, 16), rng.uniform(17, 26)
+        if not x <= gap <= x + width:
+            items.append(Item.standing(None, _house(width, height, rng), view, x, _FAR))
+        x += width
+    return items
+
+
+def _hedge(view: View, rng: np.random.Generator) -> Item:
+    """Far trees along the horizon, where the row of houses leaves a gap."""
+    reach = 2 * view.width * _FAR / view.focal
+    tops = np.stack([np.linspace(-reach, reach, 60), rng.uniform(3.0, 8.0, 60)], axis=1)
+    outline = np.concatenate([tops, [(reach, -1), (-reach, -1)]])
+    return Item.standing(None, [(outline, FOLIAGE)], view, 0.0, 1.2 * _FAR)
+
+
+def _house(width: float, height: float, rng: np.random.Generator) -> list[Part]:
+    colour = tinted(_WALLS[rng.integers(len(_WALLS))], rng.uniform(0.7, 1.2))
+    wall = Material(colour, emissivity=0.94, solar=rng.uniform(0.7, 0.9))
+    parts: list[Part] = [(rectangle(0, -1, width, height), wall)]
+    columns, floors = max(2, int(width / 3.2)), int(height / 3.6)
+    lit = rng.random((floors, columns)) < 0.14
+    warm = rng.random((floors, columns)) < 0.12
+    for floor in range(1, floors):
+        for column in range(columns):
+            x, y = (column + 0.3) * width / columns, floor * 3.6
+            light = (0.42, 0.32, 0.16) if lit[floor, column] else DARK
+            window = replace(GLASS, emission=light, emissivity=0.9, heat=4.0 if warm[floor, column] else 0.0)
+            parts.append((rectangle(x, y, x + 0.45 * width / columns, y + 1.9), window))
+    return parts
+
+
+def _ground(view: View, rng: np.random.Generator) -> list[Item]:
+    half, kerb = rng.uniform(4.2, 5.4), rng.uniform(2.0, 3.0)
+    near, far = 0.95 * view.nearest, 200.0
+    starts = np.arange(rng.uniform(3, 5), 40, 4.5)
+    dashes: list[Part] = [(rectangle(-0.07, z, 0.07, z + 1.6), WHITE_PAINT) for z in starts]
+    road = replace(ROAD, reflectance=tinted(ROAD.reflectance, rng.uniform(0.7, 1.3)))
+    lane: list[Part] = [(rectangle(-half, near, half, far), road)]
+    pavement: list[Part] = [(rectangle(-half - kerb, near, half + kerb, far), PAVEMENT)]
+    items = [Item.lying(None, parts, view, _FAR) for parts in (dashes, lane, pavement)]
+    return [*items, _sheet(VERGE, view, view.horizon, view.height + 1, flat=True)]
+
+
+def _sheet(material: Material, view: View, top: float, bottom: float, flat: bool = False) -> Item:
+    return Item(None, 10 * _FAR, 0.0, [(rectangle(-2, top - 2, view.width + 2, bottom), material)], flat=flat)
+
+
+Task = Literal["detection", "segmentation"]
+Lamp = tuple[float, float, float]  # metres to the right, ahead, above the road
+
+MOST_OVERLAP = 0.25  # of the smaller outline, when an object looks for its place
+TRIES = 12
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a class is drawn, from how near to how far, how often (relative), and how far aside; in metres."""
+
+    draw: Callable[[np.random.Generator], list[Part]]
+    near: float
+    far: float
+    often: float
+    aside: float = 0.0
+
+
+def _lamp(rng: np.random.Generator) -> list[Part]:
+    return objects.lantern(rng) if rng.random() < 0.6 else objects.signal(rng)
+
+
+_STANDING: dict[Task, dict[str, _Kind]] = {
+    "detection": {
+        "People": _Kind(objects.person, 5.5, 11, 4),
+        "Car": _Kind(objects.car, 7, 14, 4),
+        "Bus": _Kind(objects.bus, 11, 17, 1.2),
+        "Motorcycle": _Kind(objects.motorcycle, 5, 9, 1.2),
+        "Lamp": _Kind(_lamp, 7.5, 11, 2.5, aside=3.0),
+        "Truck": _Kind(objects.truck, 11, 17, 1.2),
+    },
+    "segmentation": {
+        "car": _Kind(objects.car, 7, 14, 3),
+        "person": _Kind(objects.person, 5.5, 11, 3),
+        "bike": _Kind(objects.bike, 5, 9, 2),
+        "car_stop": _Kind(objects.car_stop, 4.6, 8, 1),
+        "guardrail": _Kind(objects.guardrail, 7, 11, 1),
+        "color_cone": _Kind(objects.color_cone, 4.6, 8, 2),
+    },
+}
+_PAINTED = {"curve": objects.curve, "bump": objects.bump}
+
+
+def classes_of(task: Task) -> tuple[str, ...]:
+    """Names of the labelled classes of `task`, in the order of M3FD, or of MSRS without its background."""
+    return M3FD if task == "detection" else MSRS[1:]
+
+
+def compose(view: View, task: Task, index: int, rng: np.random.Generator) -> tuple[list[Item], list[Lamp]]:
+    """The objects of scene `index`, with the poles that carry lamps, and the street lamps that burn at night.
+
+    Two classes are called for in turn by `index`, three to five more objects are drawn by lot.
+    """
+    kinds, names = _STANDING[task], classes_of(task)
+    turn, half = index // 2, len(names) // 2
+    roster = [names[turn % len(names)], names[(turn + half) % len(names)]]
+    often = np.array([kind.often for kind in kinds.values()])
+    roster += rng.choice(list(kinds), size=int(rng.integers(3, 6)), p=often / often.sum()).tolist()
+    items: list[Item] = []
+    for name in roster:
+        if name in _PAINTED:
+            parts = _PAINTED[name](rng, float(rng.choice([-1, 1])))
+            items.append(Item.lying(name, parts, view, 1.0 if name == "bump" else 2.0))
+        elif item := _placed(name, kinds[name], view, items, rng):
+            items.append(item)
+    if task == "segmentation":  # lamps are no class there, but they light the street
+        for x in (-4.2, 4.2):
+            items.append(Item.standing(None, objects.lantern(rng), view, x, rng.uniform(9, 14)))
+    burning = [item for item in items if any(material is LANTERN for _, material in item.parts)]
+    carried = [item for item in items if item.name in ("Lamp", None)]
+    items += [Item.standing(None, objects.pole(rng), view, item.x, item.distance + 0.01) for item in carried]
+    return items, [(item.x, item.distance, 3.7) for item in burning]
+
+
+def _placed(name: str, kind: _Kind, view: View, others: list[Item], rng: np.random.Generator) -> Item | None:
+    """The object where it overlaps the others little; None when every place that it tries is taken."""
+    parts = kind.draw(rng)
+    half = max(float(np.abs(outline[:, 0]).max()) for outline, _ in parts)
+    for _ in range(TRIES):
+        distance = rng.uniform(kind.near, kind.far)
+        room = max(view.width / 2 * distance / view.focal - 0.9 * half, 0.0)
+        x = float(rng.choice([-1, 1])) * rng.uniform(min(kind.aside, 0.6 * room), room)
+        item = Item.standing(name, parts, view, x, distance)
+        if all(other.flat or _overlap(item.bounds, other.bounds) < MOST_OVERLAP for other in others):
+            return item
+    return None
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+    """Shared area as a share of the smaller one's."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
+    return max(width, 0.0) * max(height, 0.0) / smaller
+
 
 MIN_SIZE, MAX_SIZE = 64, 4096
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fuse2task.data.synthetic.canvas import Canvas
-from fuse2task.data.synthetic.view import View
+from fuse2task.data.synthetic.canvas import Canvas, View
 
 _SKIN = 33.0  # degrees Celsius
 _THERMAL_SPAN = {True: (-7.0, 23.0), False: (-9.0, 29.0)}  # by night?: kelvin about air that become 0 and 255

@@ -1,11 +1,18 @@
-"""What every reader of boxes shares: finding the truth file of a pair, checking and clipping boxes."""
+"""Boxes from Pascal VOC XML and YOLO text files: reading, checking, clipping."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError  # only names; defusedxml parses
 
-from fuse2task.data.dataset import Box, BoxTruth, Finding, Pair
-from fuse2task.data.ids import files_by_id
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from fuse2task.data.classes import check_names, in_known_order, read_class_list
+from fuse2task.data.dataset import Box, BoxTruth, Finding, Pair, files_by_id
+from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.reading import check_regular, one_line, read_text
 
 CLIP = 0.5  # pixels beyond the border that are rounding (YOLO's fractions), not an error
 MAX_LABELS = 2**20  # bytes of one image's file of boxes
@@ -81,3 +88,146 @@ class BoxCollector:
     def truth(self) -> BoxTruth:
         """What has been gathered."""
         return BoxTruth(self.classes, {name: tuple(found) for name, found in self.boxes.items()}, self.clipped)
+
+
+_EDGES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def read_voc(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None) -> tuple[BoxTruth, list[Finding]]:
+    """Boxes of `pairs` from a folder of `<id>.xml` (or `<split>/<id>.xml`), or from one such file.
+
+    Entities and document types are refused. `difficult` objects count as any other.
+
+    Args:
+        path: folder or file.
+        pairs: each must have a file.
+        known: the classes in order; without it, all names in the files, sorted.
+
+    Returns:
+        The truth, and findings: `missing-truth`, `bad-annotation`, `truth-size` (the file's image size is
+        another), and those of `BoxCollector.add`.
+
+    Raises:
+        RequestError: without `known`, a class name that is empty or cannot be shown.
+    """
+    files, findings = truth_files([path], [".xml"]) if path.is_dir() else ({path.stem: path}, [])
+    trees: dict[str, tuple[Path, Element]] = {}
+    for pair in pairs:
+        source = file_of(pair, files)
+        if source is None:
+            findings.append(Finding("missing-truth", f"{path / pair.id}.xml: missing"))
+            continue
+        try:
+            check_regular(source, "VOC file", MAX_LABELS)
+            tree: Any = fromstring(source.read_bytes(), forbid_dtd=True)
+            trees[pair.id] = source, tree
+        except RequestError as error:
+            findings.append(Finding("bad-annotation", str(error)))
+        except (ParseError, DefusedXmlException, OSError, ValueError, LookupError) as error:  # LookupError: encoding
+            findings.append(Finding("bad-annotation", f"{source}: not usable XML: {one_line(error)}"))
+    if known is None:
+        known = sorted({_text(item, "name") for _, tree in trees.values() for item in tree.iter("object")})
+        check_names(path, known)
+    collector = BoxCollector(known)
+    collector.findings = findings
+    for pair in pairs:
+        collector.open(pair)
+        if pair.id in trees:
+            _add_file(collector, pair, *trees[pair.id])
+    return collector.truth(), collector.findings
+
+
+def _add_file(collector: BoxCollector, pair: Pair, source: Path, tree: Element) -> None:
+    size = (_number(tree, "size/width"), _number(tree, "size/height"))
+    if tree.find("size") is not None and any(size) and size != pair.size:
+        text = f"{source}: made for {size[0]:g}x{size[1]:g}, but the image is {pair.size[0]}x{pair.size[1]}"
+        collector.find("truth-size", text)
+    for number, item in enumerate(tree.iter("object"), 1):
+        where = f"{source}, object {number}"
+        edges = [_number(item, f"bndbox/{edge}") for edge in _EDGES]
+        collector.add(pair, where, _text(item, "name"), edges)
+
+
+def _text(element: Element, path: str) -> str:
+    return (element.findtext(path) or "").strip()
+
+
+def _number(element: Element, path: str) -> float:
+    try:
+        return float(_text(element, path))
+    except ValueError:
+        return float("nan")
+
+
+def read_yolo(
+    folder: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None, only_known: bool = False
+) -> tuple[BoxTruth | None, list[Finding]]:
+    """Boxes of `pairs` from the text files in `folder`.
+
+    Args:
+        folder: holds `<id>.txt` (or `<split>/<id>.txt`), and `classes.txt` here or in its parent.
+        known: classes whose order is kept where the file's names are among them.
+        only_known: a name that is not among `known` is a finding.
+
+    Returns:
+        The truth (None without class names), and findings: `no-class-names`, `missing-truth`,
+        `bad-annotation` (a line of another form), and those of `BoxCollector.add`.
+    """
+    try:
+        names = read_class_list(_class_list(folder))
+    except RequestError as error:
+        return None, [Finding("no-class-names", str(error))]
+    collector = BoxCollector(known if only_known and known else in_known_order(names, known))
+    files, collector.findings = truth_files([folder], [".txt"])
+    for pair in pairs:
+        collector.open(pair)
+        path = file_of(pair, files)
+        if path is None:
+            text = f"{folder / pair.id}.txt: missing; write an empty file if the image has no objects"
+            collector.find("missing-truth", text)
+            continue
+        try:
+            lines = read_text(path, "YOLO file", MAX_LABELS).splitlines()
+        except RequestError as error:
+            collector.find("bad-annotation", str(error))
+            continue
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                _add_line(collector, pair, f"{path}, line {number}", line, names)
+    return collector.truth(), collector.findings
+
+
+def format_yolo(boxes: Iterable[Box], classes: Sequence[str], size: tuple[int, int]) -> str:
+    """Text of a YOLO file: `id cx cy w h` a line, 12 digits; empty without boxes. size: (width, height)."""
+    width, height = size
+    lines = []
+    for box in boxes:
+        values = ((box.x + box.w / 2) / width, (box.y + box.h / 2) / height, box.w / width, box.h / height)
+        lines.append(" ".join([str(classes.index(box.name)), *(f"{value:.12g}" for value in values)]) + "\n")
+    return "".join(lines)
+
+
+def _class_list(folder: Path) -> Path:
+    for place in (folder, folder.resolve().parent):
+        if (place / "classes.txt").is_file():
+            return place / "classes.txt"
+    raise RequestError(
+        f"{folder}: no classes.txt in it or in its parent folder; YOLO conversions disagree about the order "
+        "of ids, so write the names that these ids stand for, one a line"
+    )
+
+
+def _add_line(collector: BoxCollector, pair: Pair, where: str, line: str, names: Sequence[str]) -> None:
+    fields = line.split()
+    try:
+        number = int(fields[0])
+        cx, cy, w, h = (float(field) for field in fields[1:])
+    except ValueError:
+        collector.find("bad-annotation", f"{where}: {line.strip()[:60]!r} is not `id cx cy w h`")
+        return
+    if not 0 <= number < len(names):
+        collector.find("unknown-class", f"{where}: class id {number}, but classes.txt has 0 to {len(names) - 1}")
+        return
+    width, height = pair.size
+    edges = ((cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height)
+    collector.add(pair, where, names[number], edges)

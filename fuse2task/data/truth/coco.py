@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fuse2task.data.classes import check_names, in_known_order
-from fuse2task.data.dataset import BoxTruth, Finding, Pair
-from fuse2task.data.ids import path_id
+from fuse2task.data.dataset import BoxTruth, Finding, Pair, path_id
 from fuse2task.data.images import SUFFIXES
 from fuse2task.data.truth.boxes import BoxCollector
 from fuse2task.runtime.errors import RequestError

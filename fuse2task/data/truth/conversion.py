@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Literal
 from xml.sax.saxutils import escape
 
-from fuse2task.data.dataset import Box, BoxTruth, Pair
-from fuse2task.data.ids import files_by_id
+from fuse2task.data.dataset import Box, BoxTruth, Pair, files_by_id
 from fuse2task.data.images import SUFFIXES, image_size
+from fuse2task.data.truth.boxes import format_yolo, read_voc, read_yolo
 from fuse2task.data.truth.coco import coco_truth, is_coco, read_coco
-from fuse2task.data.truth.voc import read_voc
-from fuse2task.data.truth.yolo import format_yolo, read_yolo
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import write_json, write_text
 

@@ -1,16 +1,59 @@
-"""Reading the truth of a dataset: what the user points at, else what the layout has."""
+"""Truth of a dataset, from the given files or the layout's own; class masks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from fuse2task.data.classes import read_class_list
 from fuse2task.data.dataset import BoxTruth, Finding, MaskTruth, Pair
+from fuse2task.data.images import SUFFIXES, read_mask
 from fuse2task.data.layouts import Layout
+from fuse2task.data.truth.boxes import file_of, read_voc, read_yolo, truth_files
 from fuse2task.data.truth.coco import is_coco, read_coco
-from fuse2task.data.truth.masks import read_masks
-from fuse2task.data.truth.voc import read_voc
-from fuse2task.data.truth.yolo import read_yolo
 from fuse2task.runtime.errors import RequestError
+
+IGNORED = 255
+
+
+def read_masks(
+    folders: Iterable[Path], pairs: Sequence[Pair], classes: Sequence[str]
+) -> tuple[MaskTruth, list[Finding]]:
+    """Masks of `pairs`; every file is decoded and checked.
+
+    Returns:
+        The truth, and findings: `missing-truth`, `bad-mask` (unreadable, not one channel), `mask-size`,
+        `mask-value` (neither a class index nor 255).
+    """
+    folders = list(folders)
+    files, findings = truth_files(folders, SUFFIXES)
+    masks: dict[str, Path] = {}
+    for pair in pairs:
+        path = file_of(pair, files)
+        if path is None:
+            places = ", ".join(str(folder) for folder in folders)
+            findings.append(Finding("missing-truth", f"{places}: no mask for {pair.id}"))
+            continue
+        masks[pair.id] = path
+        try:
+            mask = read_mask(path)
+        except RequestError as error:
+            findings.append(Finding("bad-mask", str(error)))
+            continue
+        if mask.shape != pair.size[::-1]:
+            text = f"{path}: {mask.shape[1]}x{mask.shape[0]}, but the image is {pair.size[0]}x{pair.size[1]}"
+            findings.append(Finding("mask-size", text))
+        unknown = sorted(set(np.unique(mask).tolist()) - {*range(len(classes)), IGNORED})
+        if unknown:
+            text = f"{path}: values {unknown}; classes are 0 to {len(classes) - 1}, and {IGNORED} is ignored"
+            findings.append(Finding("mask-value", text))
+    return MaskTruth(tuple(classes), masks), findings
+
+
+def pixel_counts(path: Path) -> np.ndarray:
+    """Pixels of each value of a mask: (256,) int64."""
+    return np.bincount(read_mask(path).ravel(), minlength=256)
+
 
 Truth = tuple[BoxTruth | None, MaskTruth | None, list[Finding]]
 

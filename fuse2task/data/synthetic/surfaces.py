@@ -1,6 +1,8 @@
-"""Surfaces: what a camera sees of them by reflected light, and what another sees by their own warmth."""
+"""Materials in both bands, and outlines in metres."""
 
 from dataclasses import dataclass
+
+import numpy as np
 
 RGB = tuple[float, float, float]
 
@@ -54,3 +56,36 @@ TYRE = Material((0.025, 0.025, 0.025), heat=6.0, solar=0.9)
 HUB = Material((0.40, 0.40, 0.42), heat=9.0, emissivity=0.8, solar=0.5)
 METAL = Material((0.35, 0.35, 0.37), emissivity=0.75, solar=0.6)
 SKIN = Material((0.45, 0.28, 0.20), skin=0.92, solar=0.1)
+
+
+Part = tuple[np.ndarray, Material]
+
+_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 17)[:-1]), np.sin(np.linspace(0, 2 * np.pi, 17)[:-1])], axis=1)
+
+
+def polygon(*points: tuple[float, float]) -> np.ndarray:
+    """(N, 2) float64 corner points."""
+    return np.array(points, dtype=np.float64)
+
+
+def rectangle(left: float, bottom: float, right: float, top: float) -> np.ndarray:
+    """Four corners of an upright rectangle."""
+    return polygon((left, bottom), (right, bottom), (right, top), (left, top))
+
+
+def disc(x: float, y: float, radius: float, flatness: float = 1.0) -> np.ndarray:
+    """A circle as 16 corners; `flatness` scales its height."""
+    return _CIRCLE * (radius, radius * flatness) + (x, y)
+
+
+def bar(start: tuple[float, float], end: tuple[float, float], width: float) -> np.ndarray:
+    """A straight stroke of `width` from `start` to `end`."""
+    a, b = np.array(start), np.array(end)
+    along = (b - a) / max(float(np.hypot(*(b - a))), 1e-9)
+    across = np.array([-along[1], along[0]]) * width / 2
+    return np.stack([a + across, b + across, b - across, a - across])
+
+
+def mirrored(parts: list[Part]) -> list[Part]:
+    """The same parts facing the other way."""
+    return [(outline * (-1.0, 1.0), material) for outline, material in parts]
