@@ -1,14 +1,13 @@
-"""`fuse2task data`: check a dataset, write a split list, draw synthetic scenes, degrade a dataset."""
+"""`fuse2task data`: check, split, convert, degrade and synthesize datasets."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fuse2task.cli.convert import convert
-from fuse2task.cli.degrade import degrade
 from fuse2task.cli.json_output import JsonOption, print_json
-from fuse2task.cli.synth import synth
+from fuse2task.runtime.errors import RequestError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,14 +15,100 @@ if TYPE_CHECKING:
     from fuse2task.data.check import Report
 
 app = typer.Typer(help="Look at datasets, split them, draw synthetic ones, degrade them.", no_args_is_help=True)
-app.command("synth")(synth)
-app.command("degrade")(degrade)
-app.command("convert")(convert)
 
-Root = Annotated[Path, typer.Argument(help="Folder that the layout begins at.")]
+Root = Annotated[Path, typer.Argument(help="Folder that the layout begins at.", show_default=False)]
 LayoutName = Annotated[str, typer.Option(help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, awmm or folder.")]
 Infrared = Annotated[Path | None, typer.Option(help="Infrared folder, for layout folder.")]
 Visible = Annotated[Path | None, typer.Option(help="Visible folder, for layout folder.")]
+
+
+class BoxFormatName(StrEnum):
+    """Formats of box sets."""
+
+    coco = "coco"
+    voc = "voc"
+    yolo = "yolo"
+
+
+class SyntheticLayout(StrEnum):
+    """Layouts that synthetic scenes are written in."""
+
+    m3fd = "m3fd"
+    msrs = "msrs"
+
+
+@app.command()
+def synth(
+    root: Annotated[Path, typer.Argument(help="Folder to write; new or empty.", show_default=False)],
+    layout: Annotated[SyntheticLayout, typer.Option(help="m3fd: boxes of 6 classes; msrs: masks of 9 classes.")],
+    count: Annotated[int, typer.Option(help="How many pairs, day and night in turn.")] = 100,
+    size: Annotated[str, typer.Option(help="Width x height in pixels.")] = "320x256",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
+) -> None:
+    """Write synthetic infrared-visible pairs with their truth.
+
+    m3fd: 60 % train, 15 % val, 25 % test in ROOT/split.txt, for --split. msrs: 75 % train, 25 % test.
+    """
+    from fuse2task.data.synthetic.writing import write_m3fd, write_msrs
+
+    pixels = _size(size)
+    if layout is SyntheticLayout.m3fd:
+        write_m3fd(root, count, seed, pixels)
+    else:
+        test = max(round(count / 4), 1)
+        write_msrs(root, count - test, test, seed, pixels)
+    typer.echo(f"{root}: {count} pairs of {size}, layout {layout.value}, seed {seed}")
+
+
+@app.command()
+def degrade(
+    root: Root,
+    layout: LayoutName,
+    kind: Annotated[str, typer.Option(help="rain, snow, haze, night, noise, blur, misalign, hotpixel or jpeg.")],
+    level: Annotated[int, typer.Option(help="1 (slight) to 5 (worst); 0 copies as it is.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; new, or to be continued.")],
+    seed: Annotated[int, typer.Option(help="Another seed, other streaks and noise.")] = 0,
+    split: Annotated[str | None, typer.Option(help="Copy only the pairs of this split list.")] = None,
+    boxes: Annotated[Path | None, typer.Option(help="YOLO folder, if it must move with misalign.")] = None,
+    annotations: Annotated[Path | None, typer.Option(help="COCO or VOC, likewise.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of class masks, likewise.")] = None,
+    move: Annotated[str | None, typer.Option(help="misalign: infrared or visible moves. [default: infrared]")] = None,
+    truth_on: Annotated[
+        str | None, typer.Option(help="misalign: image that the truth was drawn on. [default: visible]")
+    ] = None,
+) -> None:
+    """Write a degraded copy of a dataset, in the same layout, with its truth.
+
+    docs/conditions.md tells what each kind and level means.
+    """
+    from fuse2task.data.degradation.writing import MANIFEST, degrade_dataset
+    from fuse2task.runtime.files import read_json
+
+    done = degrade_dataset(
+        root, layout, kind, level, output, seed=seed, split=split, boxes=boxes, annotations=annotations,
+        masks=masks, move=move, truth_on=truth_on,
+    )  # fmt: skip
+    manifest = read_json(output / MANIFEST, "manifest")
+    changed = " and ".join(manifest["changed"]) or "nothing"
+    typer.echo(f"{output}: {kind} {level} ({manifest['meaning']}), {manifest['pairs']} pairs, changed: {changed}")
+    moved = {name: path for name, path in done.truth.items() if path.is_relative_to(output)}
+    for name, path in moved.items():
+        typer.echo(f"truth moved with the image: use --{name} {path}")
+
+
+@app.command()
+def convert(
+    boxes: Annotated[Path, typer.Argument(help="COCO file, folder of VOC files, or folder of YOLO files.")],
+    images: Annotated[Path, typer.Option(help="Folder of the images that the boxes are of.")],
+    to: Annotated[BoxFormatName, typer.Option(help="coco: one .json; voc, yolo: a folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="New file (coco) or folder to write.")],
+) -> None:
+    """Convert boxes from COCO, VOC or YOLO to another of them; what does not fit the images is listed instead."""
+    from fuse2task.data.truth.conversion import convert_boxes
+
+    truth = convert_boxes(boxes, images, to.value, output)
+    count = sum(map(len, truth.boxes.values()))
+    typer.echo(f"{output}: {count} boxes of {len(truth.boxes)} images, classes {', '.join(truth.classes)}")
 
 
 @app.command()
@@ -79,6 +164,13 @@ def split(
     digest = write_split(output, chosen)
     sizes = ", ".join(f"{name} {list(chosen.values()).count(name)}" for name in shares)
     typer.echo(f"{output}: {sizes}; hash {digest}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and width.isascii() and height.isascii()):
+        raise RequestError(f"--size {text}: width x height expected, such as 320x256")
+    return int(width), int(height)
 
 
 def _annotation_counts(annotations: Path | None) -> dict[str, dict[str, int]]:

@@ -27,7 +27,7 @@ SHIFTED = 3.0  # pixels from which a pair counts as perhaps misaligned
 
 @dataclass(frozen=True)
 class PairReport:
-    """What the pixels of a pair tell. digests: (infrared, visible) hash of the files' bytes."""
+    """Findings from the pixels of a pair. digests: (infrared, visible) hash of the files' bytes."""
 
     pair: Pair
     findings: tuple[Finding, ...]
@@ -37,7 +37,7 @@ class PairReport:
 
 @dataclass
 class Report:
-    """A checked dataset: findings make it unsound, notes do not. counts: as in `count`."""
+    """A checked dataset: findings are defects, notes are not. counts: as in `count`."""
 
     dataset: Dataset
     findings: list[Finding]
@@ -81,7 +81,7 @@ def check_dataset(dataset: Dataset, findings: Sequence[Finding]) -> Report:
 
 
 def count(dataset: Dataset) -> dict[str, Any]:
-    """What a dataset holds, by split and altogether.
+    """Pairs, sizes, conditions and truth of a dataset.
 
     Returns:
         pairs: {split: n}; sizes: {"WxH": pairs}; conditions: {name: pairs}; with boxes, clipped and

@@ -79,7 +79,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong with a dataset. kind: a short name such as `missing-partner`; message names the file."""
+    """A defect of a dataset. kind: a short name such as `missing-partner`; message names the file."""
 
     kind: str
     message: str
@@ -112,14 +112,9 @@ def path_id(relative: str, suffixes: Collection[str]) -> str:
 
 
 def files_by_id(folder: Path, suffixes: Collection[str], prefix: str = "") -> tuple[dict[str, Path], list[Finding]]:
-    """Files of the given kinds in `folder` and below, by id, in sorted order.
+    """Files with one of `suffixes` (lower-case, with the dot) in `folder` and below, by id, in sorted order.
 
-    Hidden files and files of other kinds (Thumbs.db) are no data and are passed over.
-
-    Args:
-        folder: an existing folder.
-        suffixes: lower-case, with the dot.
-        prefix: put before each id, as if the files lay in a folder of that name.
+    prefix: folder name put before each id. Hidden files and other suffixes are no data.
 
     Returns:
         The files, and findings: `duplicate-id` (a.png and a.jpg), `bad-name` (no possible id).

@@ -19,8 +19,7 @@ _AGAIN = "fuse again into an empty folder"
 class FusedDataset:
     """A finished fused dataset on disk.
 
-    truth: boxes (labels/ and annotations/ are there), masks (masks/ is there) or none.
-    classes: names in id order; empty without truth.
+    truth: boxes (in labels/ and annotations/), masks (in masks/) or none. classes: names in id order, empty without.
     """
 
     root: Path
@@ -73,8 +72,7 @@ def open_fused(root: Path) -> FusedDataset:
     """Open the fused dataset in `root`.
 
     Raises:
-        RequestError: there is no manifest (not a fused dataset, or not finished), it is of another format, or it
-            names something that cannot be a file of the dataset.
+        RequestError: no manifest (not a fused dataset, or unfinished), one of another format, or a damaged one.
     """
     path = Path(root) / "manifest.json"
     if not path.is_file():
@@ -111,7 +109,7 @@ def _is_row(row: Any) -> bool:
     )
 
 
-MEND = "put the files back, or fuse again into an empty folder"
+FIX = "put the files back, or fuse again into an empty folder"
 
 
 def verify_images(dataset: FusedDataset, splits: Iterable[str]) -> None:
@@ -124,8 +122,7 @@ def verify_images(dataset: FusedDataset, splits: Iterable[str]) -> None:
 
 
 def verify_truth(dataset: FusedDataset, splits: Iterable[str]) -> None:
-    """Compare the truth with the manifest: masks or YOLO labels of `splits` by sha256, COCO files of all splits by
-    the hash of their content.
+    """Compare the truth with the manifest: masks or YOLO labels of `splits`, COCO files of all splits.
 
     Raises:
         RequestError: as `verify_images`.
@@ -150,12 +147,11 @@ def verify_annotations(dataset: FusedDataset) -> None:
     except ValueError:  # NaN, which is in no truth of ours
         agrees = False
     if not agrees:
-        raise RequestError(f"{dataset.root / 'annotations'}: not the truth that manifest.json names; {MEND}")
+        raise RequestError(f"{dataset.root / 'annotations'}: not the truth that manifest.json names; {FIX}")
 
 
 def verify_truth_at(path: Path) -> None:
-    """Compare `annotations/<split>.json` or `masks/<split>` of a fused dataset with its manifest; any other path is
-    taken as it is.
+    """Compare `annotations/<split>.json` or `masks/<split>` of a fused dataset with its manifest; skip other paths.
 
     Raises:
         RequestError: as `verify_images`, or a damaged manifest.
@@ -175,7 +171,7 @@ def _refuse(dataset: FusedDataset, splits: Iterable[str], key: str, folder: str,
     problems = [text for split in splits for text in _problems(dataset, split, key, folder, suffix)]
     if problems:
         raise RequestError(
-            f"{dataset.root}: {len(problems)} files are not as manifest.json says; {MEND}\n{listing(problems)}"
+            f"{dataset.root}: {len(problems)} files are not as manifest.json says; {FIX}\n{listing(problems)}"
         )
 
 

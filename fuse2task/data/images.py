@@ -1,9 +1,12 @@
 """Reading and writing 8-bit images; BT.601 luma and chroma."""
 
+import contextlib
 import io
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -54,12 +57,14 @@ def read_infrared(path: Path) -> np.ndarray:
     Raises:
         RequestError: as `read_visible`.
     """
-    pixels = read_visible(path)
-    if pixels.ndim == 2:
-        return pixels
-    if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
+    return one_channel(read_visible(path))
+
+
+def one_channel(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) from (H, W) or (H, W, 3) uint8: the common channel, or the luma where the channels differ."""
+    if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
         return np.ascontiguousarray(pixels[..., 0])
-    return cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb)[..., 0]
+    return luma(pixels)
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -93,46 +98,44 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
     write_bytes(path, encode_png(pixels))
 
 
-def _opened(path: Path) -> Image.Image:
-    if not isinstance(path, io.BytesIO):  # an upload lies in memory
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image behind a path or an upload in memory, opened once; its header has been checked, its pixels not."""
+    if not isinstance(path, io.BytesIO):  # an upload is in memory
         check_regular(path, "image", MAX_FILE)
-    _refuse_large_webp(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(path, formats=FORMATS)
-    except Exception:  # Pillow's readers raise whatever they stumble on in a damaged file
-        raise RequestError(f"{path}: not a readable image; replace the file") from None
-    try:
-        _refuse_bomb(path, *image.size)
-        if image.format == "JPEG" and image.width * image.height > JPEG_PIXELS * _size(path):
-            raise RequestError(f"{path}: too short for a JPEG of {image.width}x{image.height}; replace the file")
-        if image.info.get("progressive") and _head(path, -1).count(b"\xff\xda") > MAX_SCANS:
-            raise RequestError(f"{path}: a JPEG of more than {MAX_SCANS} scans; refused as a bomb")
-    except BaseException:
-        image.close()
-        raise
-    return image
+    with contextlib.ExitStack() as stack:
+        try:
+            handle = path if isinstance(path, io.BytesIO) else stack.enter_context(Path(path).open("rb"))
+        except OSError as error:
+            raise RequestError(f"{path}: cannot be read ({error.strerror}); replace the file") from None
+        handle.seek(0)
+        _refuse_large_webp(path, handle.read(30))
+        handle.seek(0)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                image = Image.open(handle, formats=FORMATS)
+        except Exception:  # Pillow's readers raise whatever they stumble on in a damaged file
+            raise RequestError(f"{path}: not a readable image; replace the file") from None
+        with image:
+            _refuse_bomb(path, *image.size)
+            if image.format == "JPEG":
+                _refuse_jpeg_bomb(path, image, handle)
+            yield image
 
 
-def _size(path: Path) -> int:
-    return len(path.getvalue()) if isinstance(path, io.BytesIO) else Path(path).stat().st_size
+def _refuse_jpeg_bomb(path: Path, image: Image.Image, handle: BinaryIO) -> None:
+    place = handle.tell()
+    if image.width * image.height > JPEG_PIXELS * handle.seek(0, os.SEEK_END):
+        raise RequestError(f"{path}: too short for a JPEG of {image.width}x{image.height}; replace the file")
+    handle.seek(0)
+    if image.info.get("progressive") and handle.read().count(b"\xff\xda") > MAX_SCANS:
+        raise RequestError(f"{path}: a JPEG of more than {MAX_SCANS} scans; refused as a bomb")
+    handle.seek(place)
 
 
-def _head(path: Path, size: int) -> bytes:
-    """The first `size` bytes; all of them for -1."""
-    if isinstance(path, io.BytesIO):
-        return path.getvalue()[: size if size >= 0 else None]
-    try:
-        with Path(path).open("rb") as handle:
-            return handle.read(size)
-    except OSError as error:
-        raise RequestError(f"{path}: cannot be read ({error.strerror}); replace the file") from None
-
-
-def _refuse_large_webp(path: Path) -> None:
-    # Pillow's reader makes room for the whole canvas before it tells the size.
-    head = _head(path, 30)
+def _refuse_large_webp(path: Path, head: bytes) -> None:
+    # Pillow's reader makes room for the whole canvas before it reports the size.
     if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 30:
         _refuse_bomb(path, *(1 + int.from_bytes(head[at : at + 3], "little") for at in (24, 27)))
 

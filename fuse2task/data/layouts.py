@@ -5,7 +5,7 @@ import functools
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -23,13 +23,8 @@ from fuse2task.runtime.yaml_reading import read_yaml
 
 Run = tuple[int, int, str]
 
-# KAIST (Hwang et al., CVPR 2015): sets 00-02 and 06-08 were recorded by day, the others by night.
+# KAIST (Hwang et al., CVPR 2015): sets 00-02 and 06-08 were recorded in the daytime, the others at night.
 _KAIST_DAY = ("set00", "set01", "set02", "set06", "set07", "set08")
-
-
-def no_conditions(_root: Path, _pair_id: str) -> tuple[str, ...]:
-    """For data sets that tell nothing about their images."""
-    return ()
 
 
 def msrs_conditions(_root: Path, pair_id: str) -> tuple[str, ...]:
@@ -50,11 +45,9 @@ def awmm_conditions(root: Path, pair_id: str) -> tuple[str, ...]:
 
 
 def m3fd_conditions(root: Path, pair_id: str) -> tuple[str, ...]:
-    """M3FD by frame number: daytime, night, overcast or challenge, and `scene:<name>`.
+    """M3FD by frame number: daytime, night, overcast or challenge, and `scene:<name>`; or `scene:unlisted` alone.
 
-    Runs of frames come from `scenes.tsv` in the root where there is one, else from the shipped table of the
-    real data set. Frames that no run lists have no condition, those that the table calls unlisted have
-    `scene:unlisted` alone.
+    Runs of frames come from `scenes.tsv` in the root, else from the shipped table of the real data set.
     """
     own = root / "scenes.tsv"
     runs = read_scenes(own if own.is_file() else configs_folder() / "scenes" / "m3fd.tsv")
@@ -83,16 +76,15 @@ def read_scenes(path: Path) -> tuple[Run, ...]:
     runs = sorted((int(match[1]), int(match[2]), match[3]) for match in matches if match)
     edges = [edge for run in runs for edge in run[:2]]
     if edges != sorted(edges) or len({run[0] for run in runs}) != len(runs):
-        raise RequestError(f"{path}: runs of frames overlap or end before they begin; mend its lines")
+        raise RequestError(f"{path}: runs of frames overlap or end before they begin; fix its lines")
     return tuple(runs)
 
 
 @dataclass(frozen=True)
 class Folders:
-    """A pair of modality folders below the root.
+    """A pair of modality folders below the root, and the split of its pairs.
 
-    template: path below the root with `{}` for the modality folder. What a part with `*` matches becomes the
-    beginning of the ids. split: where the layout puts these pairs.
+    template: path below the root, `{}` for the modality folder. What a part with `*` matches begins the ids.
     """
 
     template: str
@@ -103,7 +95,7 @@ class Folders:
 
 @dataclass(frozen=True)
 class OwnTruth:
-    """Truth that comes with the layout: folders below the root (any that exist are read), and its classes."""
+    """Truth inside a layout: folders below the root (all that exist are read), and class names in id order."""
 
     kind: Literal["voc", "yolo", "masks"]
     folders: tuple[str, ...]
@@ -112,13 +104,12 @@ class OwnTruth:
 
 @dataclass(frozen=True)
 class Layout:
-    """One data set's way of lying on disk.
+    """File structure of one data set.
 
-    trees: alternatives, each a tuple of folders. flat: name prefixes (infrared, visible) of files that lie
-    side by side in the root. truth: the first kind that exists is read. split_lists: own ones, a name a line.
-    box_classes: fixed class order for boxes, whoever wrote them. mask_classes: for masks pointed at.
-    conditions: (root, id) -> names. clean: trees of undegraded references that some data sets keep beside the
-    pairs, with the same ids.
+    trees: alternatives, each a tuple of folders. flat: name prefixes (infrared, visible) of files side by side in the
+    root. truth: the first kind that exists is read. split_lists: files with one name a line. box_classes: fixed class
+    order of boxes. mask_classes: of masks given apart. conditions: (root, id) -> names. clean: trees of undegraded
+    references with the pairs' ids.
     """
 
     trees: tuple[tuple[Folders, ...], ...]
@@ -127,11 +118,11 @@ class Layout:
     split_lists: tuple[str, ...] = ()
     box_classes: tuple[str, ...] | None = None
     mask_classes: tuple[str, ...] = classes.MSRS
-    conditions: Callable[[Path, str], tuple[str, ...]] = no_conditions
+    conditions: Callable[[Path, str], tuple[str, ...]] = lambda _root, _id: ()
     clean: tuple[tuple[Folders, ...], ...] = ()
 
 
-_AWMM = ("{}", "*/{}", "*/*/{}")  # the weather's folder is the root, or lies one or two below
+_AWMM = ("{}", "*/{}", "*/*/{}")  # the weather's folder is the root, or one or two levels below
 _PLAIN = ((Folders("{}", "ir", "vi"),), (Folders("{}", "infrared", "visible"),))
 
 LAYOUTS: dict[str, Layout] = {
@@ -279,7 +270,7 @@ PLUGINS = "fuse2task.layouts"
 
 
 class FoldersSection(Recipe):
-    """A pair of modality folders below the root; template: their path, `{}` stands for either name."""
+    """`Folders` in a layout file."""
 
     infrared: str
     visible: str
@@ -288,7 +279,7 @@ class FoldersSection(Recipe):
 
 
 class TruthSection(Recipe):
-    """Truth below the root, with class names in id order."""
+    """`OwnTruth` in a layout file."""
 
     kind: Literal["voc", "yolo", "masks"]
     folders: tuple[str, ...] = Field(min_length=1)
@@ -296,7 +287,7 @@ class TruthSection(Recipe):
 
 
 class LayoutFile(Recipe):
-    """What a YAML description of a layout says."""
+    """YAML description of a layout."""
 
     folders: tuple[FoldersSection, ...] = Field(min_length=1)
     truth: tuple[TruthSection, ...] = ()
@@ -315,15 +306,15 @@ def resolve_layout(reference: str) -> str:
         return reference
     if reference.endswith((".yaml", ".yml")):
         path = Path(reference)
-        if path.stem in LAYOUTS and LAYOUTS[path.stem] != read_layout(path):
+        layout = read_layout(path)
+        if LAYOUTS.setdefault(path.stem, layout) != layout:
             raise RequestError(f"{path}: {path.stem} is the name of another layout; rename the file")
-        LAYOUTS[path.stem] = read_layout(path)
         return path.stem
     if reference in plugin_names(PLUGINS):
-        layout = load_plugin(PLUGINS, reference)
-        if not isinstance(layout, Layout):
-            raise RequestError(f"{PLUGINS}: {reference!r} is a {type(layout).__name__}, not a Layout")
-        LAYOUTS[reference] = layout
+        plugged = load_plugin(PLUGINS, reference)
+        if not isinstance(plugged, Layout):
+            raise RequestError(f"{PLUGINS}: {reference!r} is a {type(plugged).__name__}, not a Layout")
+        LAYOUTS[reference] = plugged
         return reference
     known = ", ".join(dict.fromkeys([*LAYOUTS, *plugin_names(PLUGINS)]))
     raise RequestError(f"unknown layout {reference!r}; known are {known}, or a YAML file that describes yours")
@@ -336,12 +327,10 @@ def read_layout(path: Path) -> Layout:
         RequestError: missing, not YAML, unknown keys or wrong values.
     """
     described = checked(LayoutFile, read_yaml(path, "layout description"), path, "layout description")
-    boxes = next((truth.classes for truth in described.truth if truth.kind != "masks"), None)
-    masks = next((truth.classes for truth in described.truth if truth.kind == "masks"), None)
-    table = Layout(
-        trees=(tuple(Folders(item.template, item.infrared, item.visible, item.split) for item in described.folders),),
-        truth=tuple(OwnTruth(item.kind, item.folders, item.classes) for item in described.truth),
+    return Layout(
+        trees=(tuple(Folders(**item.model_dump()) for item in described.folders),),
+        truth=tuple(OwnTruth(**item.model_dump()) for item in described.truth),
         split_lists=described.split_lists,
-        box_classes=boxes,
+        box_classes=next((truth.classes for truth in described.truth if truth.kind != "masks"), None),
+        mask_classes=next((truth.classes for truth in described.truth if truth.kind == "masks"), classes.MSRS),
     )
-    return table if masks is None else replace(table, mask_classes=masks)

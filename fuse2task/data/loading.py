@@ -38,13 +38,11 @@ def scan_dataset(
     annotations: Path | None = None, masks: Path | None = None,
     infrared: Path | None = None, visible: Path | None = None,
 ) -> tuple[Dataset, list[Finding]]:  # fmt: skip
-    """A dataset as far as it is sound, and what is not.
-
-    Image headers are read, masks are decoded; `fuse2task.data.check` decodes the images as well.
+    """A dataset as far as it is sound, and findings. Reads image headers and decodes masks.
 
     Args:
         root: the folder that the layout begins at.
-        layout: one of `LAYOUTS`, a plug-in's name, or a YAML file that describes one (`known_layouts`).
+        layout: one of `LAYOUTS`, a plug-in's name, or a YAML file that describes one.
         split: a split list, or the name of a shipped one; pairs that it does not name are not used. Without
             it the layout's own splits hold, or everything is `test`.
         boxes: folder of YOLO files, with classes.txt there or in its parent.
@@ -53,8 +51,7 @@ def scan_dataset(
         infrared, visible: the two folders of layout `folder`, instead of looking for them in `root`.
 
     Raises:
-        RequestError: an unknown layout, folders that are not there, a bad split list, truth options that
-            exclude each other or lead nowhere.
+        RequestError: an unknown layout, missing folders, a bad split list, several truth options or a missing path.
     """
     layout = resolve_layout(layout)
     located = _locate(Path(root), layout, infrared, visible)
@@ -79,7 +76,7 @@ def scan_dataset(
 def load_pairs(
     root: Path, layout: str, *, infrared: Path | None = None, visible: Path | None = None
 ) -> tuple[Pair, ...]:
-    """All pairs on disk, whatever the layout's own split lists name, without truth.
+    """All pairs on disk, without truth; the layout's own split lists are not applied.
 
     Raises:
         RequestError: as `load_dataset`.
@@ -95,7 +92,7 @@ def load_pairs(
 def _refuse(root: Path, layout: str, findings: Sequence[Finding]) -> None:
     if findings:
         lines = listing(f"{finding.kind}: {finding.message}" for finding in findings)
-        raise RequestError(f"{root}: {len(findings)} findings as layout {layout}; mend the files\n{lines}")
+        raise RequestError(f"{root}: {len(findings)} findings as layout {layout}; fix the files\n{lines}")
 
 
 def _locate(root: Path, layout: str, infrared: Path | None, visible: Path | None) -> Located:
@@ -113,17 +110,16 @@ def _locate(root: Path, layout: str, infrared: Path | None, visible: Path | None
 
 @dataclass(frozen=True)
 class SplitList:
-    """A split list and where it came from."""
+    """Split by pair id, and the name of the list."""
 
     parts: Mapping[str, str]
     name: str
 
 
 def own_split(root: Path, table: Layout, findings: list[Finding]) -> SplitList | None:
-    """The layout's own split lists together; None where it has none.
+    """The layout's own split lists together; None without any. A name of M3FD's `pred` may be in another list too.
 
-    M3FD's `pred` may name images of other lists too: those stay where they are. Adds findings:
-    `bad-split-list` (unreadable, a name twice or in two splits, a name that leads out of its folder).
+    Adds findings: `bad-split-list` (unreadable, a name twice or in two splits, a name that leads out of its folder).
     """
     parts: dict[str, str] = {}
     present = [root / name for name in table.split_lists if (root / name).is_file()]
@@ -199,13 +195,10 @@ def _common_size(infrared: Path, visible: Path, findings: list[Finding]) -> tupl
 
 
 def clean_pairs(dataset: Dataset) -> tuple[Pair, ...]:
-    """The dataset's pairs, in order, with the files of the clean references in place of their own.
-
-    In layout awmm these lie in gt_ir/ and gt_vi/ beside ir/ and vi/.
+    """The dataset's pairs, in order, with the files of their clean references (awmm: gt_ir/ and gt_vi/).
 
     Raises:
-        RequestError: a layout without clean references, no folders of them, no reference for a pair, or one of
-            another size; what is wrong with files is listed.
+        RequestError: no clean references in the layout or on disk, none for a pair, or one of another size.
     """
     if not layouts.LAYOUTS[dataset.layout].clean:
         having = ", ".join(name for name, table in layouts.LAYOUTS.items() if table.clean)

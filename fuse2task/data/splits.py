@@ -17,10 +17,10 @@ from fuse2task.runtime.seeding import generator
 def shipped_splits() -> list[str]:
     """Names of the shipped split lists, sorted.
 
-    `msrs-official` holds the authors' 1 083 / 361 names (those that Lele-3/MSRS-detection-label labels,
-    all of them); `msrs-open` 119 / 122 of the official test half, `msrs-seafusion-31` those of the 122 that
-    SeAFusion's authors published fused; `roadscene-171-50` CDDFuse's 50 for test;
-    `m3fd-scenes` the 2 727 / 633 / 840 of ganlumomo/voc2coco; the other two are `make_split`'s.
+    `msrs-official`: the authors' 1 083 / 361 (as in Lele-3/MSRS-detection-label); `msrs-open`: 119 / 122 of the
+    official test half; `msrs-seafusion-31`: those of the 122 that SeAFusion's authors published fused;
+    `roadscene-171-50`: CDDFuse's 50 for test; `m3fd-scenes`: the 2 727 / 633 / 840 of ganlumomo/voc2coco; the other
+    two are `make_split`'s.
     """
     return sorted(path.stem for path in (configs_folder() / "splits").glob("*.txt"))
 
@@ -44,8 +44,7 @@ def read_split(path: Path) -> dict[str, str]:
     """Pair id -> split, from lines `split<TAB>id`.
 
     Raises:
-        RequestError: missing or not text, empty, a line of another form, an id twice, an id that leads out of
-            its folder; all bad lines are listed.
+        RequestError: missing, not text, empty, or bad lines (form, repeated or unsafe id), which are listed.
     """
     lines = read_text(path, "split list").splitlines()
     split: dict[str, str] = {}
@@ -100,12 +99,11 @@ def parse_parts(text: str) -> dict[str, float]:
 
 
 def make_split(ids: Sequence[str], parts: Mapping[str, float], seed: int = 0, block: int = 1) -> dict[str, str]:
-    """Deal out ids at random, fixed by `seed`.
+    """Random split of ids, determined by `seed`; runs of `block` consecutive ids stay together.
 
-    With block > 1, runs of that many consecutive ids (in sorted order) stay together, so that neighbouring
-    frames of a video do not end on both sides. The shipped `m3fd-811` is seed 0, block 1; `m3fd-blocks` is
-    block 60 and seed 101, the one of 0 to 199 that spreads classes and scenes most evenly; both are over
-    00000 to 04199 with train=0.8,val=0.1,test=0.1.
+    So neighbouring frames of a video do not end up on both sides. Shipped, over 00000 to 04199 with
+    train=0.8,val=0.1,test=0.1: `m3fd-811` (seed 0, block 1), `m3fd-blocks` (block 60; seed 101 of 0 to 199 spreads
+    classes and scenes most evenly).
 
     Raises:
         RequestError: fewer blocks than parts.

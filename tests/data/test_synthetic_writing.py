@@ -9,7 +9,7 @@ from defusedxml import ElementTree
 from PIL import Image
 from typer.testing import CliRunner
 
-from fuse2task.cli.synth import synth
+from fuse2task.cli.data import synth
 from fuse2task.data.classes import M3FD, MSRS
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.synthetic.scene import render

@@ -13,12 +13,13 @@ from defusedxml.ElementTree import parse
 from fuse2task.data.dataset import Box
 from fuse2task.data.degradation.sensor import Shot
 from fuse2task.data.images import encode_png, read_mask
-from fuse2task.data.truth.boxes import format_yolo
+from fuse2task.data.truth.boxes import EDGES, format_yolo, yolo_edges
 from fuse2task.data.truth.reading import IGNORED
 from fuse2task.runtime.seeding import generator
 
 SHIFT = (1.0, 2.0, 4.0, 6.0, 8.0)  # pixels
 TURN = (0.25, 0.5, 1.0, 1.5, 2.0)  # degrees
+Size = tuple[int, int]  # width, height
 LEAST_SIDE = 1.0  # pixels; a box of which less remains in the image has left it
 
 
@@ -33,9 +34,14 @@ class Motion:
     dy: float
     degrees: float
 
-    def point(self, x: float, y: float, size: tuple[int, int]) -> tuple[float, float]:
+    @property
+    def turn(self) -> tuple[float, float]:
+        """Cosine and sine of the angle."""
+        return math.cos(math.radians(self.degrees)), math.sin(math.radians(self.degrees))
+
+    def point(self, x: float, y: float, size: Size) -> tuple[float, float]:
         """Where a point goes; coordinates are edges, the image from 0 to its `size` (width, height)."""
-        cos, sin = math.cos(math.radians(self.degrees)), math.sin(math.radians(self.degrees))
+        cos, sin = self.turn
         u, v = x - size[0] / 2, y - size[1] / 2
         return cos * u - sin * v + size[0] / 2 + self.dx, sin * u + cos * v + size[1] / 2 + self.dy
 
@@ -68,14 +74,14 @@ def move_mask(mask: np.ndarray, motion: Motion) -> np.ndarray:
     return _warped(mask, motion, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, IGNORED)
 
 
-def move_box(box: Box, motion: Motion, size: tuple[int, int]) -> Box | None:
+def move_box(box: Box, motion: Motion, size: Size) -> Box | None:
     """The box of a moved object, clipped to the image; None where less than a pixel of a side remains.
 
     Under a shift it is exact. A turn gives the box round the turned inscribed ellipse (Kalra et al.,
     ICCV 2021): the one round the turned corners is too large for all that is not a rectangle.
     """
     x, y = motion.point(box.x + box.w / 2, box.y + box.h / 2, size)
-    cos, sin = math.cos(math.radians(motion.degrees)), math.sin(math.radians(motion.degrees))
+    cos, sin = motion.turn
     w, h = math.hypot(box.w * cos, box.h * sin), math.hypot(box.w * sin, box.h * cos)
     left, top = max(x - w / 2, 0.0), max(y - h / 2, 0.0)
     right, bottom = min(x + w / 2, float(size[0])), min(y + h / 2, float(size[1]))
@@ -92,16 +98,12 @@ def _warped(pixels: np.ndarray, motion: Motion, interpolation: int, border: int,
     return cv2.warpAffine(pixels, matrix, size, flags=interpolation, borderMode=border, borderValue=(value,) * 3)
 
 
-_EDGES = ("xmin", "ymin", "xmax", "ymax")
-Size = tuple[int, int]
-
-
 def moved_voc(path: Path, motion: Motion, size: Size) -> bytes:
     """A VOC file with moved edges; objects that left the image are gone, all else stays."""
     tree: Any = parse(path, forbid_dtd=True).getroot()
     for parent in list(tree.iter()):
         for item in parent.findall("object"):
-            corners = [item.find(f"bndbox/{edge}") for edge in _EDGES]
+            corners = [item.find(f"bndbox/{edge}") for edge in EDGES]
             left, top, right, bottom = (float(corner.text) for corner in corners)
             box = move_box(_within("", left, top, right, bottom, size), motion, size)
             if box is None:
@@ -115,14 +117,11 @@ def moved_voc(path: Path, motion: Motion, size: Size) -> bytes:
 
 def moved_yolo(path: Path, motion: Motion, size: Size) -> bytes:
     """A YOLO file with moved boxes, under the class ids that it has; those that left the image are gone."""
-    width, height = size
     lines = []
     for line in path.read_text("utf-8-sig").splitlines():
         if line.strip():
             number, *fields = line.split()
-            cx, cy, w, h = (float(field) for field in fields)
-            edges = ((cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height)
-            box = move_box(_within(number, *edges, size), motion, size)
+            box = move_box(_within(number, *yolo_edges(fields, size), size), motion, size)
             if box is not None:
                 lines.append(number + format_yolo([box], [box.name], size).removeprefix("0"))
     return "".join(lines).encode()

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
+import cv2
 import numpy as np
 
-from fuse2task.runtime.offline import go_offline
 from fuse2task.runtime.seeding import generator
 
 _CODES = np.arange(256) / 255
@@ -134,11 +134,12 @@ def blur_infrared(shot: Shot, level: int) -> np.ndarray:
 
 
 def _defocused(light: np.ndarray, level: int) -> np.ndarray:
-    go_offline()  # albumentations asks the network for a newer release otherwise
-    import albumentations as A
-
+    """Float image under an anti-aliased disc: the kernel of Hendrycks & Dietterich (ICLR 2019), blurred by 0.3 px."""
     radius = BLUR_RADIUS[level - 1]
-    return A.Defocus(radius=(radius, radius), alias_blur=(0.3, 0.3), p=1)(image=light)["image"]
+    reach = np.arange(-max(8, radius), max(8, radius) + 1)
+    disc = (reach[:, None] ** 2 + reach**2 <= radius**2).astype(np.float32)
+    kernel = cv2.GaussianBlur(disc / disc.sum(), (3, 3), sigmaX=0.3)
+    return np.clip(cv2.filter2D(light, -1, kernel), 0, 1)
 
 
 JPEG_QUALITY = (70, 40, 20, 10, 5)  # of libjpeg, chroma halved in both directions
@@ -148,8 +149,7 @@ def jpeg_visible(shot: Shot, level: int) -> np.ndarray:
     """Luma and chroma of the image after JPEG."""
     if shot.visible.ndim == 2:
         return _compressed(shot.visible, level)
-    # albumentations 2.0.8 hands RGB to OpenCV, which takes it for BGR and weighs red as blue.
-    return np.ascontiguousarray(_compressed(np.ascontiguousarray(shot.visible[..., ::-1]), level)[..., ::-1])
+    return cv2.cvtColor(_compressed(cv2.cvtColor(shot.visible, cv2.COLOR_RGB2BGR), level), cv2.COLOR_BGR2RGB)
 
 
 def jpeg_infrared(shot: Shot, level: int) -> np.ndarray:
@@ -158,8 +158,5 @@ def jpeg_infrared(shot: Shot, level: int) -> np.ndarray:
 
 
 def _compressed(pixels: np.ndarray, level: int) -> np.ndarray:
-    go_offline()  # albumentations asks the network for a newer release otherwise
-    import albumentations as A
-
-    quality = JPEG_QUALITY[level - 1]
-    return A.ImageCompression(compression_type="jpeg", quality_range=(quality, quality), p=1)(image=pixels)["image"]
+    _, encoded = cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY[level - 1]))
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED))

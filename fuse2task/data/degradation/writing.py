@@ -12,7 +12,7 @@ from fuse2task.data.dataset import Dataset, Pair
 from fuse2task.data.degradation.geometry import motion_of, move_box, moved_mask, moved_voc, moved_yolo
 from fuse2task.data.degradation.kinds import KINDS, kind_of
 from fuse2task.data.degradation.sensor import Shot
-from fuse2task.data.images import SUFFIXES, encode_png, read_infrared, read_visible
+from fuse2task.data.images import SUFFIXES, as_rgb, encode_png, one_channel, read_visible
 from fuse2task.data.layouts import LAYOUTS
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.truth.boxes import file_of, format_yolo, truth_files
@@ -40,24 +40,20 @@ class Part:
 def parts_of(dataset: Dataset) -> list[Part]:
     """Every file that belongs to `dataset`, sorted by path.
 
-    Images of the pairs, the clean references that AWMM keeps beside them, truth inside the layout, class
-    names, split lists and `scenes.tsv`. Truth that was given apart is no part of it, nor is anything else below
-    the root.
+    Images of the pairs, AWMM's clean references, truth inside the layout, class names, split lists and `scenes.tsv`;
+    neither truth from elsewhere nor any other file below the root.
     """
     root, pairs = dataset.root, dataset.pairs
     found = [Part(pair.visible, "visible", pair) for pair in pairs]
     found += [Part(pair.infrared, "infrared", pair) for pair in pairs]
-    if dataset.layout == "awmm":
-        references = (path.parent.with_name(f"gt_{path.parent.name}") / path.name for path in [p.path for p in found])
+    if LAYOUTS[dataset.layout].clean:
+        references = [part.path.parent.with_name(f"gt_{part.path.parent.name}") / part.path.name for part in found]
         found += [Part(path, "list") for path in references if path.is_file()]
     lists = [*root.glob("*.txt"), *root.glob("*.tsv"), *root.glob("meta/*.txt")]
     for own in LAYOUTS[dataset.layout].truth:
         folders = [root / name for name in own.folders if (root / name).is_dir()]
         files, _ = truth_files(folders, _TRUTH_SUFFIXES[own.kind])
-        for pair in pairs:
-            path = file_of(pair, files)
-            if path is not None:
-                found.append(Part(path, own.kind, pair))
+        found += [Part(path, own.kind, pair) for pair in pairs if (path := file_of(pair, files)) is not None]
         lists += [folder / "classes.txt" for folder in folders if (folder / "classes.txt").is_file()]
     found += [Part(path, "list") for path in lists if not path.name.startswith(".")]
     return sorted(found, key=lambda part: part.path.relative_to(root).as_posix())
@@ -65,15 +61,15 @@ def parts_of(dataset: Dataset) -> list[Part]:
 
 FORMAT = "fuse2task.degraded"
 MANIFEST = "degraded.json"
-WORK = ".fuse2task"  # journal of an unfinished copy
-_PACKAGES = ("numpy", "opencv-python-headless", "pillow", "albumentations")
+WORK = ".fuse2task"  # plan and journal of an unfinished copy
+_PACKAGES = ("numpy", "opencv-python-headless", "pillow")
 _MODALITIES = ("infrared", "visible")
 _MOVED = {"voc": moved_voc, "yolo": moved_yolo, "masks": moved_mask}
 
 
 @dataclass(frozen=True)
-class Degraded:
-    """A finished copy. truth: options (boxes, annotations or masks) that `load_dataset` needs for it besides."""
+class DegradedCopy:
+    """A finished copy. truth: options (boxes, annotations or masks) that `load_dataset` needs for it."""
 
     root: Path
     truth: dict[str, Path] = field(default_factory=dict)
@@ -83,34 +79,30 @@ def degrade_dataset(
     root: Path, layout: str, kind: str, level: int, out: Path, *, seed: int = 0, split: str | None = None,
     boxes: Path | None = None, annotations: Path | None = None, masks: Path | None = None,
     move: str | None = None, truth_on: str | None = None,
-) -> Degraded:  # fmt: skip
-    """Write a copy of a dataset to `out` whose images are degraded; run again, it is checked and mended.
+) -> DegradedCopy:  # fmt: skip
+    """Write a copy of a dataset to `out` whose images are degraded; a second run checks and repairs it.
 
-    Images that the kind leaves alone, lists and truth are copied byte for byte; at level 0 everything is. Changed
-    images are PNG under the same name (a JPEG's suffix changes, which the layouts do not mind). `out/degraded.json`
-    tells what was done, and for each file where it came from and its hash.
+    Lists, truth and images that the kind does not change are copied byte for byte; at level 0 everything is. Changed
+    images are PNG under the same name. `out/degraded.json` records the request, and each file's source and hash.
 
     Args:
-        root, layout, split, boxes, annotations, masks: as for `load_dataset`. With a split list the copy holds the
-            pairs that it names.
+        root, layout, split, boxes, annotations, masks: as for `load_dataset`; only pairs of the split list are copied.
         kind: one of `kinds.KINDS`. level: 0 to 5.
         out: new, empty, or an earlier run of the same request.
-        seed: another seed, other streaks and noise. Fields do not depend on the level.
+        seed: of streaks and noise, which are the same at every level.
         move: misalign only, the image that moves: infrared (default) or visible.
         truth_on: misalign only, the image that the truth was drawn on: visible (default) or infrared. Truth moves
-            when this is the image that moves; if it was given apart, it is then written to `out/boxes` (YOLO) or
-            `out/masks`.
+            when this image moves; if it is no part of the layout, it is written to `out/boxes` (YOLO) or `out/masks`.
 
     Raises:
-        RequestError: what `load_dataset` raises, an unknown kind or level, an `out` that holds something else or
-            lies in the root (or the root in it), an option of misalign with another kind.
+        RequestError: as `load_dataset`; an unknown kind or level, an `out` that holds something else or overlaps
+            the root, an option of misalign with another kind.
     """
     kind_of(kind, level)
     root, out = Path(root), Path(out)
     for name, value in (("move", move), ("truth_on", truth_on)):
         if value is not None and (kind != "misalign" or value not in _MODALITIES):
-            text = f"{name} {value!r}: for kind misalign only, and one of {', '.join(_MODALITIES)}"
-            raise RequestError(text)
+            raise RequestError(f"{name} {value!r}: for kind misalign only, and one of {', '.join(_MODALITIES)}")
     inner, outer = out.resolve(), root.resolve()
     if inner.is_relative_to(outer) or outer.is_relative_to(inner):
         raise RequestError(f"{out}: the copy and its source {root} lie in one another; give another -o")
@@ -143,8 +135,8 @@ class _Copy:
             self.plan["misalign"] = {"moves": moves[0], "truth_on": moves[1], "truth_moved": self.truth_moves}
         self._check_conditions()
 
-    def run(self) -> Degraded:
-        """Write what is missing or not as it should be."""
+    def run(self) -> DegradedCopy:
+        """Write what is missing or differs."""
         self._refuse_foreign()
         with sole_writer(self.out, self.work / "lock"):
             done = self._written()
@@ -152,8 +144,10 @@ class _Copy:
             self.work.rmdir()
         return done
 
-    def _written(self) -> Degraded:
-        self._claim()
+    def _written(self) -> DegradedCopy:
+        self._refuse_foreign()  # again: another process may have been quicker
+        remove_leftovers(self.out)
+        write_json(self.work / "plan.json", self.plan)
         done = self._journalled()
         parts = parts_of(self.dataset)
         rows = []
@@ -164,7 +158,7 @@ class _Copy:
             for part in parts:
                 target, sources = self._target(part), self._sources(part)
                 row = done.get(target)
-                if row is None or row["sources"] != sources or not self._holds(row):
+                if row is None or row["sources"] != sources or not _holds(self.out / target, row):
                     name = part.path.relative_to(self.dataset.root).as_posix()
                     row = self._write(target, self._made(part)) | {"source": name, "sources": sources}
                     journal.append(row)
@@ -175,16 +169,16 @@ class _Copy:
         write_json(self.out / MANIFEST, {**self.plan, **motions, "files": sorted(rows, key=lambda row: row["path"])})
         (self.work / "journal.jsonl").unlink()
         (self.work / "plan.json").unlink()
-        return Degraded(self.out, truth or self.given)
+        return DegradedCopy(self.out, truth or self.given)
 
     def _check_conditions(self) -> None:
-        # AWMM tells the weather by the name of the root where no folder lies between; scenes.tsv is copied.
-        told = LAYOUTS[self.dataset.layout].conditions
+        # In layout awmm the root's name may be the weather; scenes.tsv is copied.
+        conditions = LAYOUTS[self.dataset.layout].conditions
         own = (self.dataset.root / "scenes.tsv").is_file()
         for pair in self.dataset.pairs:
-            if not own and told(self.out, pair.id) != pair.conditions:
+            if not own and conditions(self.out, pair.id) != pair.conditions:
                 raise RequestError(
-                    f"{self.out}: the folder's name tells the weather of {pair.id}; end -o in "
+                    f"{self.out}: the folder's name gives the weather of {pair.id}; end -o in "
                     f"{self.dataset.root.resolve().name}, as the source's does"
                 )
 
@@ -193,18 +187,17 @@ class _Copy:
         found = next((path for path in (unfinished, finished) if path.is_file()), None)
         if found is not None:
             before = read_json(found, "manifest")
-            differing = [key for key, value in self.plan.items() if before.get(key) != value]
+            others = {
+                **before,
+                "versions": {name: before.get("versions", {}).get(name) for name in self.plan["versions"]},
+            }
+            differing = [key for key, value in self.plan.items() if others.get(key) != value]
             if differing:
                 raise RequestError(
                     f"{self.out}: holds a copy of another {', '.join(differing)}; give another -o, or remove the folder"
                 )
         elif self.out.exists() and not (self.out.is_dir() and set(self.out.iterdir()) <= {self.work}):
             raise RequestError(f"{self.out}: not an empty folder; give another -o")
-
-    def _claim(self) -> None:
-        self._refuse_foreign()  # again: another process may have been quicker
-        remove_leftovers(self.out)
-        write_json(self.work / "plan.json", self.plan)
 
     def _journalled(self) -> dict[str, dict[str, Any]]:
         done = {}
@@ -226,10 +219,6 @@ class _Copy:
             return [file_digest(part.pair.visible), file_digest(part.pair.infrared)]
         return [file_digest(part.path)]
 
-    def _holds(self, row: dict[str, Any]) -> bool:
-        path = self.out / row["path"]
-        return path.is_file() and file_digest(path) == row["sha256"]
-
     def _made(self, part: Part) -> bytes:
         if part.pair is None or not self._changed(part):
             return part.path.read_bytes()
@@ -239,13 +228,12 @@ class _Copy:
         return encode_png(self._degraded(part.pair, part.role))
 
     def _degraded(self, pair: Pair, role: str) -> np.ndarray:
-        shot = Shot(read_visible(pair.visible), read_infrared(pair.infrared), pair.id, self.seed, self.kind)
+        infrared = read_visible(pair.infrared)
+        shot = Shot(read_visible(pair.visible), one_channel(infrared), pair.id, self.seed, self.kind)
         effect = KINDS[self.kind].visible if role == "visible" else KINDS[self.kind].infrared
         assert effect is not None
         pixels = effect(shot, self.level)
-        if role == "infrared" and read_visible(pair.infrared).ndim == 3:  # as M3FD stores it
-            return np.repeat(pixels[..., None], 3, axis=2)
-        return pixels
+        return as_rgb(pixels) if role == "infrared" and infrared.ndim == 3 else pixels  # as M3FD stores it
 
     def _truth_apart(self, rows: list[dict[str, Any]]) -> dict[str, Path]:
         if not self.given:
@@ -274,3 +262,7 @@ class _Copy:
     def _write(self, target: str, data: bytes) -> dict[str, Any]:
         write_bytes(self.out / target, data)
         return {"path": target, "sha256": bytes_digest(data)}
+
+
+def _holds(path: Path, row: dict[str, Any]) -> bool:
+    return path.is_file() and file_digest(path) == row["sha256"]

@@ -5,40 +5,28 @@ from itertools import pairwise
 
 import numpy as np
 
-from fuse2task.data.synthetic.surfaces import (
-    BLACK_PAINT,
-    CONE,
-    DARK,
-    GLASS,
-    HOUSING,
-    HUB,
-    LANTERN,
-    METAL,
-    POLE,
-    RAIL,
-    RAIL_POST,
-    SKIN,
-    TYRE,
-    WHITE_PAINT,
-    YELLOW_PAINT,
-    Material,
-    Part,
-    bar,
-    disc,
-    mirrored,
-    polygon,
-    rectangle,
-    tinted,
-)
+from fuse2task.data.synthetic.surfaces import DARK, Material, Part, bar, disc, mirrored, polygon, rectangle, tinted
+
+# Paint and plastic on or by the road take the road's temperature: they differ from it by their colour alone.
+WHITE_PAINT = Material((0.75, 0.75, 0.72), retro=30.0, solar=0.97)
+YELLOW_PAINT = Material((0.70, 0.50, 0.05), retro=30.0, solar=0.97)
+BLACK_PAINT = Material((0.03, 0.03, 0.03), solar=1.0)
+CONE = Material((0.75, 0.16, 0.03), retro=30.0, solar=0.97)
+RAIL = Material((0.50, 0.52, 0.55), retro=10.0, solar=0.95, emissivity=0.93)
+RAIL_POST = Material((0.20, 0.21, 0.22), retro=4.0, solar=0.95)
+POLE = Material((0.06, 0.06, 0.07), solar=0.8, emissivity=0.94)
+HOUSING = Material((0.05, 0.05, 0.055), solar=0.8, emissivity=0.94)
+LANTERN = Material((0.55, 0.53, 0.45), emission=(2.4, 1.9, 1.1), solar=0.8, emissivity=0.94)
+GLASS = Material((0.07, 0.09, 0.11), emissivity=0.82, solar=0.5)
+TYRE = Material((0.025, 0.025, 0.025), heat=6.0, solar=0.9)
+HUB = Material((0.40, 0.40, 0.42), heat=9.0, emissivity=0.8, solar=0.5)
+METAL = Material((0.35, 0.35, 0.37), emissivity=0.75, solar=0.6)
+SKIN = Material((0.45, 0.28, 0.20), skin=0.92, solar=0.1)
 
 _PAINTS = (
-    (0.62, 0.62, 0.62),
-    (0.30, 0.31, 0.33),
-    (0.05, 0.05, 0.06),
-    (0.45, 0.04, 0.04),
-    (0.05, 0.12, 0.42),
-    (0.10, 0.25, 0.16),
-)
+    (0.62, 0.62, 0.62), (0.30, 0.31, 0.33), (0.05, 0.05, 0.06),
+    (0.45, 0.04, 0.04), (0.05, 0.12, 0.42), (0.10, 0.25, 0.16),
+)  # fmt: skip
 _BLACK = Material((0.03, 0.03, 0.03), solar=0.8)
 _HEADLAMP = (2.5, 2.4, 2.1)
 _TAIL_LAMP = (1.3, 0.06, 0.04)
@@ -70,10 +58,7 @@ def car(rng: np.random.Generator) -> list[Part]:
         (polygon((-0.9, 0.25), (0.9, 0.25), (0.9, 0.8), (0.8, 0.95), (-0.8, 0.95), (-0.9, 0.8)), paint),
         (polygon((-0.78, 0.93), (0.78, 0.93), (0.6, 1.47), (-0.6, 1.47)), paint),
         (polygon((-0.66, 0.97), (0.66, 0.97), (0.52, 1.38), (-0.52, 1.38)), GLASS),
-        (
-            rectangle(-0.5, 0.38, 0.5, 0.68) if front else rectangle(0.35, 0.25, 0.6, 0.38),
-            bonnet if front else exhaust,
-        ),
+        (rectangle(-0.5, 0.38, 0.5, 0.68), bonnet) if front else (rectangle(0.35, 0.25, 0.6, 0.38), exhaust),
         (rectangle(-0.86, 0.62, -0.56, 0.8), lamp),
         (rectangle(0.56, 0.62, 0.86, 0.8), lamp),
         (rectangle(-0.24, 0.4, 0.24, 0.52), WHITE_PAINT),
@@ -82,10 +67,8 @@ def car(rng: np.random.Generator) -> list[Part]:
 
 def bus(rng: np.random.Generator) -> list[Part]:
     """A bus with its row of windows, 7.5 m from the side or 2.5 m along the road."""
-    body = replace(
-        _paint(rng, ((0.65, 0.45, 0.05), (0.10, 0.35, 0.55), (0.50, 0.06, 0.05), (0.15, 0.42, 0.22))),
-        heat=2.0,
-    )
+    colours = ((0.65, 0.45, 0.05), (0.10, 0.35, 0.55), (0.50, 0.06, 0.05), (0.15, 0.42, 0.22))
+    body = replace(_paint(rng, colours), heat=2.0)
     cabin = replace(GLASS, heat=rng.uniform(6, 10), emission=(0.30, 0.27, 0.18))
     engine = replace(body, heat=rng.uniform(14, 22))
     band = replace(body, reflectance=(0.7, 0.7, 0.7))
@@ -93,9 +76,7 @@ def bus(rng: np.random.Generator) -> list[Part]:
         parts: list[Part] = [
             (rectangle(-3.75, 0.35, 3.75, 3.0), body),
             (rectangle(-3.75, 0.9, 3.75, 1.15), band),
-        ]
-        parts += [(rectangle(x, 1.45, x + 1.02, 2.45), cabin) for x in np.arange(-3.5, 2.4, 1.2)]
-        parts += [
+            *((rectangle(x, 1.45, x + 1.02, 2.45), cabin) for x in np.arange(-3.5, 2.4, 1.2)),
             (rectangle(2.75, 0.5, 3.45, 2.45), GLASS),
             (rectangle(-3.7, 0.4, -2.6, 1.15), engine),
             (rectangle(3.6, 0.6, 3.78, 0.85), _lamp(_HEADLAMP, True)),
@@ -166,20 +147,13 @@ def bike(rng: np.random.Generator) -> list[Part]:
     """A bicycle from the side, 1.8 m long: nothing warm, bare metal that mirrors the cold sky."""
     frame = replace(_paint(rng, ((0.55, 0.05, 0.05), (0.05, 0.30, 0.55), (0.55, 0.55, 0.1))), emissivity=0.7)
     spokes = Material((0.22, 0.22, 0.23), emissivity=0.75, solar=0.6)
-    parts: list[Part] = []
-    for x in (-0.55, 0.55):
-        parts += [(disc(x, 0.36, 0.38), _BLACK), (disc(x, 0.36, 0.28), spokes)]
     tubes = (
-        ((-0.55, 0.36), (-0.1, 0.4)),
-        ((-0.1, 0.4), (-0.25, 0.95)),
-        ((-0.25, 0.8), (0.42, 0.85)),
-        ((-0.1, 0.4), (0.42, 0.82)),
-        ((0.38, 1.02), (0.55, 0.36)),
-        ((-0.55, 0.36), (-0.22, 0.8)),
-    )
-    for start, end in tubes:
-        parts.append((bar(start, end, 0.1), frame))
-    parts += [
+        ((-0.55, 0.36), (-0.1, 0.4)), ((-0.1, 0.4), (-0.25, 0.95)), ((-0.25, 0.8), (0.42, 0.85)),
+        ((-0.1, 0.4), (0.42, 0.82)), ((0.38, 1.02), (0.55, 0.36)), ((-0.55, 0.36), (-0.22, 0.8)),
+    )  # fmt: skip
+    parts: list[Part] = [
+        *((disc(x, 0.36, radius), side) for x in (-0.55, 0.55) for radius, side in ((0.38, _BLACK), (0.28, spokes))),
+        *((bar(start, end, 0.1), frame) for start, end in tubes),
         (bar((-0.4, 0.98), (-0.1, 0.98), 0.1), _BLACK),
         (bar((0.2, 1.08), (0.5, 1.05), 0.08), _BLACK),
         (rectangle(-0.98, 0.5, -0.86, 0.62), Material((0.7, 0.05, 0.03), retro=25.0)),
@@ -263,12 +237,8 @@ def color_cone(rng: np.random.Generator) -> list[Part]:
         (polygon((-half(0.06), 0.06), (half(0.06), 0.06), (half(0.9), 0.9), (-half(0.9), 0.9)), CONE),
     ]
     for low, high in bands[: int(rng.integers(1, 3))]:
-        parts.append(
-            (
-                polygon((-half(low), low), (half(low), low), (half(high), high), (-half(high), high)),
-                WHITE_PAINT,
-            )
-        )
+        band = polygon((-half(low), low), (half(low), low), (half(high), high), (-half(high), high))
+        parts.append((band, WHITE_PAINT))
     return parts
 
 
@@ -287,9 +257,8 @@ def guardrail(rng: np.random.Generator) -> list[Part]:
     """4 to 5 m of guardrail across the view, 0.8 m high: two beams, a groove and posts."""
     half = rng.uniform(2.0, 2.5)
     places = np.linspace(-half + 0.2, half - 0.2, 4)
-    posts: list[Part] = [(rectangle(x - 0.08, 0.0, x + 0.08, 0.4), RAIL_POST) for x in places]
     return [
-        *posts,
+        *((rectangle(x - 0.08, 0.0, x + 0.08, 0.4), RAIL_POST) for x in places),
         (rectangle(-half, 0.35, half, 0.85), RAIL),
         (rectangle(-half, 0.56, half, 0.64), RAIL_POST),
     ]
@@ -301,8 +270,7 @@ def curve(rng: np.random.Generator, side: float) -> list[Part]:
     bend = rng.uniform(-0.012, 0.03) * side
     centre = side * rng.uniform(2.4, 3.4) + bend * (ahead - 3.2) ** 2
     width = rng.uniform(0.4, 0.5)
-    left = np.stack([centre - width / 2, ahead], axis=1)
-    right = np.stack([centre + width / 2, ahead], axis=1)
+    left, right = (np.stack([centre + shift, ahead], axis=1) for shift in (-width / 2, width / 2))
     return [(np.concatenate([left, right[::-1]]), WHITE_PAINT)]
 
 

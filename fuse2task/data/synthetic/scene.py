@@ -12,27 +12,17 @@ from fuse2task.data.dataset import Box
 from fuse2task.data.synthetic import objects
 from fuse2task.data.synthetic.canvas import Canvas, Item, View
 from fuse2task.data.synthetic.sensors import Weather, infrared_image, visible_image
-from fuse2task.data.synthetic.surfaces import (
-    BARK,
-    DARK,
-    FOLIAGE,
-    GLASS,
-    LANTERN,
-    PAVEMENT,
-    ROAD,
-    SKY,
-    VERGE,
-    WHITE_PAINT,
-    Material,
-    Part,
-    disc,
-    rectangle,
-    tinted,
-)
+from fuse2task.data.synthetic.surfaces import DARK, Material, Part, disc, rectangle, tinted
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.seeding import generator
 
-_FAR = 60.0
+SKY = Material((0.50, 0.62, 0.85), emissivity=0.0)
+ROAD = Material((0.10, 0.10, 0.105), solar=1.0)
+PAVEMENT = Material((0.24, 0.23, 0.21), solar=0.85)
+VERGE = Material((0.09, 0.14, 0.05), solar=0.45)
+FOLIAGE = Material((0.06, 0.12, 0.04), solar=0.25)
+BARK = Material((0.12, 0.08, 0.05), solar=0.5)
+_FAR = 60.0  # metres, to the houses
 _WALLS = ((0.30, 0.17, 0.12), (0.36, 0.33, 0.27), (0.22, 0.22, 0.23), (0.40, 0.36, 0.30), (0.26, 0.20, 0.15))
 
 
@@ -93,7 +83,7 @@ def _house(width: float, height: float, rng: np.random.Generator) -> list[Part]:
         for column in range(columns):
             x, y = (column + 0.3) * width / columns, floor * 3.6
             light = (0.42, 0.32, 0.16) if lit[floor, column] else DARK
-            window = replace(GLASS, emission=light, emissivity=0.9, heat=4.0 if warm[floor, column] else 0.0)
+            window = replace(objects.GLASS, emission=light, emissivity=0.9, heat=4.0 if warm[floor, column] else 0.0)
             parts.append((rectangle(x, y, x + 0.45 * width / columns, y + 1.9), window))
     return parts
 
@@ -102,7 +92,7 @@ def _ground(view: View, rng: np.random.Generator) -> list[Item]:
     half, kerb = rng.uniform(4.2, 5.4), rng.uniform(2.0, 3.0)
     near, far = 0.95 * view.nearest, 200.0
     starts = np.arange(rng.uniform(3, 5), 40, 4.5)
-    dashes: list[Part] = [(rectangle(-0.07, z, 0.07, z + 1.6), WHITE_PAINT) for z in starts]
+    dashes: list[Part] = [(rectangle(-0.07, z, 0.07, z + 1.6), objects.WHITE_PAINT) for z in starts]
     road = replace(ROAD, reflectance=tinted(ROAD.reflectance, rng.uniform(0.7, 1.3)))
     lane: list[Part] = [(rectangle(-half, near, half, far), road)]
     pavement: list[Part] = [(rectangle(-half - kerb, near, half + kerb, far), PAVEMENT)]
@@ -182,7 +172,7 @@ def compose(view: View, task: Task, index: int, rng: np.random.Generator) -> tup
     if task == "segmentation":  # lamps are no class there, but they light the street
         for x in (-4.2, 4.2):
             items.append(Item.standing(None, objects.lantern(rng), view, x, rng.uniform(9, 14)))
-    burning = [item for item in items if any(material is LANTERN for _, material in item.parts)]
+    burning = [item for item in items if any(material is objects.LANTERN for _, material in item.parts)]
     carried = [item for item in items if item.name in ("Lamp", None)]
     items += [Item.standing(None, objects.pole(rng), view, item.x, item.distance + 0.01) for item in carried]
     return items, [(item.x, item.distance, 3.7) for item in burning]

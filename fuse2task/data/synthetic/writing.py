@@ -9,7 +9,8 @@ import numpy as np
 
 from fuse2task.data.images import write_image
 from fuse2task.data.splits import write_split
-from fuse2task.data.synthetic.scene import Scene, check_size, render
+from fuse2task.data.synthetic.scene import check_size, render
+from fuse2task.data.truth.boxes import format_voc
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
 from fuse2task.runtime.locks import sole_writer
@@ -17,18 +18,14 @@ from fuse2task.runtime.progress import Meter
 
 
 def write_m3fd(
-    root: Path,
-    count: int,
-    seed: int,
-    size: tuple[int, int] = (320, 256),
-    val_share: float = 0.15,
-    test_share: float = 0.25,
-) -> None:
+    root: Path, count: int, seed: int, size: tuple[int, int] = (320, 256),
+    val_share: float = 0.15, test_share: float = 0.25,
+) -> None:  # fmt: skip
     """`count` pairs with boxes of the six classes, as M3FD: {Ir,Vis}/00000.png, Annotation/00000.xml.
 
-    Every other scene is by night, which `scenes.tsv` tells (first, last frame and scene). The infrared files
-    have three equal channels, as the real ones. VOC coordinates are edges. `split.txt`, written last, deals
-    the scenes out in runs: train first, then val and test.
+    Every other scene is at night, as `scenes.tsv` lists (first frame, last frame, scene). Infrared files have three
+    equal channels, as the real ones. VOC coordinates are edges. `split.txt`, written last, has train first, then
+    val and test.
 
     Raises:
         RequestError: `root` is not empty, a split would have no scene, or `size` is out of range.
@@ -46,7 +43,7 @@ def write_m3fd(
             scene = render(seed, index, size, night=index % 2 == 1, task="detection")
             write_image(root / "Vis" / f"{name}.png", scene.visible)
             write_image(root / "Ir" / f"{name}.png", np.repeat(scene.infrared[..., None], 3, axis=2))
-            write_text(root / "Annotation" / f"{name}.xml", _voc(f"{name}.png", scene))
+            write_text(root / "Annotation" / f"{name}.xml", format_voc(f"{name}.png", scene.boxes, size, "M3FD"))
             scenes.append(f"{name}\t{name}\t{'night' if index % 2 else 'daytime'}\n")
             split[name] = "train" if index < train else "val" if index < train + val else "test"
             meter.advance()
@@ -81,7 +78,7 @@ def write_msrs(root: Path, train: int, test: int, seed: int, size: tuple[int, in
 
 @contextlib.contextmanager
 def _claimed(root: Path, plan: dict[str, Any]) -> Iterator[None]:
-    # An interrupted call is known by its plan, and begun again: equal plans give equal files.
+    # An interrupted call has left its plan and starts over: equal plans give equal files.
     work = root / ".fuse2task"
     kept = work / "plan.json"
     _refuse_used(root, kept, plan)
@@ -99,19 +96,3 @@ def _refuse_used(root: Path, kept: Path, plan: dict[str, Any]) -> None:
     begun = kept.is_file() and read_json(kept, "plan of scenes") == plan
     if root.exists() and not begun and not (root.is_dir() and set(root.iterdir()) <= {kept.parent}):
         raise RequestError(f"{root}: not an empty folder; name a new one for the synthetic scenes, or empty it")
-
-
-def _voc(file_name: str, scene: Scene) -> str:
-    """VOC XML of one image."""
-    height, width = scene.mask.shape
-    objects = "".join(
-        f"  <object><name>{box.name}</name><difficult>0</difficult><bndbox>"
-        f"<xmin>{box.x:.0f}</xmin><ymin>{box.y:.0f}</ymin>"
-        f"<xmax>{box.x + box.w:.0f}</xmax><ymax>{box.y + box.h:.0f}</ymax></bndbox></object>\n"
-        for box in scene.boxes
-    )
-    image_size = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
-    return (
-        f"<annotation>\n  <folder>M3FD</folder>\n  <filename>{file_name}</filename>\n  {image_size}\n"
-        f"{objects}</annotation>\n"
-    )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError  # only names; defusedxml parses
+from xml.sax.saxutils import escape
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
@@ -53,10 +54,6 @@ class BoxCollector:
         """Note something wrong."""
         self.findings.append(Finding(kind, message))
 
-    def open(self, pair: Pair) -> None:
-        """Say that the pair has truth, perhaps without any box."""
-        self.boxes.setdefault(pair.id, [])
-
     def add(self, pair: Pair, where: str, name: str, edges: Sequence[float]) -> None:
         """Add a box with edges (left, top, right, bottom) in pixels of `pair`; `where` names file and place.
 
@@ -86,11 +83,11 @@ class BoxCollector:
         self.boxes[pair.id].append(Box(name, left, top, right - left, bottom - top))
 
     def truth(self) -> BoxTruth:
-        """What has been gathered."""
+        """All boxes added."""
         return BoxTruth(self.classes, {name: tuple(found) for name, found in self.boxes.items()}, self.clipped)
 
 
-_EDGES = ("xmin", "ymin", "xmax", "ymax")
+EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read_voc(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None) -> tuple[BoxTruth, list[Finding]]:
@@ -131,7 +128,7 @@ def read_voc(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = No
     collector = BoxCollector(known)
     collector.findings = findings
     for pair in pairs:
-        collector.open(pair)
+        collector.boxes[pair.id] = []
         if pair.id in trees:
             _add_file(collector, pair, *trees[pair.id])
     return collector.truth(), collector.findings
@@ -144,7 +141,7 @@ def _add_file(collector: BoxCollector, pair: Pair, source: Path, tree: Element) 
         collector.find("truth-size", text)
     for number, item in enumerate(tree.iter("object"), 1):
         where = f"{source}, object {number}"
-        edges = [_number(item, f"bndbox/{edge}") for edge in _EDGES]
+        edges = [_number(item, f"bndbox/{edge}") for edge in EDGES]
         collector.add(pair, where, _text(item, "name"), edges)
 
 
@@ -157,6 +154,19 @@ def _number(element: Element, path: str) -> float:
         return float(_text(element, path))
     except ValueError:
         return float("nan")
+
+
+def format_voc(file_name: str, boxes: Iterable[Box], size: tuple[int, int], folder: str = "") -> str:
+    """VOC XML of one image; coordinates are edges, 12 digits. size: (width, height) in pixels."""
+    objects = "".join(
+        f"  <object><name>{escape(box.name)}</name><difficult>0</difficult><bndbox>"
+        f"<xmin>{box.x:.12g}</xmin><ymin>{box.y:.12g}</ymin>"
+        f"<xmax>{box.x + box.w:.12g}</xmax><ymax>{box.y + box.h:.12g}</ymax></bndbox></object>\n"
+        for box in boxes
+    )
+    sides = f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
+    source = f"  <folder>{escape(folder)}</folder>\n" if folder else ""
+    return f"<annotation>\n{source}  <filename>{escape(file_name)}</filename>\n  {sides}\n{objects}</annotation>\n"
 
 
 def read_yolo(
@@ -180,7 +190,7 @@ def read_yolo(
     collector = BoxCollector(known if only_known and known else in_known_order(names, known))
     files, collector.findings = truth_files([folder], [".txt"])
     for pair in pairs:
-        collector.open(pair)
+        collector.boxes[pair.id] = []
         path = file_of(pair, files)
         if path is None:
             text = f"{folder / pair.id}.txt: missing; write an empty file if the image has no objects"
@@ -195,6 +205,16 @@ def read_yolo(
             if line.strip():
                 _add_line(collector, pair, f"{path}, line {number}", line, names)
     return collector.truth(), collector.findings
+
+
+def yolo_edges(fields: Sequence[str], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) in pixels of `cx cy w h` in fractions of `size` (width, height).
+
+    Raises:
+        ValueError: not four numbers.
+    """
+    cx, cy, w, h = (float(field) for field in fields)
+    return (cx - w / 2) * size[0], (cy - h / 2) * size[1], (cx + w / 2) * size[0], (cy + h / 2) * size[1]
 
 
 def format_yolo(boxes: Iterable[Box], classes: Sequence[str], size: tuple[int, int]) -> str:
@@ -221,13 +241,11 @@ def _add_line(collector: BoxCollector, pair: Pair, where: str, line: str, names:
     fields = line.split()
     try:
         number = int(fields[0])
-        cx, cy, w, h = (float(field) for field in fields[1:])
+        edges = yolo_edges(fields[1:], pair.size)
     except ValueError:
         collector.find("bad-annotation", f"{where}: {line.strip()[:60]!r} is not `id cx cy w h`")
         return
     if not 0 <= number < len(names):
         collector.find("unknown-class", f"{where}: class id {number}, but classes.txt has 0 to {len(names) - 1}")
         return
-    width, height = pair.size
-    edges = ((cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height)
     collector.add(pair, where, names[number], edges)

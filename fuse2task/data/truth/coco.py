@@ -16,7 +16,7 @@ from fuse2task.runtime.files import read_json
 
 @dataclass
 class CocoImage:
-    """An image of a COCO file with its annotations. scene: the file's own field, empty where it has none."""
+    """An image of a COCO file with its annotations. scene: the file's own field, or empty."""
 
     source: Path
     id: str
@@ -27,7 +27,7 @@ class CocoImage:
 
 @dataclass(frozen=True)
 class CocoCounts:
-    """Images by file stem, boxes by class name, images by scene, of COCO files as they are."""
+    """Images by file stem, boxes by class name and images by scene of COCO files."""
 
     images: Mapping[str, int]
     classes: Mapping[str, int]
@@ -57,7 +57,7 @@ def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = N
         by_id[image.id] = image
         stems.setdefault(image.id.rsplit("__", 1)[-1], []).append(image)
     for pair in pairs:
-        collector.open(pair)
+        collector.boxes[pair.id] = []
         same_stem = stems.get(pair.id, [])
         found = by_id.get(pair.id) or (same_stem[0] if len(same_stem) == 1 else None)
         if found is None:
@@ -148,7 +148,7 @@ def _load(path: Path) -> tuple[dict[int, str], list[CocoImage]]:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RequestError(f"{source}: not a COCO detection file ({type(error).__name__}: {error})") from None
         if len(own) != len(value["images"]) or len(set(categories.values())) != len(value["categories"]):
-            raise RequestError(f"{source}: an image id, a category id or a category name is there twice; mend it")
+            raise RequestError(f"{source}: an image id, a category id or a category name is there twice; fix it")
         check_names(source, list(categories.values()))
         if names and categories != names:
             raise RequestError(f"{source}: other categories than the other files of {path}; point at one file")

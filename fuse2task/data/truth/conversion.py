@@ -2,11 +2,10 @@
 
 from pathlib import Path
 from typing import Literal
-from xml.sax.saxutils import escape
 
-from fuse2task.data.dataset import Box, BoxTruth, Pair, files_by_id
+from fuse2task.data.dataset import BoxTruth, Pair, files_by_id
 from fuse2task.data.images import SUFFIXES, image_size
-from fuse2task.data.truth.boxes import format_yolo, read_voc, read_yolo
+from fuse2task.data.truth.boxes import format_voc, format_yolo, read_voc, read_yolo
 from fuse2task.data.truth.coco import coco_truth, is_coco, read_coco
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import write_json, write_text
@@ -50,20 +49,8 @@ def convert_boxes(source: Path, images: Path, kind: BoxFormat, out: Path) -> Box
     return truth
 
 
-def format_voc(file_name: str, boxes: tuple[Box, ...], size: tuple[int, int]) -> str:
-    """VOC XML of one image; coordinates are edges, 12 digits. size: (width, height) in pixels."""
-    objects = "".join(
-        f"  <object><name>{escape(box.name)}</name><difficult>0</difficult><bndbox>"
-        f"<xmin>{box.x:.12g}</xmin><ymin>{box.y:.12g}</ymin>"
-        f"<xmax>{box.x + box.w:.12g}</xmax><ymax>{box.y + box.h:.12g}</ymax></bndbox></object>\n"
-        for box in boxes
-    )
-    sides = f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
-    return f"<annotation>\n  <filename>{escape(file_name)}</filename>\n  {sides}\n{objects}</annotation>\n"
-
-
 def _pairs(images: Path) -> tuple[list[Pair], dict[str, str]]:
-    """The images as pairs of themselves, which is what the readers ask for; and their paths below the folder."""
+    """The images as pairs of themselves, and their paths below the folder."""
     if not images.is_dir():
         raise RequestError(f"{images}: no such folder of images")
     files, findings = files_by_id(images, SUFFIXES)
@@ -85,7 +72,7 @@ def _read(source: Path, pairs: list[Pair]) -> BoxTruth:
         truth = read or BoxTruth((), {})
     if findings:
         lines = listing(f"{finding.kind}: {finding.message}" for finding in findings)
-        raise RequestError(f"{source}: {len(findings)} findings; mend the files, nothing was written\n{lines}")
+        raise RequestError(f"{source}: {len(findings)} findings; fix the files, nothing was written\n{lines}")
     return truth
 
 
