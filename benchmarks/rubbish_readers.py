@@ -187,7 +187,7 @@ def _checkpoint(path: Path, _: Path) -> None:
 
 
 def _state(path: Path, _: Path) -> None:
-    from fuse2task.runtime.training_state import FILE, load_state, peek_counters, save_state
+    from fuse2task.training.resume import FILE, load_state, peek_counters, save_state
 
     module = torch.nn.Linear(4, 3)
     optimizer = torch.optim.Adam(module.parameters())

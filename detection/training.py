@@ -27,7 +27,7 @@ from fuse2task.runtime.locks import removed
 from fuse2task.runtime.offline import quiet_ultralytics
 from fuse2task.runtime.progress import Meter, say
 from fuse2task.runtime.provenance import versions
-from fuse2task.runtime.runfolder import RunFolder
+from fuse2task.training.run_folder import RunFolder
 
 SAMPLES = 4
 BEST_ON_VAL = "best epoch on val by Ultralytics' fitness"

@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field, Tag
 
 from fuse2task.config.recipes import Recipe
 from fuse2task.runtime.device import Precision
-from fuse2task.runtime.tracking import TrackerName
+from fuse2task.training.tracking import TrackerName
 from fusion.losses import MsSsim
 
 

@@ -11,14 +11,14 @@ from torch.utils.data import DataLoader
 
 from fuse2task.data.fused import FusedDataset, open_fused, verify_images, verify_truth
 from fuse2task.data.images import write_image
-from fuse2task.runtime.acceleration import make_accelerator, numbers_of
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.hashing import value_hash
 from fuse2task.runtime.progress import Meter, say
 from fuse2task.runtime.provenance import versions
-from fuse2task.runtime.runfolder import RunFolder
 from fuse2task.runtime.seeding import generator, seed_everything
-from fuse2task.runtime.training_state import load_state, save_state
+from fuse2task.training.acceleration import make_accelerator, numbers_of
+from fuse2task.training.resume import load_state, save_state
+from fuse2task.training.run_folder import RunFolder
 from segmentation.augmentation import Augment
 from segmentation.confusion import confusion
 from segmentation.encoder_weights import load_encoder_weights

@@ -149,3 +149,25 @@ def sideways(browser):
     """`sideways()`: by how many pixels the page is wider than its window."""
     wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
     return lambda: browser.execute_script(wider)
+
+
+@pytest.fixture(scope="session")
+def detector_file(tmp_path_factory):
+    """An untrained detector of a training run: a YOLOv8 of a quarter of n's width, classes car, tree, person."""
+    import torch
+
+    from detection.weights import FORMAT
+    from fuse2task.runtime.checkpoints import save_checkpoint
+    from fuse2task.runtime.offline import quiet_ultralytics
+
+    quiet_ultralytics()
+    from ultralytics.nn.tasks import DetectionModel, yaml_model_load
+
+    torch.manual_seed(0)
+    model = yaml_model_load("yolov8n.yaml") | {"scales": {"n": [0.33, 0.0625, 1024]}, "nc": 3}
+    model.pop("yaml_file")
+    path = tmp_path_factory.mktemp("detector") / "tiny.safetensors"
+    state = DetectionModel(dict(model), nc=3, verbose=False).state_dict()
+    about = {"model": model | {"scale": "n"}, "names": ["car", "tree", "person"], "image_size": 64}
+    save_checkpoint(path, state, FORMAT, recipe={}, **about)
+    return path

@@ -10,7 +10,7 @@ from fuse2task.bench.datasets import BenchDataset
 from fuse2task.bench.recipe import JudgeSection
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.hashing import file_digest, value_hash
-from fuse2task.runtime.runfolder import NOT_DECISIVE
+from fuse2task.training.run_folder import NOT_DECISIVE
 
 # Not part of a judge's hash: which images, which repetition, which machine.
 NOT_HASHED = ("data", "seed", *NOT_DECISIVE)

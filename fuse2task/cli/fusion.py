@@ -80,12 +80,12 @@ def train_command(
     ),
 ) -> None:
     """Train CrossFuse: an auto-encoder for each modality, then cross attention and fusion decoder."""
+    from detection.differentiable import DetectionLoss
     from fuse2task.config import load_recipe
-    from fuse2task.task_driven.stage import task_stages
     from fusion.recipe import FusionRecipe
     from fusion.training.trainer import train
 
-    train(load_recipe(FusionRecipe, recipe, overrides or []), run, task_stages)
+    train(load_recipe(FusionRecipe, recipe, overrides or []), run, DetectionLoss)
 
 
 @app.command("import")

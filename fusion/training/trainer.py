@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +12,32 @@ from torch import Tensor, nn
 
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import write_image
-from fuse2task.runtime.acceleration import make_accelerator, numbers_of
 from fuse2task.runtime.allocation import keep_freed_memory
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.hashing import lines_hash, value_hash
 from fuse2task.runtime.overlap import threads
 from fuse2task.runtime.progress import Meter, say
 from fuse2task.runtime.provenance import versions
-from fuse2task.runtime.runfolder import RunFolder
 from fuse2task.runtime.seeding import generator, seed_everything
 from fuse2task.runtime.stopwatch import Stopwatch
-from fuse2task.runtime.tracking import Tracker, open_tracker
-from fuse2task.runtime.training_state import load_state, peek_counters, save_state
+from fuse2task.training.acceleration import make_accelerator, numbers_of
+from fuse2task.training.resume import load_state, peek_counters, save_state
+from fuse2task.training.run_folder import RunFolder
+from fuse2task.training.tracking import Tracker, open_tracker
 from fusion.checkpoint import AnyCrossFuse, save_crossfuse
 from fusion.recipe import FusionRecipe
+from fusion.training.detector_stage import DetectorStage, LoadDetector
 from fusion.training.kept_tensors import KeptTensors, forget
 from fusion.training.loading import Batch, batches
 from fusion.training.samples import Draw, PairDataset, Samples, draws_of_epoch, gather
 from fusion.training.schedule import learning_rate, make_optimizer
 from fusion.training.stages import TrainingStage, sample_sheet, stages_of
 
-Stages = Callable[[FusionRecipe, Path], list[TrainingStage]]
 
-
-def train(recipe: FusionRecipe, root: Path, more: Stages | None = None) -> Path:
+def train(recipe: FusionRecipe, root: Path, detector: LoadDetector | None = None) -> Path:
     """Train CrossFuse by `recipe` in the run folder `root`, going on where a killed run stopped.
 
-    more: makes the stages that follow the fusion network's own (recipe and run folder given).
+    detector: loads the loss of the stage that `recipe.task` asks for (`detection.differentiable.DetectionLoss`).
 
     Returns the path of the best checkpoint of the last stage (lowest validation loss, or the last one where the
     stage says so). Under torchrun or `accelerate launch` the batch of the recipe is split over the processes.
@@ -47,14 +46,16 @@ def train(recipe: FusionRecipe, root: Path, more: Stages | None = None) -> Path:
         RequestError: bad data, or `root` holds another run.
         Fuse2TaskError: the loss is not finite; the message names the pairs of the batch.
     """
-    return Trainer(recipe, Path(root), more).run()
+    return Trainer(recipe, Path(root), detector).run()
 
 
 class Trainer:
     """One training run."""
 
-    def __init__(self, recipe: FusionRecipe, root: Path, more: Stages | None = None):
-        self.recipe, self.more = recipe, more
+    def __init__(self, recipe: FusionRecipe, root: Path, detector: LoadDetector | None = None):
+        self.recipe, self.detector = recipe, detector
+        if recipe.task and detector is None:
+            raise RequestError("task: a detector drives this stage; give train its loss, detector=DetectionLoss")
         self.accelerator = make_accelerator(recipe.device, recipe.precision)
         self.is_main = self.accelerator.is_main_process
         self._check_batches()
@@ -86,7 +87,8 @@ class Trainer:
         forget(self.folder.root)  # what a killed run kept: its sources may have changed since
         samples = Samples(self.training, self.recipe.sampling, KeptTensors(self.folder.root, "pairs"))
         stages = stages_of(self.recipe, self.folder.root)
-        stages += self.more(self.recipe, self.folder.root) if self.more else []
+        if self.recipe.task and self.detector:
+            stages.append(DetectorStage(self.recipe, self.folder.root, self.detector))
         for stage in stages:
             if not stage.weights_file(self.folder.root).is_file():
                 StageRun(self, stage, samples).run()

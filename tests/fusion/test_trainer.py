@@ -11,7 +11,7 @@ import torch
 from fuse2task.config import load_recipe, shipped_recipes
 from fuse2task.runtime.checkpoints import read_safetensors
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
-from fuse2task.runtime.runfolder import RunFolder
+from fuse2task.training.run_folder import RunFolder
 from fusion.checkpoint import load_crossfuse
 from fusion.recipe import FusionRecipe, Sampling
 from fusion.training import kept_tensors

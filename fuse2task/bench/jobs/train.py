@@ -6,7 +6,7 @@ from fuse2task.bench.jobs.fuse import images_hash
 from fuse2task.bench.judges import training_recipe
 from fuse2task.bench.workspace import Workspace
 from fuse2task.runtime.files import read_json
-from fuse2task.runtime.runfolder import NOT_DECISIVE, kept_recipe
+from fuse2task.training.run_folder import NOT_DECISIVE, kept_recipe
 
 
 def is_trained(bench: Workspace, dataset: str, method: str, judge: str, seed: int) -> bool:

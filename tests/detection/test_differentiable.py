@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from detection.differentiable import GAINS, DetectionLoss, load_onnx_network
 from detection.judge import load_judge
 from detection.weights import load_network
 from fuse2task.data.images import read_visible
 from fuse2task.runtime.errors import RequestError
-from fuse2task.task_driven.detector import GAINS, DetectionLoss
-from fuse2task.task_driven.onnx_weights import load_onnx_network
 
 BOXES = torch.tensor([[[0, 0.5, 0.5, 0.5, 0.25], [1, 0.25, 0.7, 0.2, 0.5]], [[-1.0] * 5] * 2])
 

@@ -6,13 +6,14 @@ import json
 import pytest
 import torch
 
+from detection.differentiable import DetectionLoss
 from fuse2task.config import load_recipe
 from fuse2task.runtime.checkpoints import read_safetensors
 from fuse2task.runtime.errors import RequestError
-from fuse2task.task_driven.stage import DetectorStage, task_stages
 from fusion.checkpoint import load_crossfuse
 from fusion.network.plus import CrossFusePlus
 from fusion.recipe import FusionRecipe
+from fusion.training.detector_stage import DetectorStage
 from fusion.training.stages import fusion_stage
 from fusion.training.trainer import StageRun, train
 
@@ -38,7 +39,7 @@ def recipe(folder_dataset, detector_file, tmp_path):
 
 @pytest.mark.slow
 def test_the_detector_drives_a_stage_that_resumes(recipe, tmp_path, monkeypatch):
-    best = train(recipe, tmp_path / "whole", task_stages)
+    best = train(recipe, tmp_path / "whole", DetectionLoss)
     network, _ = load_crossfuse(best)
     assert isinstance(network, CrossFusePlus)
     before = read_safetensors(tmp_path / "whole" / "stage2.safetensors")[0]
@@ -55,8 +56,8 @@ def test_the_detector_drives_a_stage_that_resumes(recipe, tmp_path, monkeypatch)
 
     monkeypatch.setattr(StageRun, "_step", stopping)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path / "stopped", task_stages)
-    train(recipe, tmp_path / "stopped", task_stages)
+        train(recipe, tmp_path / "stopped", DetectionLoss)
+    train(recipe, tmp_path / "stopped", DetectionLoss)
     stopped = read_safetensors(tmp_path / "stopped" / "task.safetensors")[0]
     assert all(torch.equal(after[name], stopped[name]) for name in after)
 
@@ -65,8 +66,10 @@ def test_a_task_without_boxes_is_refused_before_any_work(recipe, tmp_path):
     (source,) = recipe.data
     bare = recipe.model_copy(update={"data": (source.model_copy(update={"boxes": None}),)})
     with pytest.raises(RequestError, match=r"give data\.N\.boxes"):
-        train(bare, tmp_path / "run", task_stages)
+        train(bare, tmp_path / "run", DetectionLoss)
     assert not (tmp_path / "run" / "stage1_infrared.safetensors").exists()
+    with pytest.raises(RequestError, match="task: a detector drives this stage"):
+        train(recipe, tmp_path / "run")
 
 
 @pytest.mark.slow
@@ -75,12 +78,12 @@ def test_pairs_without_boxes_go_on_with_the_loss_of_stage_2(recipe, folder_datas
     others = source.model_copy(update={"root": folder_dataset(3, size=(64, 48), name="others"), "boxes": None})
     task = recipe.task.model_copy(update={"general_weight": 2.0})
     joint = recipe.model_copy(update={"data": (source, others), "task": task})
-    train(joint, tmp_path / "run", task_stages)
+    train(joint, tmp_path / "run", DetectionLoss)
     *_, row = csv.DictReader((tmp_path / "run" / "log.csv").open())
     total, *parts = (float(row[f"train_{name}"]) for name in ("total", "detection", "fusion", "general"))
     assert total == pytest.approx(sum(parts), rel=1e-4)
 
-    stage = DetectorStage(joint, tmp_path / "run")
+    stage = DetectorStage(joint, tmp_path / "run", DetectionLoss)
     network = stage.build().eval()
     images = [torch.rand(1, planes, side, side) * 255 for planes, side in ((1, 64), (1, 64), (2, 64))]
     boxes, general = torch.full((1, 64, 5), -1.0), [torch.rand(1, 1, 32, 32) * 255 for _ in range(2)]

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
-from fuse2task.task_driven.samples import TaskSamples, WithGeneral, _cropped
-from fuse2task.task_driven.stage import in_colour
 from fusion.recipe import Sampling
+from fusion.training.box_samples import TaskSamples, WithGeneral, _cropped
+from fusion.training.detector_stage import in_colour
 from fusion.training.kept_tensors import KeptTensors
 from fusion.training.samples import Draw, Samples
 

@@ -1,22 +1,20 @@
 """The stage of training that a detector drives."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from fuse2task.task_driven.detector import DetectionLoss
-from fuse2task.task_driven.samples import TaskSamples, WithGeneral, boxes_of
 from fusion.checkpoint import load_crossfuse
 from fusion.recipe import FusionRecipe
+from fusion.training.box_samples import TaskSamples, WithGeneral, boxes_of
 from fusion.training.kept_tensors import KeptTensors
 from fusion.training.samples import PairDataset
-from fusion.training.stages import FusionStage, TrainingStage, fusion_stage
+from fusion.training.stages import FusionStage, fusion_stage
 
-
-def task_stages(recipe: FusionRecipe, run: Path) -> list[TrainingStage]:
-    """The stage that `recipe.task` asks for, or none."""
-    return [DetectorStage(recipe, run)] if recipe.task else []
+DetectorLoss = Callable[[Tensor, Tensor], Tensor]  # of RGB images (B, 3, H, W) in [0, 1] and boxes (B, 64, 5)
+LoadDetector = Callable[[Path, tuple[str, ...]], DetectorLoss]  # from its weights and the classes of the boxes
 
 
 class DetectorStage(FusionStage):
@@ -29,13 +27,13 @@ class DetectorStage(FusionStage):
     name = "task"
     keeps_last = True  # the held-out pairs need not have boxes, so there is nothing to choose by
 
-    def __init__(self, recipe: FusionRecipe, run: Path):
+    def __init__(self, recipe: FusionRecipe, run: Path, load_detector: LoadDetector):
         super().__init__(run)
         assert recipe.task is not None
         self.settings = self.task = recipe.task
         self.fusion = fusion_stage(recipe, run)
         self.classes, self.boxes = boxes_of(recipe)
-        self.detector = DetectionLoss(recipe.task.detector, self.classes).train()
+        self.detector = load_detector(recipe.task.detector, self.classes)
 
     def build(self) -> nn.Module:
         network, _ = load_crossfuse(self.fusion.weights_file(self.run))
@@ -49,7 +47,6 @@ class DetectorStage(FusionStage):
     def losses(self, network: nn.Module, *images: Tensor) -> dict[str, Tensor]:
         infrared, visible, chroma, boxes, *general = images
         out = network(infrared, visible)
-        self.detector.to(out.device)
         detection = self.task.detection_weight * self.detector(in_colour(out, chroma), boxes)
         fusion = self.task.fusion_weight * self.fusion.loss_of(out, infrared, visible)["total"]
         losses = {"total": detection + fusion, "detection": detection, "fusion": fusion}

@@ -1,1 +1,0 @@
-"""Training a fusion network through a detector that looks at its images."""

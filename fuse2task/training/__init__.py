@@ -1,0 +1,1 @@
+"""One training loop for every network: run folders, resuming, devices and processes, curves."""
