@@ -173,15 +173,15 @@ _RAIN_REACH = 5.0  # metres to which they are
 _FLAKES = (1.0, 1.5, 10.0)  # millimetres: least, mean excess, greatest diameter
 _FLAKE_AREA = np.pi / 4 * 8.5e-6  # square metres, mean of these
 _SNOW_REACH = 4.0
+_NO_COVER = np.zeros((1, 1), np.float32)
 
 
 def haze_visible(shot: Shot, level: int) -> np.ndarray:
-    """Atmospheric scattering, I = J t + A (1 - t) with t = exp(-beta d), beta = 3.912 / visibility.
+    """Atmospheric scattering, I = J t + A (1 - t) with t = exp(-beta d), beta = 3.912 / visibility (Koschmieder, 1924).
 
-    Koschmieder (1924); depth d from `depth.metres`, A from `radiance.airlight`. Three tenths of the
-    scattered light are a blurred image instead of airlight.
+    Depth d from `metres`, A from `airlight`. Three tenths of the scattered light are a blurred image instead.
     """
-    return to_code(_veiled(shot.visible, _KOSCHMIEDER / HAZE_VISIBILITY[level - 1], metres(shot.visible, sky=True)))
+    return _visible(shot, _KOSCHMIEDER / HAZE_VISIBILITY[level - 1])
 
 
 def haze_infrared(shot: Shot, level: int) -> np.ndarray:
@@ -191,8 +191,7 @@ def haze_infrared(shot: Shot, level: int) -> np.ndarray:
     thermal cameras see through haze, and no better than others through fog below 500 m.
     """
     visibility = HAZE_VISIBILITY[level - 1]
-    beta = _KOSCHMIEDER / visibility * (0.55 / 10) ** kim_exponent(visibility / 1000)
-    return _thermal(shot.infrared, np.exp(-beta * metres(shot.infrared, sky=False)))
+    return _infrared(shot, _KOSCHMIEDER / visibility * (0.55 / 10) ** kim_exponent(visibility / 1000))
 
 
 def kim_exponent(visibility: float) -> float:
@@ -208,14 +207,12 @@ def kim_exponent(visibility: float) -> float:
 
 def rain_visible(shot: Shot, level: int) -> np.ndarray:
     """Streaks of the near drops, as bright as the airlight that they refract, and the veil of the far ones."""
-    veiled = _veiled(shot.visible, rain_extinction(RAIN_RATE[level - 1]), metres(shot.visible, sky=True) - _RAIN_REACH)
-    return _covered(veiled, shot.visible, _rain(shot, level, "visible"))
+    return _visible(shot, rain_extinction(RAIN_RATE[level - 1]), _RAIN_REACH, _rain(shot, level, "visible"))
 
 
 def rain_infrared(shot: Shot, level: int) -> np.ndarray:
     """Drops as warm as the air: the same extinction, as they are larger than either wavelength."""
-    far = np.exp(-rain_extinction(RAIN_RATE[level - 1]) * np.maximum(metres(shot.infrared, sky=False) - _RAIN_REACH, 0))
-    return _thermal(shot.infrared, far * (1 - _rain(shot, level, "infrared")))
+    return _infrared(shot, rain_extinction(RAIN_RATE[level - 1]), _RAIN_REACH, _rain(shot, level, "infrared"))
 
 
 def rain_extinction(rate: float) -> float:
@@ -225,39 +222,31 @@ def rain_extinction(rate: float) -> float:
 
 def snow_visible(shot: Shot, level: int) -> np.ndarray:
     """Flakes of 1 to 10 mm, near ones large and out of focus, and the veil of the far ones."""
-    beta = _KOSCHMIEDER / SNOW_VISIBILITY[level - 1]
-    veiled = _veiled(shot.visible, beta, metres(shot.visible, sky=True) - _SNOW_REACH)
-    return _covered(veiled, shot.visible, _snow(shot, level, "visible"))
+    return _visible(shot, _KOSCHMIEDER / SNOW_VISIBILITY[level - 1], _SNOW_REACH, _snow(shot, level, "visible"))
 
 
 def snow_infrared(shot: Shot, level: int) -> np.ndarray:
     """Flakes as cold as the air, which are as opaque at 10 um as in daylight."""
-    beta = _KOSCHMIEDER / SNOW_VISIBILITY[level - 1]
-    far = np.exp(-beta * np.maximum(metres(shot.infrared, sky=False) - _SNOW_REACH, 0))
-    return _thermal(shot.infrared, far * (1 - _snow(shot, level, "infrared")))
+    return _infrared(shot, _KOSCHMIEDER / SNOW_VISIBILITY[level - 1], _SNOW_REACH, _snow(shot, level, "infrared"))
 
 
-def _veiled(visible: np.ndarray, beta: float, distance: np.ndarray) -> np.ndarray:
-    """Linear light behind a scattering medium."""
-    light = to_linear(visible)
-    through = np.exp(-beta * np.maximum(distance, 0))
+def _visible(shot: Shot, beta: float, reach: float = 0.0, cover: np.ndarray = _NO_COVER) -> np.ndarray:
+    """The image behind a scattering medium from `reach` metres on, under particles of opacity `cover` before it."""
+    light = to_linear(shot.visible)
+    through = np.exp(-beta * np.maximum(metres(shot.visible, sky=True) - reach, 0))
+    if light.ndim == 3:
+        through, cover = through[..., None], cover[..., None]
     glow = cv2.GaussianBlur(light, (0, 0), 0.03 * min(light.shape[:2]))
-    scattered = (1 - _FORWARD) * airlight(light) + _FORWARD * glow
-    if light.ndim == 3:
-        through = through[..., None]
-    return light * through + scattered * (1 - through)
+    air = airlight(light)
+    scattered = (1 - _FORWARD) * air + _FORWARD * glow
+    return to_code((light * through + scattered * (1 - through)) * (1 - cover) + air * cover)
 
 
-def _covered(light: np.ndarray, visible: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    if light.ndim == 3:
-        cover = cover[..., None]
-    return to_code(light * (1 - cover) + airlight(to_linear(visible)) * cover)
-
-
-def _thermal(infrared: np.ndarray, through: np.ndarray) -> np.ndarray:
-    # Air is taken to be as warm as the middle of what the camera sees.
-    air = float(np.median(infrared))
-    return to_grey(air + (infrared.astype(np.float32) - air) * through)
+def _infrared(shot: Shot, beta: float, reach: float = 0.0, cover: np.ndarray = _NO_COVER) -> np.ndarray:
+    """Likewise in grey levels; air is taken to be as warm as the median of the image."""
+    air = float(np.median(shot.infrared))
+    through = np.exp(-beta * np.maximum(metres(shot.infrared, sky=False) - reach, 0)) * (1 - cover)
+    return to_grey(air + (shot.infrared.astype(np.float32) - air) * through)
 
 
 def _rain(shot: Shot, level: int, camera: str) -> np.ndarray:

@@ -187,11 +187,9 @@ class _Copy:
         found = next((path for path in (unfinished, finished) if path.is_file()), None)
         if found is not None:
             before = read_json(found, "manifest")
-            others = {
-                **before,
-                "versions": {name: before.get("versions", {}).get(name) for name in self.plan["versions"]},
-            }
-            differing = [key for key, value in self.plan.items() if others.get(key) != value]
+            known = before.get("versions", {})  # older manifests name more packages
+            before["versions"] = {name: known[name] for name in versions(*_PACKAGES) if name in known}
+            differing = [key for key, value in self.plan.items() if before.get(key) != value]
             if differing:
                 raise RequestError(
                     f"{self.out}: holds a copy of another {', '.join(differing)}; give another -o, or remove the folder"
