@@ -1,9 +1,13 @@
-"""Time and peak memory of checking, fusing and evaluating datasets of 1 000 to 100 000 tiny pairs.
+"""Time and peak memory of checking, fusing and evaluating datasets of 1 000 to 100 000 tiny pairs; or peak memory of
+every long command (Linux).
 
-Usage: OMP_NUM_THREADS=1 python benchmarks/scaling.py [--pairs 1000 10000 100000] [--folder DIR]
+Usage: OMP_NUM_THREADS=1 python benchmarks/scaling.py [--pairs 1000 10000 100000] [--commands] [--folder DIR]
 Pairs are 16x16 PNG with one or two boxes; detections are the boxes, moved and scored at random. Every step is a command
 in a process of its own. Seconds are CPU seconds, of the process with its threads. The last lines say by how much time
 and memory grow for ten times the pairs: 10 is linear, what is there without any pair counts in memory.
+
+--commands: every long command on 16 synthetic scenes of 96x64 and of 640x480, on the CPU. "Libraries" is what a process
+holds that has imported everything and done nothing: it is part of every peak, and more than a command alone imports.
 """
 
 import argparse
@@ -24,6 +28,9 @@ import numpy as np
 from fuse2task.data.images import encode_png
 from fuse2task.runtime.seeding import generator
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "robustness"))
+from killing import CASES, Material, Run
+
 SIDE = 16
 CODE = "import sys; from fuse2task.cli.main import run; run(sys.argv[1:])"
 STEPS = {
@@ -34,6 +41,13 @@ STEPS = {
                             "--boxes", "DIR/pairs/boxes", "-o", "DIR/fused"],
     "detection eval": ["detection", "eval", "--truth", "DIR/fused/annotations/test.json", "--predictions",
                        "DIR/detections.json", "-o", "DIR/metrics.json"],
+}  # fmt: skip
+MSRS = "640x480"
+# As large as the recipes for MSRS make them: crossfuse-modern's samples, YOLO's and the segmenter's images.
+OVERRIDES = {
+    "fusion train": ["sampling.size=256", "stage1.batch=4", "stage1.samples=4", "stage2.batch=4", "stage2.epochs=1"],
+    "detection train": ["image_size=640", "epochs=1"],
+    "segmentation train": ["crop=[480,640]", "batch=4", "epochs=1"],
 }  # fmt: skip
 
 
@@ -50,7 +64,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, nargs="+", default=[1000, 10_000, 100_000])
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder without it")
+    parser.add_argument("--commands", action="store_true", help="peak memory of every long command instead")
     given = parser.parse_args()
+    if given.commands:
+        memory_of_commands(given.folder)
+        return
     costs: dict[str, list[Cost]] = {name: [] for name in STEPS}
     print("| pairs | command | CPU s | ms a pair | peak MiB | KiB a pair | open files |\n|---|---|---|---|---|---|---|")
     for count in given.pairs:
@@ -107,18 +125,16 @@ def measured(arguments: list[str]) -> Cost:
     process = subprocess.Popen(
         [sys.executable, "-c", CODE, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
-    files = peak = 0
+    files = most = 0
 
     def watch() -> None:
-        # ru_maxrss would begin with what this process holds.
-        nonlocal files, peak
+        nonlocal files, most
         while process.returncode is None:
             try:
                 files = max(files, len(os.listdir(f"/proc/{process.pid}/fd")))
-                found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
             except OSError:
                 return
-            peak = max(peak, int(found[1])) if found else peak
+            most = max(most, resident(process.pid))
             time.sleep(0.02)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -127,7 +143,48 @@ def measured(arguments: list[str]) -> Cost:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{' '.join(arguments)}: {said}")
-    return Cost(usage.ru_utime + usage.ru_stime, peak / 1024, files)
+    return Cost(usage.ru_utime + usage.ru_stime, most / 1024, files)
+
+
+def memory_of_commands(place: Path | None) -> None:
+    """Print a Markdown table of peak memory by command, for both sizes of images."""
+    with tempfile.TemporaryDirectory(dir=place, prefix="memory-") as name:
+        print(f"| command | peak MiB, 16 pairs of 96x64 | peak MiB, 16 pairs of {MSRS} |\n|---|---|---|")
+        materials = [Material(Path(name) / size, 16, size) for size in ("96x64", MSRS)]
+        for material in materials:
+            material.prepare()
+        print(
+            "| libraries | "
+            + " | ".join(f"{peak(['--version'], material.folder):.0f}" for material in materials)
+            + " |"
+        )
+        for case in CASES:
+            peaks = []
+            for material in materials:
+                folder = material.folder / case.replace(" ", "-")
+                folder.mkdir()
+                more = OVERRIDES.get(case, []) if material.size == MSRS else []
+                peaks.append(peak([*material.command(case), *more], folder))
+            print(f"| {case} | " + " | ".join(f"{value:.0f}" for value in peaks) + " |", flush=True)
+
+
+def peak(arguments: list[str], folder: Path) -> float:
+    """Most resident memory of a command, in MiB."""
+    run, most = Run(arguments, folder), 0
+    while run.process.is_alive():
+        most = max(most, resident(run.process.pid))
+        time.sleep(0.002)
+    assert run.end() == 0, run.said
+    return most / 1024
+
+
+def resident(pid: int | None) -> int:
+    """Peak resident memory of a process in KiB, 0 where it has ended; `ru_maxrss` would begin with its parent's."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
 """Disk to disk: pairs/s of `fusion apply` beside what decoding, fusing and encoding alone allow, and peak memory.
 
 Usage: python benchmarks/writing.py [--pairs 400] [--data ROOT --layout LAYOUT] [--checkpoint FILE] [--folder DIR]
+                                    [--encoders]
 Without --data the pairs are synthetic, 1024x768, of the size of camera files; fewer than --pairs are repeated.
 "Allowed" is cores / (CPU seconds of a pair's decoding + fusing + encoding and writing, each measured alone); cores are
 those that other processes left free during the run (Linux: /proc/stat). With a GPU the fusing costs no core, so that
 the ratio means something on a CPU only. Equal output is checked by digest.
+With --encoders: CPU time and file size of every lossless PNG encoder at hand on averages of four pairs, one thread, as
+ratios to what `encode_png` writes; every file is decoded and compared.
 """
 
 import argparse
+import io
 import multiprocessing
 import os
 import resource
@@ -20,10 +24,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from PIL import Image
+from torchvision.io import encode_png as torchvision_png
 
 from fuse2task.data.dataset import Dataset, Pair
 from fuse2task.data.fused import open_fused
-from fuse2task.data.images import write_image
+from fuse2task.data.images import encode_png, read_infrared, read_visible, write_image
 from fuse2task.data.loading import load_pairs
 from fuse2task.runtime.allocation import keep_freed_memory
 from fuse2task.runtime.overlap import threads
@@ -33,9 +40,11 @@ from fusion.methods import make_method
 from fusion.pair_writer import PairWriter
 from fusion.shard import Shard
 
+Encoder = Callable[[np.ndarray], bytes]
 SIZE = (1024, 768)
 ALONE = 16  # pairs that the steps alone, and the sequential loop, are measured on
 STEPS = ("decode", "fuse", "encode and write")
+STRATEGIES, FILTERS = ("RLE", "HUFFMAN_ONLY", "DEFAULT"), ("SUB", "UP", "AVG", "PAETH", "NONE")
 
 
 def main() -> None:
@@ -45,10 +54,14 @@ def main() -> None:
     parser.add_argument("--layout")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--folder", type=Path, help="where to write; a temporary folder without it")
+    parser.add_argument("--encoders", action="store_true", help="compare PNG encoders instead")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder, prefix="writing-") as name:
         folder = Path(name)
         pairs = load_pairs(given.data, given.layout) if given.data else synthetic(folder / "source", 8)
+        if given.encoders:
+            compare_encoders([pairs[number] for number in np.linspace(0, len(pairs) - 1, 4).astype(int)])
+            return
         print(f"{threads()} cores, load average {os.getloadavg()[0]:.1f}; {len(pairs)} distinct pairs")
         measure("average", None, pairs, given.pairs, folder)
         if given.checkpoint is not None:
@@ -145,6 +158,62 @@ def synthetic(folder: Path, count: int) -> tuple[Pair, ...]:
         write_image(visible, np.ascontiguousarray(pixels[..., :3]))
         pairs.append(Pair(str(number), "test", infrared, visible, SIZE))
     return tuple(pairs)
+
+
+def compare_encoders(pairs: list[Pair]) -> None:
+    """Print CPU milliseconds and kB an image of every encoder, with ratios to the first."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    average = make_method("average")
+    images = [average.fuse(pair, read_infrared(pair.infrared), read_visible(pair.visible)).rgb for pair in pairs]
+    shapes = ", ".join(sorted({str(image.shape) for image in images}))
+    print(f"{len(images)} images of {shapes}; OpenCV {cv2.__version__}")
+    first = None
+    for name, encode in encoders().items():
+        seconds, size = np.mean([encoding(encode, image) for image in images], axis=0)
+        first = first or (seconds, size)
+        print(
+            f"{name:28}{seconds * 1e3:7.1f} ms ({seconds / first[0]:.2f}){size / 1e3:8.0f} kB ({size / first[1]:.2f})"
+        )
+
+
+def encoders() -> dict[str, Encoder]:
+    chosen: dict[str, Encoder] = {"encode_png": encode_png}
+    chosen |= {f"OpenCV, {strategy}, {kind}": opencv(strategy, kind) for strategy in STRATEGIES for kind in FILTERS}
+    chosen |= {f"Pillow, level {level}": pillow(level) for level in (1, 6)}
+    chosen |= {f"torchvision, level {level}": torchvision(level) for level in (1, 6)}
+    return chosen
+
+
+def encoding(encode: Encoder, image: np.ndarray) -> tuple[float, int]:
+    """CPU seconds, the best of three, and bytes."""
+    seconds = []
+    for _ in range(3):
+        began = time.thread_time()
+        data = encode(image)
+        seconds.append(time.thread_time() - began)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), image)
+    return min(seconds), len(data)
+
+
+def opencv(strategy: str, kind: str) -> Encoder:
+    settings = [cv2.IMWRITE_PNG_COMPRESSION, 1]  # first: it resets the strategy
+    settings += [cv2.IMWRITE_PNG_STRATEGY, getattr(cv2, f"IMWRITE_PNG_STRATEGY_{strategy}")]
+    settings += [cv2.IMWRITE_PNG_FILTER, getattr(cv2, f"IMWRITE_PNG_FILTER_{kind}")]
+    return lambda image: cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), settings)[1].tobytes()
+
+
+def pillow(level: int) -> Encoder:
+    def encode(image: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "PNG", compress_level=level)
+        return buffer.getvalue()
+
+    return encode
+
+
+def torchvision(level: int) -> Encoder:
+    return lambda image: torchvision_png(torch.from_numpy(image).permute(2, 0, 1), level).numpy().tobytes()
 
 
 if __name__ == "__main__":

@@ -161,10 +161,9 @@ def test_mean_over_seeds_has_both_variances() -> None:
 
 @pytest.mark.slow
 def test_ap_intervals_cover_the_true_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The small sister of benchmarks/coverage.py: fewer covered of 60 has a chance below 1 in 1000 at 92 %."""
-    folder = Path(__file__).resolve().parents[2] / "benchmarks"
-    monkeypatch.syspath_prepend(str(folder))
-    spec = importlib.util.spec_from_file_location("coverage_benchmark", folder / "coverage.py")
+    """A share of tests/robustness/interval_coverage.py: fewer covered of 60 has a chance below 1 in 1000 at 92 %."""
+    folder = Path(__file__).resolve().parents[1] / "robustness"
+    spec = importlib.util.spec_from_file_location("interval_coverage", folder / "interval_coverage.py")
     coverage = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, coverage)
     spec.loader.exec_module(coverage)

@@ -70,15 +70,15 @@ def test_equals_the_release(golden, release_files, case):
 
 
 def test_the_benchmarks_baseline_equals_the_release(golden, release_files):
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / "per_tile_baseline.py"
-    spec = importlib.util.spec_from_file_location("per_tile_baseline", path)
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "inference.py"
+    spec = importlib.util.spec_from_file_location("benchmark_of_inference", path)
     baseline = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(baseline)
     expected = np.load(golden / "case_250x301.npz")
     weights = import_release(*release_files(int(expected["seed"])))
     infrared, visible = (torch.from_numpy(expected[key][:1]).float()[:, None] for key in ("ir", "vi"))
     with torch.no_grad():
-        fused = baseline.fuse(weights, infrared, visible)[:, 0].numpy()
+        fused = baseline.fuse_per_tile(weights, infrared, visible)[:, 0].numpy()
     assert np.percentile(np.abs(fused - expected["fused"][:1]), 99.9) < 1e-3
 
 

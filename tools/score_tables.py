@@ -1,13 +1,20 @@
-"""How far each profile is from published numbers, and the definitions as the tables of docs/scores.md.
+"""Tables of the image scores for docs/scores.md and docs/weights.md.
 
-python benchmarks/score_agreement.py agreement DATA    # DATA holds TNO_scores/ and VIFB_scores/
-python benchmarks/score_agreement.py definitions
+python tools/score_tables.py definitions                             # every profile's definitions
+python tools/score_tables.py agreement DATA                          # distance from published numbers; DATA holds
+                                                                     # TNO_scores/ and VIFB_scores/
+python tools/score_tables.py differences scores.csv BASE [EN SD ...] # of a table by `fuse2task fusion score`: paired
+                                                                     # differences from method BASE, 95 % t-intervals
 """
 
 import csv
 import sys
 from collections import defaultdict
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
 
 from fuse2task.data.images import read_visible
 from fusion.quality.profiles import PROFILES
@@ -19,6 +26,8 @@ def main() -> None:
         definitions()
     elif len(sys.argv) == 3 and sys.argv[1] == "agreement":
         agreement(Path(sys.argv[2]))
+    elif len(sys.argv) > 3 and sys.argv[1] == "differences":
+        differences(sys.argv[2], sys.argv[3], sys.argv[4:])
     else:
         sys.exit(__doc__)
 
@@ -55,6 +64,25 @@ def agreement(data: Path) -> None:
         for name in PROFILES[profile].names:
             if name in worst:
                 print(f"| {profile} | {name} | {folder} | {len(published)} | {worst[name]:.1e} |")
+
+
+def differences(path: str, base: str, names: list[str]) -> None:
+    """Print mean of each method, and mean difference [interval] to `base`."""
+    table = pd.read_csv(path).set_index(["method", "image"])
+    names = names or [name for name in table.columns if table[name].notna().all()]
+    print(f"{'method':16}" + "".join(f"{name:>30}" for name in names))
+    for method in table.index.unique("method"):
+        cells = []
+        for name in names:
+            own, other = table.loc[method, name], table.loc[base, name]
+            difference = (own - other).to_numpy()
+            text = f"{own.mean():.3f}"
+            if method != base:
+                half = stats.sem(difference) * stats.t.ppf(0.975, len(difference) - 1)
+                mean = np.mean(difference)
+                text += f" ({mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}])"
+            cells.append(f"{text:>30}")
+        print(f"{method:16}" + "".join(cells))
 
 
 if __name__ == "__main__":

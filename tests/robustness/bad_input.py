@@ -1,6 +1,6 @@
 """Bad input for every reader: what is read, refused with a message, or goes wrong. Everything that goes wrong is a bug.
 
-Usage: python benchmarks/rubbish.py [--inputs 10000] [--seed 0] [--start 0] [--only READER]
+Usage: python tests/robustness/bad_input.py [--inputs 10000] [--seed 0] [--start 0] [--only READER]
 Each input is made from (seed, number) alone, read in a child process with an alarm after 5 s of the processor (or 10 s
 in which it sleeps), and watched: memory is a resident set that grows by more than 600 MiB (a process with PyTorch has
 400 already), outside is anything written beside the output folder. A refusal is a RequestError or Fuse2TaskError that
@@ -24,6 +24,10 @@ import traceback
 from pathlib import Path
 from random import Random
 
+import readers
+from damage import GENERIC, put
+from valid_files import formats
+
 WRONG = ("traceback", "hang", "memory", "outside", "unnamed")
 SECONDS, WAITING = 5, 10  # of the processor's time; of sleep, for other processes may have the processor
 BYTES = 600 * 2**20  # beyond what the process has before, which is 400 MiB for a command that needs PyTorch
@@ -38,23 +42,15 @@ class Case:
     """Input `number`: one reader, one kind of damage; the same for the same seed."""
 
     def __init__(self, seed: int, number: int, only: str | None = None):
-        from rubbish_damage import GENERIC
-        from rubbish_readers import readers
-
         self.rng = Random(f"{seed}/{number}")
-        self.readers = readers()
+        self.readers = readers.readers()
         self.reader = only or self.rng.choice([*self.readers, "dataset tree"])
         self.damage = "tree" if self.reader == "dataset tree" else self.rng.choice([*GENERIC, *SPECIAL])
 
     def make(self, folder: Path) -> Path:
         """Write the input below `folder`; returns its path."""
-        from rubbish_damage import GENERIC
-        from rubbish_formats import formats
-        from rubbish_places import put
-        from rubbish_readers import tree
-
         if self.damage == "tree":
-            tree(folder / "tree", self.rng)
+            readers.tree(folder / "tree", self.rng)
             return folder / "tree"
         reader = self.readers[self.reader]
         form = formats()[reader.format]
@@ -72,9 +68,7 @@ class Case:
 
     def read(self, path: Path, out: Path) -> None:
         """What the commands do with it."""
-        from rubbish_readers import read_tree
-
-        (read_tree if self.damage == "tree" else self.readers[self.reader].read)(path, out)
+        (readers.read_tree if self.damage == "tree" else self.readers[self.reader].read)(path, out)
 
 
 class Watch:
@@ -250,7 +244,7 @@ class Child:
 def run(numbers: range, seed: int, only: str | None, show: bool = True) -> list[dict[str, str]]:
     """Read all inputs; returns their outcomes."""
     found = []
-    with tempfile.TemporaryDirectory(prefix="rubbish-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bad-input-") as folder:
         child = Child(seed, only, Path(folder))
         for number in numbers:
             answer = child.ask(number)

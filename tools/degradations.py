@@ -1,6 +1,6 @@
 """Every kind of degradation at every level on a few pairs: a contact sheet for each kind, and mean PSNR.
 
-Usage: python benchmarks/degradations.py ROOT LAYOUT [OUT=runs/degradations] [PAIRS=2]
+Usage: python tools/degradations.py ROOT LAYOUT [OUT=runs/degradations] [PAIRS=2]
 The pairs are spread over the dataset. Sheets show other owners' images: look at them, do not publish them.
 """
 

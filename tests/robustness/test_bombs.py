@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+import valid_files
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,8 +23,8 @@ from fuse2task.runtime.reading import read_text
 from fuse2task.runtime.yaml_reading import parse_yaml, read_yaml
 
 
-def test_a_png_is_refused_from_its_header(formats, tmp_path, monkeypatch):
-    (tmp_path / "bomb.png").write_bytes(formats.png(20_000, 20_000, 8, 2, b"never looked at"))
+def test_a_png_is_refused_from_its_header(tmp_path, monkeypatch):
+    (tmp_path / "bomb.png").write_bytes(valid_files.png(20_000, 20_000, 8, 2, b"never looked at"))
     monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("it was decoded"))
     for read in (image_size, read_visible, read_mask):
         with pytest.raises(RequestError, match=r"bomb\.png: 20000x20000 .*FUSE2TASK_MAX_PIXELS"):
@@ -40,8 +41,8 @@ def test_the_limit_of_pixels_can_be_set(tmp_path):
         assert told in done.stdout + done.stderr
 
 
-def test_a_progressive_jpeg_of_thousands_of_scans(formats, tmp_path, monkeypatch):
-    (tmp_path / "many.jpg").write_bytes(formats._many_scans())
+def test_a_progressive_jpeg_of_thousands_of_scans(tmp_path, monkeypatch):
+    (tmp_path / "many.jpg").write_bytes(valid_files.many_scans())
     Image.new("L", (40, 32)).save(tmp_path / "few.jpg", progressive=True)
     assert read_visible(tmp_path / "few.jpg").shape == (32, 40)
     monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("it was decoded"))
@@ -67,17 +68,17 @@ def test_other_formats_than_those_of_images_are_not_asked(tmp_path):
             image_size(tmp_path / name)
 
 
-def test_a_billion_laughs(formats, tmp_path):
-    text = "a: &a [x,x,x,x,x,x,x,x,x]\n" + formats.LAUGHS[formats.LAUGHS.index("b:") :]
+def test_a_billion_laughs(tmp_path):
+    text = "a: &a [x,x,x,x,x,x,x,x,x]\n" + valid_files.LAUGHS[valid_files.LAUGHS.index("b:") :]
     (tmp_path / "laughs.yaml").write_text(text)
     with pytest.raises(RequestError, match=r"laughs\.yaml: .*aliases"):
         read_yaml(tmp_path / "laughs.yaml", "recipe")
-    doctype = f"<!DOCTYPE a [{formats.ENTITIES}]>"
-    (tmp_path / "p1.xml").write_text(doctype + formats.VOC.replace("person", "&l9;"))
+    doctype = f"<!DOCTYPE a [{valid_files.ENTITIES}]>"
+    (tmp_path / "p1.xml").write_text(doctype + valid_files.VOC.replace("person", "&l9;"))
     pair = Pair("p1", "test", tmp_path / "p1.png", tmp_path / "p1.png", (40, 32))
     _, findings = read_voc(tmp_path, [pair], ("person",))
     assert [finding.kind for finding in findings] == ["bad-annotation"]
-    (tmp_path / "p1.xml").write_text(formats.VOC)
+    (tmp_path / "p1.xml").write_text(valid_files.VOC)
     assert read_voc(tmp_path, [pair], ("person",))[1] == []
 
 

@@ -1,4 +1,4 @@
-"""Valid files of weights (safetensors, PyTorch's, ONNX), and rubbish in each format's own words."""
+"""Valid files of weights (safetensors, PyTorch's, ONNX), and hostile content in the words of each format."""
 
 import copy
 import functools
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rubbish_damage import as_json, flipped, hostile, retyped
+from damage import as_json, flipped, hostile, retyped
 
 ARCHITECTURE = {
     "nc": 2, "depth_multiple": 1.0, "width_multiple": 1.0,
@@ -30,12 +30,12 @@ def _saved(save: Callable[[Path], Any], name: str) -> bytes:
 
 @functools.cache
 def checkpoint() -> bytes:
-    """A checkpoint of `fuse2task.rubbish`: a linear layer."""
+    """A checkpoint of `fuse2task.toy`: a linear layer."""
     from fuse2task.runtime.checkpoints import save_checkpoint
 
     torch.manual_seed(0)
     state = torch.nn.Linear(4, 3).state_dict()
-    return _saved(lambda path: save_checkpoint(path, state, "fuse2task.rubbish", recipe={"a": 1}), "a.safetensors")
+    return _saved(lambda path: save_checkpoint(path, state, "fuse2task.toy", recipe={"a": 1}), "a.safetensors")
 
 
 def checkpoint_words(rng: Random) -> bytes:
@@ -51,7 +51,7 @@ def header_bombs(rng: Random) -> bytes:
     header = {
         "weight": {"dtype": rng.choice(("F32", "F64", "F8_E4M3", "BOOL")), "shape": shape, "data_offsets": [0, 16]}
     }
-    text = as_json({"__metadata__": {"format": "fuse2task.rubbish", "x": "y" * rng.choice((1, 10**6))}, **header})
+    text = as_json({"__metadata__": {"format": "fuse2task.toy", "x": "y" * rng.choice((1, 10**6))}, **header})
     length = rng.choice((len(text), 2**63 - 1, 2**40, 100_000_000))
     return length.to_bytes(8, "little") + text + bytes(16)
 

@@ -1,6 +1,6 @@
 """Put weights of a training run into the package, with a card that says what they are.
 
-    python benchmarks/ship_weights.py RUN/stage2.safetensors crossfuse-plus --summary TEXT --about about.yaml
+    python tools/ship_weights.py RUN/stage2.safetensors crossfuse-plus --summary TEXT --about about.yaml
 
 `about.yaml` holds what a run cannot know: scores, licences of the data's owners, limits.
 """

@@ -1,4 +1,7 @@
-"""The killing harness of benchmarks/, its material made once, and small full or read-only file systems."""
+"""Material for commands that are killed, made once; small full or read-only file systems; a fused dataset.
+
+The helpers beside this file (damage, valid_files, weight_files, readers, bad_input, killing) are imported by name.
+"""
 
 import importlib
 import os
@@ -11,15 +14,14 @@ from types import ModuleType
 
 import pytest
 
+sys.path.append(str(Path(__file__).parent))  # stays: the processes that commands run in import the helpers too
+
 
 @pytest.fixture(scope="session")
 def killing() -> ModuleType:
-    """The module benchmarks/killing.py."""
+    """The module `killing`."""
     if not sys.platform.startswith("linux"):
         pytest.skip("looks at processes in /proc")
-    folder = str(Path(__file__).resolve().parents[2] / "benchmarks")
-    if folder not in sys.path:
-        sys.path.append(folder)  # stays: the processes that commands run in import it too
     return importlib.import_module("killing")
 
 
@@ -50,3 +52,15 @@ def mounted(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     yield mount
     for folder in folders:
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def fused_dataset(folder_dataset, tmp_path):
+    """A fused dataset of four pairs with boxes, written by the method `average`; all in the split test."""
+    from fuse2task.data.loading import load_dataset
+    from fusion.dataset_writer import write_fused
+    from fusion.methods import make_method
+
+    root = folder_dataset(boxes=True)
+    write_fused(load_dataset(root, "folder", boxes=root / "boxes"), make_method("average"), tmp_path / "fused")
+    return tmp_path / "fused"

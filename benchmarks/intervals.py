@@ -1,6 +1,6 @@
 """1000-replicate AP intervals against one pycocotools evaluation: durations, their ratio, equality of the point.
 
-Usage: python benchmarks/bootstrap.py [IMAGES]
+Usage: python benchmarks/intervals.py [IMAGES]
 840 images (M3FD's scene test split), 6 classes, about 200 000 detections. The intervals' time holds all that they
 need beside the matching: 1000 bootstrap and one jackknife pass, the interval of every number.
 """
@@ -8,15 +8,18 @@ need beside the matching: 1000 bootstrap and one jackknife pass, the interval of
 import resource
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
-from simulated_detections import simulate_detections, simulate_truth
 
 from detection.evaluation import evaluate
 from detection.matching import match
 from detection.weighted_ap import WeightedAP, weighted_ap
 from fuse2task.bench.statistics.intervals import AP_ORDER, recentred
 from fuse2task.bench.statistics.resampling import bootstrap, jackknife
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "robustness"))
+from interval_coverage import simulate_detections, simulate_truth
 
 MEANS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
 PER_CLASS = ("class_AP", "class_AP50", "class_AP75")

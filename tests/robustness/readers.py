@@ -10,10 +10,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import rubbish_formats as formats
 import torch
+import valid_files as formats
 import yaml
-from rubbish_places import put
+from damage import put
 
 from fuse2task.data.dataset import Pair
 
@@ -182,7 +182,7 @@ def _recipe(module: str, name: str) -> Callable[[Path, Path], None]:
 def _checkpoint(path: Path, _: Path) -> None:
     from fuse2task.runtime.checkpoints import load_checkpoint, load_into
 
-    tensors, _about = load_checkpoint(path, "fuse2task.rubbish")
+    tensors, _about = load_checkpoint(path, "fuse2task.toy")
     load_into(torch.nn.Linear(4, 3), tensors, path)
 
 
@@ -231,7 +231,7 @@ def _journal(path: Path, out: Path) -> None:
             for row in rows:
                 journal.append(row)
         with (out / "journal-1-of-1.jsonl").open("ab") as handle, contextlib.suppress(OSError):
-            handle.write(path.read_bytes()[: 10**6])  # rubbish behind sound rows
+            handle.write(path.read_bytes()[: 10**6])  # damage behind sound rows
         assert journal_rows(out / "journal-1-of-1.jsonl") == rows
         with JournalWriter(out / "journal-1-of-1.jsonl") as journal:
             journal.append(rows[0])

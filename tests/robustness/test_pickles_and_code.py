@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import weight_files
 
 from detection.weights import load_network
 from fuse2task.runtime.errors import RequestError
@@ -96,11 +97,11 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("what", LAYERS)
-def test_the_architecture_of_a_checkpoint_is_checked_before_it_is_built(formats, tmp_path, what):
-    tensors, about = formats.weights.yolo_state()
-    model = {**formats.weights.ARCHITECTURE, "backbone": [LAYERS[what], *formats.weights.ARCHITECTURE["backbone"][1:]]}
-    (tmp_path / "evil.safetensors").write_bytes(formats.weights.yolo_file({**about, "model": model}))
-    (tmp_path / "good.safetensors").write_bytes(formats.weights.yolo())
+def test_the_architecture_of_a_checkpoint_is_checked_before_it_is_built(tmp_path, what):
+    tensors, about = weight_files.yolo_state()
+    model = {**weight_files.ARCHITECTURE, "backbone": [LAYERS[what], *weight_files.ARCHITECTURE["backbone"][1:]]}
+    (tmp_path / "evil.safetensors").write_bytes(weight_files.yolo_file({**about, "model": model}))
+    (tmp_path / "good.safetensors").write_bytes(weight_files.yolo())
     with pytest.raises(RequestError, match=r"evil\.safetensors"):
         load_network(tmp_path / "evil.safetensors")
     found = load_network(tmp_path / "good.safetensors")

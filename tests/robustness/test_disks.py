@@ -4,11 +4,9 @@ import subprocess
 import time
 
 import pytest
+from killing import CASES
 
-COMMANDS = (
-    "fusion train", "fusion apply", "fusion score", "detection train", "detection eval", "segmentation train",
-    "segmentation eval", "bench run", "data degrade", "data synth",
-)  # fmt: skip
+COMMANDS = tuple(CASES)
 FOLDERS = [name for name in COMMANDS if not name.endswith(("eval", "score"))]
 ROOM = {"fusion apply": 64, "data degrade": 64, "data synth": 64, "bench run": 96, "fusion train": 512}  # KiB
 

@@ -1,4 +1,4 @@
-"""Valid files of every kind that fuse2task reads, and rubbish in each format's own words."""
+"""Valid files of every kind that fuse2task reads, and hostile content in the words of each format."""
 
 import functools
 import io
@@ -11,10 +11,10 @@ from random import Random
 from typing import Any
 
 import numpy as np
-import rubbish_weights as weights
+import weight_files as weights
 import yaml
+from damage import HOSTILE_NAMES, HOSTILE_NUMBERS, as_json, flipped, hostile, retyped
 from PIL import Image
-from rubbish_damage import HOSTILE_NAMES, HOSTILE_NUMBERS, as_json, flipped, hostile, retyped
 
 COCO = {
     "images": [{"id": number, "file_name": f"p{number}.png", "width": 40, "height": 32} for number in (1, 2)],
@@ -58,7 +58,7 @@ ENTITIES = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10 if n else "ha"}">' for n
 
 @dataclass(frozen=True)
 class Format:
-    """valid: a good file. words: rubbish that a parser of the format gets far with; `bombs`: what grows when read."""
+    """valid: a good file. words: hostile content that a parser of the format gets far with. bombs: what grows."""
 
     name: str
     suffix: str
@@ -216,7 +216,7 @@ def _png_bombs(rng: Random) -> bytes:
 
 def _jpeg_bombs(rng: Random) -> bytes:
     if rng.random() < 0.4:
-        return _many_scans()
+        return many_scans()
     data = bytearray(_picture("jpeg"))
     at = data.index(b"\xff\xc0") + 5
     data[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\x1b\x58\x1b\x58", b"\x00\x00\x00\x01", b"\xff\xff\x00\x01"))
@@ -233,7 +233,7 @@ def _jpeg_bombs(rng: Random) -> bytes:
 
 
 @functools.cache
-def _many_scans() -> bytes:
+def many_scans() -> bytes:
     """A progressive JPEG whose last scan comes thousands of times."""
     buffer = io.BytesIO()
     Image.new("L", (4000, 4000)).save(buffer, "jpeg", progressive=True)

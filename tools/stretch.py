@@ -1,7 +1,7 @@
 """What one hot pixel and a small moving object do to the rest of a fused image: CrossFuse's min-max stretch, a robust
 stretch of the same network's output, and the plain average.
 
-    OMP_NUM_THREADS=2 python benchmarks/stretch.py --checkpoint FILE ROOT LAYOUT [--pairs 3] [--size 320x240]
+    OMP_NUM_THREADS=2 python tools/stretch.py --checkpoint FILE ROOT LAYOUT [--pairs 3] [--size 320x240]
 
 Pairs are spread over those whose infrared image is nowhere brighter than 200, cut to `size` about the middle.
 

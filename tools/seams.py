@@ -1,6 +1,6 @@
 """Do a fused image's tiles and tokens show? Steps across their borders over steps elsewhere.
 
-    python benchmarks/seams.py IR VISIBLE [--method crossfuse --method average] [--checkpoint FILE ...] [--images 40]
+    python tools/seams.py IR VISIBLE [--method crossfuse --method average] [--checkpoint FILE ...] [--images 40]
 
 Printed is the mean |difference| of neighbouring pixels across every 256th (tiles) and every 16th (tokens) border over
 the mean of all others, counted where both sources are calm (differences of at most 2 grey levels). 1.00 means that
