@@ -8,13 +8,12 @@ import pandas as pd
 
 from fuse2task.bench.engine_local import local_devices
 from fuse2task.bench.plan import make_jobs, make_plan
-from fuse2task.bench.printing import NUMBERS
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.session import Resources, run_bench
-from fuse2task.bench.table import read_table, to_frame
 from fuse2task.bench.workspace import Workspace
 from fuse2task.config.recipes import load_recipe
-from fuse2task.report.columns import COMPARISONS
+from fuse2task.results.schema import COMPARISONS
+from fuse2task.results.tables import read_frame
 
 
 def compare(
@@ -48,8 +47,7 @@ def comparisons(folder: Path) -> pd.DataFrame:
     Raises:
         RequestError: the file is not what a benchmark writes.
     """
-    path = folder / "comparisons.csv"
-    return to_frame(read_table(path, COMPARISONS), path, (*NUMBERS, "n_images", "seeds"), COMPARISONS)
+    return read_frame(folder / "comparisons.csv", COMPARISONS)
 
 
 def plan_rows(recipe: BenchRecipe, folder: Path, device: str = "auto") -> list[dict[str, Any]]:

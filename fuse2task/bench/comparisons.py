@@ -10,22 +10,13 @@ from fuse2task.bench.measured import Distribution, Key, Measured, over_runs
 from fuse2task.bench.recipe import Intervals
 from fuse2task.bench.statistics.holm import holm
 from fuse2task.bench.statistics.paired import compare as compare_pair
-from fuse2task.bench.table import KEYS
+from fuse2task.results.groups import refuse_unlike
+from fuse2task.results.schema import KEYS
 from fuse2task.runtime.errors import RequestError
 
 Load = Callable[[Mapping[Hashable, Any]], Measured]
 """The bootstrap distributions behind a method's rows (dataset, truth_hash, method, judge, seed)."""
 _Loaded = tuple[Distribution, int]
-
-
-def comparable_groups(results: pd.DataFrame) -> list[pd.DataFrame]:
-    """Rows of tasks (no image scores) that agree in all of `KEYS`; of a method in several versions the last."""
-    tasks = results[results["task"] != "quality"]
-    groups = []
-    for _, rows in tasks.groupby(list(KEYS), sort=False):
-        newest = rows.groupby("method")["method_hash"].transform("last")
-        groups.append(rows[rows["method_hash"] == newest])
-    return groups
 
 
 def compare(
@@ -80,19 +71,6 @@ def compare(
         adjusted = holm([np.nan if row["p_value"] is None else row["p_value"] for row in table])
         rows += [row | {"p_holm": p} for row, p in zip(table, adjusted.tolist(), strict=True)]
     return sorted(rows, key=lambda row: order.index(row["a"]))
-
-
-def refuse_unlike(results: pd.DataFrame) -> None:
-    """Raise RequestError where rows differ in a key that decides whether they can be compared."""
-    if results.empty:
-        raise RequestError("no rows to compare; let `fuse2task bench run` finish an evaluation first")
-    differing = [key for key in KEYS if results[key].nunique() > 1]
-    if differing:
-        values = "; ".join(f"{key}: {', '.join(map(str, results[key].unique()))}" for key in differing)
-        raise RequestError(
-            f"these rows cannot be compared, they differ in {', '.join(differing)} ({values}); "
-            "compare rows of one dataset, truth, judge and recipe"
-        )
 
 
 def _load_seeds(results: pd.DataFrame, method: str, seeds: Sequence[str], load: Load) -> dict[Key, _Loaded]:

@@ -8,8 +8,8 @@ from pydantic import model_validator
 
 from fuse2task.config.recipes import Recipe
 from fuse2task.data.degradation.kinds import KINDS, LEVELS
+from fuse2task.results.schema import name_at
 
-MARK = "@"  # no name of a recipe may hold it
 Modality = Literal["infrared", "visible"]
 
 
@@ -41,7 +41,7 @@ class ConditionSection(Recipe):
 
 
 @dataclass(frozen=True)
-class Degraded:
+class DegradedCopy:
     """Dataset `source` of the recipe under `section`'s kind at `level`, 1 to 5."""
 
     source: str
@@ -54,25 +54,9 @@ class Degraded:
         return name_at(self.source, self.section.kind, self.level)
 
 
-def name_at(source: str, kind: str, level: int) -> str:
-    """Name of a dataset at a level; at level 0 its own, whatever the kind."""
-    return f"{source}{MARK}{kind}-{level}" if level else source
-
-
-def source_of(name: str) -> str:
-    """The dataset of the recipe that this one is, or is a degraded copy of."""
-    return name.partition(MARK)[0]
-
-
-def kind_and_level(name: str) -> tuple[str, int]:
-    """What `name_at` was made from; an empty kind and 0 for a dataset as it is."""
-    kind, _, level = name.partition(MARK)[2].rpartition("-")
-    return kind, int(level or 0)
-
-
-def degraded_datasets(sources: Iterable[str], sections: Iterable[ConditionSection]) -> dict[str, Degraded]:
+def degraded_datasets(sources: Iterable[str], sections: Iterable[ConditionSection]) -> dict[str, DegradedCopy]:
     """Name -> degraded dataset, for all levels but 0, dataset by dataset and kind by kind."""
     sections = list(sections)
-    found = [Degraded(source, section, level) for source in sources for section in sections
+    found = [DegradedCopy(source, section, level) for source in sources for section in sections
              for level in section.levels if level]  # fmt: skip
     return {degraded.name: degraded for degraded in found}

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from fuse2task.bench.locks import Lock
-from fuse2task.bench.table import Row, read_table, write_table
 from fuse2task.bench.workspace import Workspace
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import read_infrared, read_visible
-from fuse2task.report.columns import COSTS
+from fuse2task.results.folder import BenchFolder
+from fuse2task.results.schema import COSTS
+from fuse2task.results.tables import Row, read_table, write_table
 
 WARM_UP, TIMED = 1, 5
 MIB = 1024**2
@@ -57,7 +57,7 @@ def measure_cost(bench: Workspace, dataset: str, method: str) -> dict[str, Any]:
 
 def write_cost(folder: Path, row: Row) -> None:
     """Put a row into costs.csv, in place of an older one of the same method."""
-    with Lock(folder, "costs"):
+    with BenchFolder(folder).lock("costs"):
         rows = {old["method"]: old for old in read_table(folder / "costs.csv", COSTS)}
         write_table(folder / "costs.csv", COSTS, (rows | {row["method"]: row}).values())
 

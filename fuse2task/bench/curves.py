@@ -16,7 +16,7 @@ from fuse2task.bench.statistics.area import trapezoid_weights
 from fuse2task.bench.statistics.holm import holm
 from fuse2task.bench.statistics.paired import compare
 from fuse2task.bench.statistics.seeds import over_seeds
-from fuse2task.report.columns import AGAINST, TO_BASELINE
+from fuse2task.results.schema import AGAINST, TO_BASELINE
 
 SINGLE = ("visible", "infrared")
 VERDICTS = ("above", "not_told_apart", "below")

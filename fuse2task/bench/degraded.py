@@ -1,10 +1,10 @@
-"""Degraded copies in a bench folder: where they lie, writing one, and the dataset that one is or will be."""
+"""DegradedCopy copies in a bench folder: where they lie, writing one, and the dataset that one is or will be."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fuse2task.bench.conditions import Degraded
+from fuse2task.bench.conditions import DegradedCopy
 from fuse2task.bench.datasets import BenchDataset, Truth, part_alone, primary_truth
 from fuse2task.bench.recipe import BenchRecipe, DatasetSection
 from fuse2task.data.dataset import Dataset
@@ -17,12 +17,12 @@ from fuse2task.runtime.hashing import value_hash
 NOT_KNOWN = "not known before the copy is made"
 
 
-def copy_root(folder: Path, source: BenchDataset, degraded: Degraded) -> Path:
+def copy_root(folder: Path, source: BenchDataset, degraded: DegradedCopy) -> Path:
     """Where the copy lies. It ends as the source's root does: layout awmm tells the weather by that name."""
     return folder / "degraded" / degraded.name / source.dataset.root.resolve().name
 
 
-def write_copy(folder: Path, source: BenchDataset, degraded: Degraded, section: DatasetSection) -> None:
+def write_copy(folder: Path, source: BenchDataset, degraded: DegradedCopy, section: DatasetSection) -> None:
     """Write the copy of what is evaluated of `source`; a finished one is checked and mended.
 
     Raises:
@@ -37,7 +37,7 @@ def write_copy(folder: Path, source: BenchDataset, degraded: Degraded, section: 
     )  # fmt: skip
 
 
-def load_degraded(folder: Path, source: BenchDataset, degraded: Degraded, recipe: BenchRecipe) -> BenchDataset:
+def load_degraded(folder: Path, source: BenchDataset, degraded: DegradedCopy, recipe: BenchRecipe) -> BenchDataset:
     """The evaluated part of `source` as the copy has it; further truths are left out.
 
     Before the copy is there, the same with `ready` False: files that are still to come, and a truth whose hash is
@@ -61,7 +61,7 @@ def load_degraded(folder: Path, source: BenchDataset, degraded: Degraded, recipe
     return BenchDataset(degraded.name, dataset, source.part, source.opened, truths, ready)
 
 
-def is_copied(folder: Path, source: BenchDataset, degraded: Degraded) -> bool:
+def is_copied(folder: Path, source: BenchDataset, degraded: DegradedCopy) -> bool:
     """Whether the copy is finished, and is the one that the recipe means."""
     root = copy_root(folder, source, degraded)
     if not (root / MANIFEST).is_file() or (root / WORK / "plan.json").exists():
@@ -92,5 +92,5 @@ def _expected(root: Path, source: Dataset) -> Dataset:
     return replace(source, root=root, pairs=tuple(pairs))
 
 
-def _split_list(folder: Path, degraded: Degraded) -> Path:
+def _split_list(folder: Path, degraded: DegradedCopy) -> Path:
     return folder / "degraded" / f"{degraded.source}.txt"

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from fuse2task.bench.locks import Lock
-from fuse2task.bench.table import ResultsTable, read_table, write_table
 from fuse2task.bench.workspace import Workspace
-from fuse2task.report.columns import OPENINGS
+from fuse2task.results.folder import BenchFolder
+from fuse2task.results.schema import OPENINGS
+from fuse2task.results.tables import ResultsTable, read_table, write_table
 
 
 def record_openings(bench: Workspace) -> list[dict[str, str]]:
@@ -14,7 +14,7 @@ def record_openings(bench: Workspace) -> list[dict[str, str]]:
     evaluations: how many evaluations (method, judge, seed) this recipe has put into results.csv on that split.
     """
     path = bench.folder / "openings.csv"
-    with Lock(bench.folder, "openings"):
+    with BenchFolder(bench.folder).lock("openings"):
         results = ResultsTable(bench.folder).read()
         rows = {(row["run"], row["dataset"], row["split_hash"]): row for row in read_table(path, OPENINGS)}
         for name in bench.datasets:

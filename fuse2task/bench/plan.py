@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from fuse2task.bench.conditions import source_of
 from fuse2task.bench.datasets import TRAIN
 from fuse2task.bench.judges import training_recipe
-from fuse2task.bench.table import ResultsTable, identity
 from fuse2task.bench.timings import Timings
 from fuse2task.bench.workspace import Workspace
+from fuse2task.results.schema import source_of
+from fuse2task.results.tables import ResultsTable, identity
 from fusion.methods.registry import CROSSFUSE
 
 

@@ -7,20 +7,18 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from fuse2task.bench import comparisons
-from fuse2task.bench.conditions import source_of
 from fuse2task.bench.plan import Step
 from fuse2task.bench.printing_sweeps import print_sweeps
 from fuse2task.bench.run import duration
-from fuse2task.bench.table import CLEAN, ResultsTable, read_table, to_frame
-from fuse2task.report.columns import COMPARISONS
-from fuse2task.report.entries import read_published, read_truths
 from fuse2task.report.published import published_sentence
+from fuse2task.results.entries import read_published, read_truths
+from fuse2task.results.groups import comparable_groups
+from fuse2task.results.schema import CLEAN, COMPARISONS, source_of
+from fuse2task.results.tables import ResultsTable, read_frame
 
 SHOWN = {"detection": ("AP50", "AP"), "segmentation": ("mIoU", "mIoU_foreground")}
 SHORT = {"mIoU_foreground": "foregr."}
 OF_CLASS = {"detection": "AP50", "segmentation": "IoU"}
-NUMBERS = ("difference", "ci_low", "ci_high", "p_value", "p_holm", "smallest_detectable")
 
 
 def print_plan(steps: Sequence[Step]) -> None:
@@ -44,25 +42,22 @@ def print_plan(steps: Sequence[Step]) -> None:
 def print_results(folder: Path, methods: Sequence[str], baseline: str) -> None:
     """One table for each set of comparable rows: value, interval, difference from the baseline with Holm's p.
 
-    Degraded copies are told by the areas under their curves alone.
+    DegradedCopy copies are told by the areas under their curves alone.
 
     methods: those to print, in this order.
     """
-    path = folder / "comparisons.csv"
-    pairs = to_frame(read_table(path, COMPARISONS), path, NUMBERS, COMPARISONS)
-    truths = read_truths(folder)
+    pairs = read_frame(folder / "comparisons.csv", COMPARISONS)
     console = _console()
     results = ResultsTable(folder).read()
-    for rows in comparisons.comparable_groups(results[results["level"] == CLEAN["level"]]):
-        about = rows.iloc[0]
-        truth = truths.get(about["truth_hash"], {}).get("name", about["truth_hash"])
-        own = pairs[
-            (pairs[list(comparisons.KEYS)] == about[list(comparisons.KEYS)]).all(axis=1) & (pairs["b"] == baseline)
-        ]
-        title = f"{about['dataset']}, {about['protocol']} {about['judge']}, truth {truth}"
+    for group in comparable_groups(results[results["kind"] == CLEAN["kind"]], pairs, read_truths(folder)):
+        rows, about = group.results, group.keys
+        if about["task"] == "quality":
+            continue
+        own = group.comparisons[group.comparisons["b"] == baseline]
+        title = f"{about['dataset']}, {about['protocol']} {about['judge']}, truth {group.truth}"
         present = [name for name in methods if name in set(rows["method"])]
         console.print(_table(rows[rows["method"].isin(present)], own, present, title, baseline))
-        console.print(_footnote(own, about["task"], baseline, int(about["n_images"])), highlight=False)
+        console.print(_footnote(own, about["task"], baseline, int(rows.iloc[0]["n_images"])), highlight=False)
     print_sweeps(folder, console)
 
 

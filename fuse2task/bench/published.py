@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from fuse2task.bench.recipe import BenchRecipe, PublishedRow
-from fuse2task.bench.table import KEYS
+from fuse2task.results.schema import KEYS
 
 
 def beside_published(

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from fuse2task.bench.conditions import ConditionSection, Degraded, degraded_datasets
+from fuse2task.bench.conditions import ConditionSection, DegradedCopy, degraded_datasets
 from fuse2task.config.recipes import Recipe
 from fuse2task.runtime.device import Precision
 from fuse2task.runtime.hashing import value_hash
@@ -199,7 +199,7 @@ class BenchRecipe(Recipe):
         return value_hash(self.model_dump(mode="json", exclude=undecisive))
 
     @property
-    def degraded(self) -> dict[str, Degraded]:
+    def degraded(self) -> dict[str, DegradedCopy]:
         """Name -> degraded copy, of all datasets in all conditions but level 0."""
         return degraded_datasets(self.datasets, self.conditions)
 

@@ -8,14 +8,15 @@ from typing import Any
 import yaml
 
 from fuse2task.bench.engine_local import Engine
-from fuse2task.bench.locks import Lock
 from fuse2task.bench.openings import record_openings
 from fuse2task.bench.plan import Job, Step, is_done, make_plan
-from fuse2task.bench.table import ResultsTable
 from fuse2task.bench.timings import Timings
 from fuse2task.bench.truths import record_truths
 from fuse2task.bench.workspace import Workspace
+from fuse2task.results.folder import BenchFolder
+from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.files import remove_halves, write_text
+from fuse2task.runtime.locks import Lock
 from fuse2task.runtime.progress import say
 
 POLL = 2.0  # seconds between looks at work that another process does
@@ -23,7 +24,7 @@ POLL = 2.0  # seconds between looks at work that another process does
 
 def prepare(bench: Workspace) -> None:
     """Write what readers of the bench folder need beside the results: recipe.yaml, truths.json, further truths."""
-    with Lock(bench.folder, "recipe"):
+    with BenchFolder(bench.folder).lock("recipe"):
         path = bench.folder / "recipe.yaml"
         remove_halves(path)
         write_text(path, yaml.safe_dump(bench.recipe.model_dump(mode="json"), sort_keys=False))
@@ -77,7 +78,7 @@ class Scheduler:
         """Begin a job, if it can begin now; True where nothing is left to begin."""
         if len(self.running) >= self.engine.slots or not self.done.issuperset(job.needs):
             return False
-        lock = Lock(self.bench.folder, job.id)
+        lock = BenchFolder(self.bench.folder).lock(job.id)
         if not lock.acquire(wait=False):
             return False
         if is_done(self.bench, job):  # by another process, since the plan was made

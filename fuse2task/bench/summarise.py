@@ -8,17 +8,18 @@ import numpy as np
 import pandas as pd
 
 from fuse2task.bench import insight
-from fuse2task.bench.comparisons import comparable_groups, compare
+from fuse2task.bench.comparisons import compare
 from fuse2task.bench.jobs.evaluate import suffixed
-from fuse2task.bench.locks import Lock
 from fuse2task.bench.measured import Measured
 from fuse2task.bench.published import beside_published
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.sweeps import write_sweeps
-from fuse2task.bench.table import CLEAN, ResultsTable, identity, write_table
 from fuse2task.data.fused import open_fused
-from fuse2task.report.columns import COMPARISONS, CORRELATIONS
-from fuse2task.report.entries import read_truths
+from fuse2task.results.entries import read_truths
+from fuse2task.results.folder import BenchFolder
+from fuse2task.results.groups import comparable_groups
+from fuse2task.results.schema import CLEAN, COMPARISONS, CORRELATIONS
+from fuse2task.results.tables import ResultsTable, identity, write_table
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, remove_halves, write_json
 from fuse2task.runtime.progress import say
@@ -31,11 +32,11 @@ def summarise(folder: Path, recipe: BenchRecipe) -> None:
     """Write comparisons.csv, correlations.csv, ranking.json, extremes.json and published.json, and of sweeps over
     conditions conditions.csv and robustness.csv.
 
-    Needs nothing outside the folder. Degraded copies are in the last two alone.
+    Needs nothing outside the folder. DegradedCopy copies are in the last two alone.
 
     Rows whose distributions have been replaced by those of another recipe, judge or truth are left out.
     """
-    with Lock(folder, "summary"):
+    with BenchFolder(folder).lock("summary"):
         summary = Summary(folder, recipe)
         write_table(folder / "comparisons.csv", COMPARISONS, summary.comparisons)
         write_table(folder / "correlations.csv", CORRELATIONS, summary.correlations)
@@ -62,8 +63,9 @@ class Summary:
         if missing := set(self.results["truth_hash"]) - {"", *self.truths}:
             raise RequestError(f"{folder / 'truths.json'}: says nothing about truth {min(missing)} of results.csv; "
                                "`fuse2task bench run` writes it anew")  # fmt: skip
-        clean = self.results[self.results["level"] == CLEAN["level"]]
-        self.groups = [rows for rows in map(self._current, comparable_groups(clean)) if not rows.empty]
+        clean = self.results[self.results["kind"] == CLEAN["kind"]]
+        tables = [group.results for group in comparable_groups(clean) if group.keys["task"] != "quality"]
+        self.groups = [rows for rows in map(self._current, tables) if not rows.empty]
         for rows in self.groups:
             self._add(rows)
         self.correlations = insight.correlations(clean, self.groups)

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from fuse2task.bench.conditions import ConditionSection, name_at
+from fuse2task.bench.conditions import ConditionSection
 from fuse2task.bench.curves import curve_tables
 from fuse2task.bench.measured import Measured
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.score_distributions import score_distributions
-from fuse2task.bench.table import write_table
-from fuse2task.report.columns import ABOUT, CONDITIONS, ROBUSTNESS
+from fuse2task.results.schema import ABOUT, CONDITIONS, ROBUSTNESS, name_at
+from fuse2task.results.tables import write_table
 from fuse2task.runtime.errors import RequestError
 
 NOT_SWEPT = ("dataset", "kind")

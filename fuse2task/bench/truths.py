@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fuse2task.bench.conditions import source_of
-from fuse2task.bench.locks import Lock
 from fuse2task.bench.workspace import Workspace
 from fuse2task.data.truth.coco import coco_truth
-from fuse2task.report.entries import read_truths
+from fuse2task.results.entries import read_truths
+from fuse2task.results.folder import BenchFolder
+from fuse2task.results.schema import source_of
 from fuse2task.runtime.files import remove_halves, remove_leftovers, write_json
 
 
 def record_truths(bench: Workspace, datasets: Sequence[str]) -> None:
     """Bring truths.json and DIR/truth up to date for these datasets, as far as their files are there."""
-    with Lock(bench.folder, "truths"):
+    with BenchFolder(bench.folder).lock("truths"):
         path = bench.folder / "truths.json"
         remove_halves(path)
         remove_leftovers(bench.folder / "truth")

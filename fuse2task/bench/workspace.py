@@ -5,7 +5,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from fuse2task.bench.conditions import kind_and_level, source_of
 from fuse2task.bench.datasets import TRAIN, BenchDataset, load_bench_dataset
 from fuse2task.bench.degraded import is_copied, load_degraded
 from fuse2task.bench.judges import Judge, identify
@@ -14,6 +13,7 @@ from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.data.dataset import Pair
 from fuse2task.data.layouts import LAYOUTS
 from fuse2task.data.loading import clean_pairs
+from fuse2task.results.schema import kind_and_level, source_of
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.hashing import value_hash
 from fuse2task.runtime.provenance import versions_hash

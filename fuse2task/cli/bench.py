@@ -87,7 +87,7 @@ def report_command(
 
 def _print_rows(folder: Path, finished: bool, **more: Path) -> None:
     from fuse2task.bench.api import comparisons
-    from fuse2task.bench.table import ResultsTable
+    from fuse2task.results.tables import ResultsTable
 
     compared = comparisons(folder).to_dict("records") if finished else []
     results = ResultsTable(folder).read().to_dict("records")

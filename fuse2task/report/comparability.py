@@ -1,61 +1,24 @@
 """Which rows may stand in one table, and why others may not."""
 
-from dataclasses import dataclass
-
 import pandas as pd
 
-from fuse2task.report.contents import Contents
+from fuse2task.results.groups import Group
 
-KEYS = (
-    "dataset", "split_hash", "truth_hash", "image_size", "task", "protocol", "judge", "judge_hash", "recipe_hash",
-)  # fmt: skip
 SPOKEN = {
     "split_hash": "split",
     "truth_hash": "truth",
     "image_size": "image size",
+    "color": "colour mode",
     "protocol": "protocol",
     "judge": "judge",
     "judge_hash": "hash of the judge",
     "recipe_hash": "hash of the evaluation recipe",
 }
-WARNED = {"versions_hash": "package versions", "color": "colour mode"}
-
-
-@dataclass(frozen=True)
-class Group:
-    """Rows that agree in all of `KEYS`: they may be ranked together, and with no others.
-
-    results, comparisons: the rows with these keys, in file order. truth: name of the truth, "" without one.
-    """
-
-    keys: dict[str, str]
-    truth: str
-    primary: bool
-    results: pd.DataFrame
-    comparisons: pd.DataFrame
-
-    @property
-    def title(self) -> str:
-        """Dataset, task, protocol, judge and truth in words; judge is the profile for image scores."""
-        keys = self.keys
-        parts = [keys["dataset"], keys["task"], " ".join(part for part in (keys["protocol"], keys["judge"]) if part)]
-        return " · ".join([part for part in parts if part] + ([f"truth {self.truth}"] if self.truth else []))
-
-
-def comparable_groups(contents: Contents) -> list[Group]:
-    """All groups of results.csv, in the order of its rows."""
-    comparisons = dict(iter(contents.comparisons.groupby(list(KEYS), sort=False)))
-    groups = []
-    for values, rows in contents.results.groupby(list(KEYS), sort=False):
-        keys = dict(zip(KEYS, map(str, values), strict=True))
-        paired = comparisons.get(values, contents.comparisons.iloc[:0])
-        name = contents.truth_name(keys["truth_hash"])
-        groups.append(Group(keys, name, contents.is_primary(keys["truth_hash"]), _latest(rows), _latest_pairs(paired)))
-    return groups
+WARNED = {"versions_hash": "package versions"}
 
 
 def families(groups: list[Group]) -> list[tuple[Group, list[Group]]]:
-    """Groups of one dataset, split, size, task and protocol: the one to read first, and other truths or judges.
+    """Groups of one dataset, split, size, colour, task and protocol: the one to read first, and other truths or judges.
 
     First is the first with the primary truth. A group that differs in something else (another recipe of the same
     judge) is no check of sensitivity and stands for itself. Image scores are not in here.
@@ -64,7 +27,7 @@ def families(groups: list[Group]) -> list[tuple[Group, list[Group]]]:
     for group in sorted(groups, key=lambda group: not group.primary):
         keys = group.keys
         if keys["task"] != "quality":
-            family = tuple(keys[key] for key in ("dataset", "split_hash", "image_size", "task", "protocol"))
+            family = tuple(keys[key] for key in ("dataset", "split_hash", "image_size", "color", "task", "protocol"))
             found.setdefault(family, []).append(group)
     pairs = []
     for members in found.values():
@@ -125,14 +88,3 @@ def _follows_judge(members: list[Group], key: str) -> bool:
     """Whether the hash is told by judge and protocol, so that naming these says it all."""
     pairs = {(group.keys["judge"], group.keys["protocol"], group.keys[key]) for group in members}
     return len({pair[:2] for pair in pairs}) == len(pairs)
-
-
-def _latest(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of a method in several versions the one written last; of a number written twice the last."""
-    last = rows.groupby("method")["method_hash"].transform("last")
-    rows = rows[rows["method_hash"] == last]
-    return rows.drop_duplicates(["method", "seed", "metric", "class", "condition"], keep="last")
-
-
-def _latest_pairs(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.drop_duplicates(["a", "b", "metric", "class", "condition"], keep="last")

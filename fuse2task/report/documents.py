@@ -9,7 +9,7 @@ import pandas as pd
 
 import fuse2task
 from fuse2task.report.charts import correlation_map, pareto_plot, rank_plot
-from fuse2task.report.comparability import KEYS, Group, comparable_groups, refusals, warnings
+from fuse2task.report.comparability import refusals, warnings
 from fuse2task.report.contents import Contents, read_contents
 from fuse2task.report.estimates import MAIN, Numbers
 from fuse2task.report.findings import opening_sentences
@@ -21,6 +21,8 @@ from fuse2task.report.study import Panel, Study, studies
 from fuse2task.report.sweeps import Sweep, sweeps
 from fuse2task.report.tables import Cell, Table, name_cell
 from fuse2task.report.viewer import viewer_scenes
+from fuse2task.results.groups import Group
+from fuse2task.results.schema import KEYS
 from fuse2task.runtime.files import write_text
 
 COLUMNS = 6  # beyond this the map of correlations shows main metrics only; the table has all
@@ -37,7 +39,7 @@ def write_report(folder: Path) -> Path:
         RequestError: the folder has no results, or a file of it is not what it should be.
     """
     contents = read_contents(folder)
-    groups = comparable_groups(contents)
+    groups = contents.groups
     baseline = str(contents.recipe.get("baseline") or "")
     found = studies(groups, baseline)
     out = Path(folder) / "report"

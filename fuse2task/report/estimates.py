@@ -7,7 +7,7 @@ from statistics import mean, stdev
 
 import pandas as pd
 
-from fuse2task.report.comparability import Group
+from fuse2task.results.groups import Group
 
 ALPHA = 0.05
 SINGLE = ("visible", "infrared")

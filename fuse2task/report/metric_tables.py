@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fuse2task.report.comparability import Group
 from fuse2task.report.estimates import Numbers
 from fuse2task.report.tables import Cell, Table, by_rows, estimate_cell, fraction, interval, name_cell, p_value, placed
+from fuse2task.results.groups import Group
 
 SIZES = ("small", "medium", "large")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from fuse2task.report.comparability import Group
 from fuse2task.report.estimates import Estimate, Numbers
 from fuse2task.report.tables import Cell, Table, by_rows, fraction, name_cell, p_value, placed, plain
+from fuse2task.results.groups import Group
 
 COSTS = {"parameters": "parameters", "GMAC": "GMAC a pair", "ms": "ms a pair", "peak_memory": "peak memory, MiB"}
 

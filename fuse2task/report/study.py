@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fuse2task.report import charts
-from fuse2task.report.comparability import Group, families
+from fuse2task.report.comparability import families
 from fuse2task.report.estimates import PER_CLASS, Estimate, Numbers
 from fuse2task.report.findings import Finding, finding, sensitivity_sentences
 from fuse2task.report.metric_tables import (
@@ -16,6 +16,7 @@ from fuse2task.report.metric_tables import (
     summary_table,
 )
 from fuse2task.report.tables import Table
+from fuse2task.results.groups import Group
 
 PANELS = 12  # more bar charts than this side by side are a wall; the table has them all
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fuse2task.report.columns import ABOUT
+from fuse2task.results.schema import ABOUT
 from fuse2task.runtime.errors import RequestError
 
 METRICS = {"detection": ("AP", "AP50"), "segmentation": ("mIoU",)}

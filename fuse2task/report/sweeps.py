@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from fuse2task.report.charts import Point, sweep_curves
-from fuse2task.report.columns import ABOUT
 from fuse2task.report.contents import Contents
 from fuse2task.report.estimates import ALPHA, SINGLE
 from fuse2task.report.sweep_tables import METRICS
 from fuse2task.report.tables import Cell, Table, fraction, interval, name_cell, p_value, placed, plain
+from fuse2task.results.schema import ABOUT
 
 SCORES = 12  # charts of image scores; with more the tables tell
 VERDICTS = {"above": "above", "not_told_apart": "not told apart", "below": "below"}

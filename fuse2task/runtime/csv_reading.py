@@ -8,14 +8,17 @@ from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.reading import MAX_JSON, one_line, read_text
 
 
-def read_csv(path: Path, what: str = "table") -> tuple[tuple[str, ...], list[dict[str, str]]]:
+def read_csv(path: Path, what: str = "table", text: str | None = None) -> tuple[tuple[str, ...], list[dict[str, str]]]:
     """Columns and rows of a CSV file, all as texts; empty lines are passed over.
+
+    text: what counts of the file, where the caller has read it.
 
     Raises:
         RequestError: not a readable file (`what` names its role), no columns, one of them twice, or a row of another
             length.
     """
-    reader = csv.reader(io.StringIO(read_text(path, what, MAX_JSON), newline=""), strict=True)
+    text = read_text(path, what, MAX_JSON) if text is None else text
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows = []
     try:
         columns = tuple(next(reader, ()))

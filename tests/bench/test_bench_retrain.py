@@ -15,9 +15,9 @@ import yaml
 
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.session import Resources, run_bench
-from fuse2task.bench.table import ResultsTable
 from fuse2task.data.images import read_mask
-from fuse2task.report.columns import RESULTS
+from fuse2task.results.schema import RESULTS
+from fuse2task.results.tables import ResultsTable
 
 YOLO = {"image_size": 64, "epochs": 1, "batch": 4}
 

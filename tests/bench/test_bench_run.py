@@ -11,8 +11,8 @@ import pytest
 
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.session import Resources, report_bench, run_bench
-from fuse2task.bench.table import ResultsTable
-from fuse2task.report.columns import RESULTS
+from fuse2task.results.schema import RESULTS
+from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.errors import RequestError
 from fusion.shard import Shard
 

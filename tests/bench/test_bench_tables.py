@@ -13,10 +13,10 @@ from fuse2task.bench.comparisons import compare
 from fuse2task.bench.costs import measure_cost, write_cost
 from fuse2task.bench.measured import Measured, measure
 from fuse2task.bench.recipe import Intervals
-from fuse2task.bench.table import KEYS, ResultsTable, identity, read_table
 from fuse2task.bench.timings import Timings
 from fuse2task.bench.workspace import Workspace
-from fuse2task.report.columns import COSTS, RESULTS
+from fuse2task.results.schema import COSTS, KEYS, RESULTS
+from fuse2task.results.tables import ResultsTable, identity, read_table
 from fuse2task.runtime.errors import RequestError
 
 INTERVALS = Intervals(replicates=2000)
@@ -61,7 +61,7 @@ def test_processes_do_not_lose_each_others_rows(tmp_path):
 def test_a_table_of_other_columns_is_refused(tmp_path):
     path = tmp_path / "results.csv"
     path.write_text("run,dataset\n1,2\n")
-    with pytest.raises(RequestError, match="its columns are not"):
+    with pytest.raises(RequestError, match="no column split_hash, truth_hash"):
         ResultsTable(tmp_path).read()
     ResultsTable(tmp_path / "new").append([row()])
     text = (tmp_path / "new" / "results.csv").read_text()

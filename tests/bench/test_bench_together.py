@@ -10,14 +10,14 @@ import pytest
 from fuse2task.bench import printing
 from fuse2task.bench.jobs import work
 from fuse2task.bench.jobs.fuse import is_fused
-from fuse2task.bench.locks import Lock
 from fuse2task.bench.plan import Job, Step, make_jobs, make_plan
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.run import Progress, duration, part_of
 from fuse2task.bench.session import run_bench
-from fuse2task.bench.table import ResultsTable
 from fuse2task.bench.workspace import Workspace
-from fuse2task.report.columns import RESULTS
+from fuse2task.results.folder import BenchFolder
+from fuse2task.results.schema import RESULTS
+from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fusion.shard import Shard
 
@@ -67,10 +67,10 @@ def test_a_failed_job_keeps_what_is_finished(tmp_path, make_recipe, monkeypatch)
 
 
 def test_a_lock_is_held_by_one(tmp_path):
-    first, second = Lock(tmp_path, "a b"), Lock(tmp_path, "a b")
+    first, second = BenchFolder(tmp_path).lock("a b"), BenchFolder(tmp_path).lock("a b")
     assert first.acquire()
     assert not second.acquire(wait=False)
-    assert Lock(tmp_path, "another").acquire(wait=False)
+    assert BenchFolder(tmp_path).lock("another").acquire(wait=False)
     first.release()
     assert second.acquire(wait=False)
 

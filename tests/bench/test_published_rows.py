@@ -15,11 +15,11 @@ from fuse2task.bench.datasets import load_bench_dataset
 from fuse2task.bench.published import beside_published
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.session import report_bench, run_bench
-from fuse2task.bench.table import ResultsTable
 from fuse2task.config.recipes import load_recipe, shipped_recipes
 from fuse2task.data.images import read_mask
 from fuse2task.data.synthetic.scene import render
 from fuse2task.data.synthetic.writing import write_m3fd, write_msrs
+from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.errors import RequestError
 
 SMALL = ("costs=false", "intervals.replicates=50")

@@ -11,7 +11,7 @@ from fuse2task.bench.measured import Measured
 from fuse2task.bench.recipe import Intervals
 from fuse2task.bench.statistics.area import trapezoid_weights
 from fuse2task.bench.statistics.resampling import bootstrap, jackknife
-from fuse2task.report.columns import ABOUT, CONDITIONS, ROBUSTNESS, TO_BASELINE
+from fuse2task.results.schema import ABOUT, CONDITIONS, ROBUSTNESS, TO_BASELINE
 
 LEVELS = (0, 1, 3, 5)
 INTERVALS = Intervals(replicates=500, level=0.95, seed=0)

@@ -16,11 +16,11 @@ from fuse2task.bench import workspace
 from fuse2task.bench.plan import make_jobs, make_plan
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.session import run_bench
-from fuse2task.bench.table import ResultsTable
 from fuse2task.bench.workspace import Workspace
 from fuse2task.config.recipes import load_recipe
 from fuse2task.data.degradation.writing import degrade_dataset
 from fuse2task.data.images import write_image
+from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.errors import RequestError
 
 CONDITIONS = [

@@ -4,8 +4,8 @@ import pytest
 
 import fuse2task.config
 import fuse2task.demo
-from fuse2task.bench.table import ResultsTable
 from fuse2task.data.images import read_visible
+from fuse2task.results.tables import ResultsTable
 
 JUDGES = {"yolo-n": {"epochs": 1, "image_size": 64}, "unet": {"epochs": 1, "crop": [64, 64], "batch": 2}}
 TINY = {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fuse2task.data.images import write_image
-from fuse2task.report.columns import (
+from fuse2task.results.schema import (
     COMPARISONS,
     CONDITIONS,
     CORRELATIONS,

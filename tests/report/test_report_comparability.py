@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse2task.report.columns import COMPARISONS, OLD_RESULTS
-from fuse2task.report.comparability import KEYS, comparable_groups, families, refusals, warnings
+from fuse2task.report.comparability import families, refusals, warnings
 from fuse2task.report.contents import Contents, read_contents
+from fuse2task.results.schema import COMPARISONS, KEYS, OLD_RESULTS
 from fuse2task.runtime.errors import RequestError
 
 
@@ -27,7 +27,7 @@ def row(**keys):
 @given(st.lists(st.tuples(*[st.sampled_from("ab")] * len(KEYS)), min_size=1, max_size=12, unique=True))
 def test_groups_part_the_rows_by_all_keys(combinations):
     rows = [row(**dict(zip(KEYS, values, strict=True))) for values in combinations]
-    groups = comparable_groups(contents_of(rows))
+    groups = contents_of(rows).groups
     assert [tuple(group.keys.values()) for group in groups] == combinations
     for group in groups:
         assert len(group.results[list(KEYS)].drop_duplicates()) == 1
@@ -47,13 +47,13 @@ def test_groups_part_the_rows_by_all_keys(combinations):
     ],
 )
 def test_a_refusal_names_the_key_that_differs(key, words):
-    groups = comparable_groups(contents_of([row(**{key: "a"}), row(**{key: "b"})]))
+    groups = contents_of([row(**{key: "a"}), row(**{key: "b"})]).groups
     (sentence,) = refusals(groups)
     assert sentence == f"toy detection: 2 tables that are not ranked together, because they differ in {words}."
 
 
 def test_agreeing_rows_are_not_refused():
-    groups = comparable_groups(contents_of([row(), row(method="infrared"), row(dataset="other")]))
+    groups = contents_of([row(), row(method="infrared"), row(dataset="other")]).groups
     assert len(groups) == 2
     assert refusals(groups) == []
 
@@ -64,7 +64,7 @@ def test_other_versions_are_a_warning_and_an_older_method_is_not_shown():
         row(method="infrared", versions_hash="v2"),
     ]  # fmt: skip
     contents = contents_of(rows)
-    (group,) = comparable_groups(contents)
+    (group,) = contents.groups
     assert list(group.results["value"]) == [0.4, 0.5]
     found = " ".join(warnings([group], contents.results))
     assert "different package versions (v1, v2)" in found
@@ -74,7 +74,7 @@ def test_other_versions_are_a_warning_and_an_older_method_is_not_shown():
 def test_primary_truth_leads_and_another_recipe_stands_for_itself():
     rows = [row(truth_hash="t1"), row(truth_hash="t0"), row(truth_hash="t0", recipe_hash="r2"), row(task="quality")]
     truths = {"t0": {"name": "fusion", "primary": True}, "t1": {"name": "visible", "primary": False}}
-    found = families(comparable_groups(contents_of(rows, truths)))
+    found = families(contents_of(rows, truths).groups)
     shape = [(first.truth, first.keys["recipe_hash"], [other.truth for other in others]) for first, others in found]
     assert shape == [("fusion", "", ["visible"]), ("fusion", "r2", [])]
 

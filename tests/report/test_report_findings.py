@@ -5,7 +5,6 @@ import statistics
 import pytest
 from scipy.stats import kendalltau
 
-from fuse2task.report.comparability import comparable_groups
 from fuse2task.report.contents import read_contents
 from fuse2task.report.estimates import Numbers
 from fuse2task.report.findings import finding, opening_sentences
@@ -14,7 +13,7 @@ from fuse2task.report.study import studies
 
 @pytest.fixture
 def groups(bench):
-    return comparable_groups(read_contents(bench))
+    return read_contents(bench).groups
 
 
 def test_seeds_give_mean_and_sample_deviation(groups):
@@ -59,7 +58,7 @@ def test_without_paired_differences_nothing_is_called_sure(groups):
 def test_a_significant_lead_is_called_one(bench):
     path = bench / "comparisons.csv"
     path.write_text(path.read_text().replace(",0.9,", ",0.001,").replace(",0.2,", ",0.01,"))
-    found = finding(Numbers(comparable_groups(read_contents(bench))[0], "average"))
+    found = finding(Numbers(read_contents(bench).groups[0], "average"))
     assert "Fusing helps: average beats the better single camera, infrared, beyond chance." in found.headline
     assert "cannot be told apart" not in found.headline
 
@@ -72,7 +71,7 @@ def test_hopelessly_low_numbers_are_not_ranked(bench):
     for old in ("0.2", "0.24", "0.1", "0.12", "0.3", "0.31"):
         low = [line.replace(f",all,all,{old},", ",all,all,0.09,") for line in low]
     path.write_text("\n".join([*keep, *low, *(line.replace("AP50", "AP") for line in low), ""]))
-    group = next(group for group in comparable_groups(read_contents(bench)) if group.keys["protocol"] == "retrain")
+    group = next(group for group in read_contents(bench).groups if group.keys["protocol"] == "retrain")
     assert finding(Numbers(group, "average")).headline == (
         "Nothing can be ranked here: AP50 stays under .100 for every method (highest .090)."
     )

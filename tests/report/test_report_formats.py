@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse2task.report import write_report
-from fuse2task.report.comparability import comparable_groups
 from fuse2task.report.contents import read_contents
 from fuse2task.report.estimates import Numbers
 from fuse2task.report.formats import latex, latex_text, markdown
@@ -105,7 +104,7 @@ def test_markdown_rows_have_as_many_cells_as_the_heading(names):
 
 
 def test_the_tables_of_the_toy_bench(bench):
-    groups = [Numbers(group, "average") for group in comparable_groups(read_contents(bench))]
+    groups = [Numbers(group, "average") for group in read_contents(bench).groups]
     summary = summary_table(groups[0])
     assert summary.columns == ("method", "AP", "AP50", "AP75", "AP − average", "p (Holm)")
     assert [row[0].text for row in summary.rows][:3] == ["sum_100%", "average", "infrared"]

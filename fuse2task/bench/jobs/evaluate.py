@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from fuse2task.bench.jobs.fuse import images_hash
-from fuse2task.bench.table import identity
 from fuse2task.bench.workspace import Workspace
+from fuse2task.results.tables import identity
 from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
 from fuse2task.runtime.hashing import file_digest
 

@@ -4,9 +4,9 @@ import shutil
 from typing import Any
 
 from fuse2task.bench.score_distributions import Scores, mean_scores, read_scores
-from fuse2task.bench.table import ResultsTable, identity, write_table
 from fuse2task.bench.workspace import Workspace
 from fuse2task.data.fused import open_fused, verify_images
+from fuse2task.results.tables import ResultsTable, identity, write_table
 from fuse2task.runtime.files import write_json
 
 

@@ -1,4 +1,4 @@
-"""The JSON files of a bench folder, each entry checked when it is read: what a report is made of may be damaged."""
+"""The JSON files of a bench folder, each entry checked when it is read: they may be damaged."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,14 +16,14 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
 
-class Truth(_Entry):
+class TruthEntry(_Entry):
     """An entry of truths.json."""
 
     name: str
     primary: bool
 
 
-class Ranking(_Entry):
+class RankingEntry(_Entry):
     """An entry of ranking.json: the average rank of every method."""
 
     dataset: str
@@ -45,7 +45,7 @@ class Ranking(_Entry):
         return self
 
 
-class Extreme(_Entry):
+class ExtremeEntry(_Entry):
     """An entry of extremes.json: an image on which method a is far from method b."""
 
     dataset: str
@@ -58,7 +58,7 @@ class Extreme(_Entry):
     difference: float
 
 
-class Published(_Entry):
+class PublishedEntry(_Entry):
     """An entry of published.json: a number of others beside ours."""
 
     label: str
@@ -96,24 +96,24 @@ def read_truths(folder: Path) -> dict[str, dict[str, Any]]:
     Raises:
         RequestError: the file is not what it should be.
     """
-    mend = "remove it, and let `fuse2task bench run` write it anew"
-    found = _read(folder / "truths.json", dict[str, Truth], mend) or {}
+    fix = "remove it, and let `fuse2task bench run` write it again"
+    found = _read(folder / "truths.json", dict[str, TruthEntry], fix) or {}
     return {truth_hash: truth.model_dump() for truth_hash, truth in found.items()}
 
 
 def read_rankings(folder: Path) -> list[dict[str, Any]]:
     """The entries of ranking.json; as `read_truths`."""
-    return _rows(folder / "ranking.json", list[Ranking])
+    return _rows(folder / "ranking.json", list[RankingEntry])
 
 
 def read_extremes(folder: Path) -> list[dict[str, Any]]:
     """The entries of extremes.json; as `read_truths`."""
-    return _rows(folder / "extremes.json", list[Extreme])
+    return _rows(folder / "extremes.json", list[ExtremeEntry])
 
 
 def read_published(folder: Path) -> list[dict[str, Any]]:
     """The entries of published.json; as `read_truths`."""
-    return _rows(folder / "published.json", list[Published])
+    return _rows(folder / "published.json", list[PublishedEntry])
 
 
 def read_directions(folder: Path) -> dict[str, bool]:
@@ -122,10 +122,10 @@ def read_directions(folder: Path) -> dict[str, bool]:
     Raises:
         RequestError: a file of definitions is not what it should be.
     """
-    mend = "remove it with the table beside it, and let `fuse2task bench run` write both anew"
+    fix = "remove it with the table beside it, and let `fuse2task bench run` write both again"
     directions = {}
     for path in sorted((folder / "scores").glob("*/*.json")):
-        for name, definition in _read(path, Definitions, mend).definitions.items():
+        for name, definition in _read(path, Definitions, fix).definitions.items():
             directions[name] = definition.better == "higher"
     return directions
 
@@ -134,7 +134,7 @@ def _rows(path: Path, kind: Any) -> list[dict[str, Any]]:
     return [entry.model_dump() for entry in _read(path, kind, "run `fuse2task bench report` to rewrite it") or []]
 
 
-def _read(path: Path, kind: Any, mend: str) -> Any:
+def _read(path: Path, kind: Any, fix: str) -> Any:
     """The file as a `kind`; None where there is none."""
     if not path.is_file():
         return None
@@ -143,5 +143,5 @@ def _read(path: Path, kind: Any, mend: str) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "as a whole"
-        told = f"{place}: {one_line(first['msg'])}"
-    raise RequestError(f"{path}: not a readable file of the bench ({told}); {mend}")
+        reason = f"{place}: {one_line(first['msg'])}"
+    raise RequestError(f"{path}: not a readable file of the bench ({reason}); {fix}")

@@ -1,0 +1,71 @@
+"""The schema of a bench folder: columns of its tables, keys of comparability, names of degraded copies."""
+
+from collections.abc import Mapping
+from typing import Any
+
+OLD_RESULTS = (
+    "run", "dataset", "split_hash", "truth_hash", "image_size", "color", "method", "method_hash", "task", "protocol",
+    "judge", "judge_hash", "recipe_hash", "seed", "metric", "class", "condition", "value", "ci_low", "ci_high",
+    "ci_method", "n_images", "versions_hash",
+)  # fmt: skip
+"""results.csv from before there were degraded copies of datasets."""
+RESULTS = (*OLD_RESULTS, "kind", "level")
+CLEAN = {"kind": "", "level": "0"}
+"""Kind and level of a dataset as it is; older tables lack the two columns."""
+KEYS = ("dataset", "split_hash", "truth_hash", "image_size", "color", "task", "protocol", "judge", "judge_hash",
+        "recipe_hash")  # fmt: skip
+"""Rows of different methods are comparable where these agree, and nowhere else."""
+IDENTITY = (*KEYS, "method", "method_hash", "seed", "ci_method")
+"""The identity of a finished evaluation; of `ci_method` what follows the kind of interval."""
+COMPARISONS = ("a", "b", "run", *KEYS, "metric", "class", "condition", "difference", "ci_low", "ci_high", "p_value",
+               "p_holm", "smallest_detectable", "n_images", "seeds")  # fmt: skip
+ABOUT = ("dataset", "kind", "color", "image_size", "task", "protocol", "judge", "judge_hash", "recipe_hash")
+"""What identifies a curve over the levels of a degradation."""
+AGAINST = ("best_single", "difference", "difference_low", "difference_high", "p_value", "p_holm")
+"""A fused method relative to the better single camera."""
+TO_BASELINE = ("baseline", "to_baseline", "to_baseline_low", "to_baseline_high", "to_baseline_p", "to_baseline_p_holm")
+"""Any other method relative to the baseline."""
+CONDITIONS = (*ABOUT, "level", "method", "metric", "class", "value", "ci_low", "ci_high", *AGAINST, "verdict",
+              "n_images", "seeds")  # fmt: skip
+ROBUSTNESS = (*ABOUT, "levels", "method", "metric", "class", "area", "ci_low", "ci_high", "drop", "drop_low",
+              "drop_high", *AGAINST, *TO_BASELINE, "above", "not_told_apart", "below", "n_images",
+              "seeds")  # fmt: skip
+COSTS = ("method", "parameters", "GMAC", "ms", "peak_memory", "device")
+CORRELATIONS = ("dataset", "profile", "score", "task", "judge", "metric", "truth_hash", "spearman", "spearman_p",
+                "kendall", "kendall_p", "methods")  # fmt: skip
+OPENINGS = ("run", "dataset", "split", "split_hash", "truth_hash", "evaluations")
+TIMINGS = ("kind", "what", "units", "seconds")
+NUMBERS = frozenset({
+    "value", "ci_low", "ci_high", "n_images", "difference", "p_value", "p_holm", "smallest_detectable", "parameters",
+    "GMAC", "ms", "peak_memory", "spearman", "spearman_p", "kendall", "kendall_p", "evaluations", "methods", "area",
+    "drop", "drop_low", "drop_high", "difference_low", "difference_high", "level", "seeds", *TO_BASELINE[1:],
+})  # fmt: skip
+"""Columns of numbers, in whatever table; all others are texts."""
+SINGLE = ("visible", "infrared")
+"""The methods that are one camera's images."""
+LEVEL = 0.95
+"""Confidence of intervals where a recipe says nothing."""
+MARK = "@"  # in the name of a degraded copy; no name of a recipe may hold it
+
+
+def significance(recipe: Mapping[str, Any]) -> float:
+    """The level below which a p value marks a difference: 1 minus the confidence of the recipe's intervals."""
+    intervals = recipe.get("intervals")
+    level = intervals.get("level") if isinstance(intervals, Mapping) else None
+    return round(1 - (level if isinstance(level, float) and 0.5 < level < 1 else LEVEL), 12)
+
+
+def name_at(source: str, kind: str, level: int) -> str:
+    """Name of a dataset at a level (`msrs@haze-3`); at level 0 its own, whatever the kind."""
+    return f"{source}{MARK}{kind}-{level}" if level else source
+
+
+def source_of(name: str) -> str:
+    """The dataset of the recipe that this one is, or is a degraded copy of."""
+    return name.partition(MARK)[0]
+
+
+def kind_and_level(name: str) -> tuple[str, int]:
+    """What `name_at` was made from; an empty kind and 0 for a dataset as it is."""
+    kind, _, level = name.partition(MARK)[2].rpartition("-")
+    return kind, int(level or 0)

@@ -1,0 +1,205 @@
+"""Tables of a bench folder: one way to read, check, type, write and append them."""
+
+import csv
+import io
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fuse2task.results.folder import BenchFolder
+from fuse2task.results.schema import CLEAN, IDENTITY, NUMBERS, RESULTS
+from fuse2task.runtime.csv_reading import read_csv
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError
+from fuse2task.runtime.files import remove_halves, write_text
+from fuse2task.runtime.locks import check_held
+from fuse2task.runtime.reading import one_line
+
+Row = Mapping[str, Any]
+_NOT_DECISIVE = {"run", "value", "ci_low", "ci_high", "n_images", "ci_method", "versions_hash"}
+_NUMBER = tuple(column for column in RESULTS if column not in _NOT_DECISIVE)
+"""The identity of a number in results.csv: all but the value, what was computed beside it, and when."""
+
+
+def read_table(path: Path, columns: Sequence[str], added: Mapping[str, str] | None = None) -> list[dict[str, str]]:
+    """Rows of a CSV file as texts, by these columns; none where there is no file.
+
+    added: columns that an older file may lack, with the value that they have there.
+
+    Raises:
+        RequestError: as `read_csv`, or a column is missing or unknown.
+    """
+    if not path.is_file():
+        return []
+    present, rows = read_csv(path)
+    return _checked(path, present, rows, columns, added or {})
+
+
+def read_frame(path: Path, columns: Sequence[str], added: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """The same as a table: texts as str ("" where missing), columns of `schema.NUMBERS` as float (NaN).
+
+    Raises:
+        RequestError: as `read_table`, or a text that is no finite number.
+    """
+    return to_frame(read_table(path, columns, added), path, columns)
+
+
+def to_frame(
+    rows: Sequence[Row], path: Path, columns: Sequence[str], numbers: Collection[str] = NUMBERS
+) -> pd.DataFrame:
+    """Rows of texts as `read_frame` gives them; `path` is named in errors."""
+    frame = pd.DataFrame(list(rows), columns=list(columns), dtype=object)
+    for column in (name for name in columns if name in numbers):
+        texts, frame[column] = frame[column], pd.to_numeric(frame[column], errors="coerce").astype(float)
+        wrong = texts[~np.isfinite(frame[column]) & ~texts.isin(["", "nan"])]
+        if not wrong.empty:
+            text = one_line(wrong.iloc[0], 40)
+            raise RequestError(f"{path}: column {column}: {text!r} is no number; fix or remove the row")
+    return frame
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Write a CSV file atomically, under a lock of the caller's; None and NaN become empty, floats keep all digits."""
+    remove_halves(path)
+    write_text(path, _lines([dict(zip(columns, columns, strict=True)), *rows], columns))
+
+
+class ResultsTable:
+    """results.csv: a row for each number. Rows are appended; of rows about the same number the last one counts."""
+
+    def __init__(self, folder: Path):
+        self.folder = BenchFolder(Path(folder))
+        self.path = self.folder.table("results")
+        # Holds the file's length while rows are appended: what a killed process wrote beyond it does not count.
+        self._mark = self.path.with_name(".results.csv.length")
+        self._rows: dict[tuple[str, ...], dict[str, str]] = {}
+        self._seen: tuple[int, ...] = ()
+
+    def read(self) -> pd.DataFrame:
+        """All rows in the order in which they were written; texts ("" where missing), numbers as float (NaN).
+
+        Raises:
+            RequestError: columns that are not the contract's, or a number that is none.
+        """
+        return to_frame(list(self._read().values()), self.path, RESULTS, NUMBERS - {"level"})
+
+    def identities(self) -> set[tuple[str, ...]]:
+        """`identity` of everything that is in the table."""
+        return {identity(row) for row in self._read().values()}
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add rows, all or none; what the table says already about the same number does not count any more."""
+        if not rows:
+            return
+        texts = [_as_texts(row) for row in rows]
+        with self.folder.lock("results"):
+            self._repair()
+            known = self._read()
+            _replace(known, texts)
+            head = _lines([dict(zip(RESULTS, RESULTS, strict=True))], RESULTS)
+            if self.path.is_file() and _first_line(self.path) == head:
+                self._add(_lines(texts, RESULTS).encode())
+            else:  # a new table, or one of a version before
+                write_table(self.path, RESULTS, known.values())
+            self._seen = self._signature()
+
+    def _add(self, data: bytes) -> None:
+        check_held(self.path)
+        write_text(self._mark, str(self.path.stat().st_size))
+        try:
+            with self.path.open("ab", buffering=0) as handle:
+                if handle.write(data) != len(data):
+                    raise OSError("not all could be written")
+                os.fsync(handle.fileno())
+        except OSError as error:
+            self._repair()
+            raise Fuse2TaskError(f"{self.path}: cannot be written ({error}); free space and run again") from error
+        self._mark.unlink()
+
+    def _repair(self) -> None:
+        """Take off what a killed process has half written. Under the lock."""
+        length = self._length()
+        if length is not None and self.path.is_file():
+            with self.path.open("rb+") as handle:
+                handle.truncate(min(length, self.path.stat().st_size))
+            self._seen = ()
+        self._mark.unlink(missing_ok=True)
+        if self.path.is_file() and not (data := self.path.read_bytes()).endswith(b"\n"):
+            with self.path.open("ab") as handle:  # edited by hand: its last line ends without a line break
+                handle.write(b"\n" if data else b"")
+
+    def _length(self) -> int | None:
+        try:
+            return int(self._mark.read_text())
+        except (OSError, ValueError):
+            return None
+
+    def _signature(self) -> tuple[int, ...]:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return ()
+        return found.st_ino, found.st_size, found.st_mtime_ns, self._length() or 0
+
+    def _read(self) -> dict[tuple[str, ...], dict[str, str]]:
+        """Rows by number. The file is read again only where it has changed."""
+        signature = self._signature()
+        if not signature:
+            self._rows, self._seen = {}, ()
+        elif signature != self._seen:
+            length = self._length()
+            text = None if length is None else self.path.read_bytes()[:length].decode("utf-8-sig", "replace")
+            present, rows = read_csv(self.path, text=text)
+            self._rows, self._seen = {}, signature
+            _replace(self._rows, _checked(self.path, present, rows, RESULTS, CLEAN))
+        return self._rows
+
+
+def identity(row: Row) -> tuple[str, ...]:
+    """The `IDENTITY` texts of a row."""
+    texts = [_text(row[column]) for column in IDENTITY]
+    return (*texts[:-1], texts[-1].partition(", ")[2])
+
+
+def _checked(
+    path: Path, present: Sequence[str], rows: list[dict[str, str]], columns: Sequence[str], added: Mapping[str, str]
+) -> list[dict[str, str]]:
+    lacking = [name for name in columns if name not in present]
+    if missing := [name for name in lacking if name not in added]:
+        raise RequestError(f"{path}: no column {', '.join(missing)}; move the file away, and run again to write it")
+    if unknown := [name for name in present if name not in columns]:
+        raise RequestError(f"{path}: unknown column {', '.join(map(one_line, unknown))}; remove it")
+    return [{name: row[name] if name in row else added[name] for name in columns} for row in rows]
+
+
+def _replace(known: dict[tuple[str, ...], dict[str, str]], rows: Iterable[dict[str, str]]) -> None:
+    for row in rows:
+        key = tuple(row[column] for column in _NUMBER)
+        known.pop(key, None)  # to the end
+        known[key] = row
+
+
+def _lines(rows: Iterable[Row], columns: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([_text(row.get(column)) for column in columns] for row in rows)
+    return text.getvalue()
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8") as handle:
+        return handle.readline()
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def _as_texts(row: Row) -> dict[str, str]:
+    if set(row) != set(RESULTS):
+        raise ValueError(f"columns of a results row that are missing or too many: {sorted(set(RESULTS) ^ set(row))}")
+    return {column: _text(row[column]) for column in RESULTS}
