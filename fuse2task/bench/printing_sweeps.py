@@ -7,15 +7,17 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from fuse2task.results.schema import ABOUT, AGAINST, ROBUSTNESS, TO_BASELINE
-from fuse2task.results.tables import read_frame
+from fuse2task.bench.table import read_table, to_frame
+from fuse2task.report.columns import ABOUT, AGAINST, ROBUSTNESS, TO_BASELINE
 
 SHOWN = {"detection": ("AP50", "AP"), "segmentation": ("mIoU",)}
+NUMBERS = ("area", "ci_low", "ci_high", "drop", *AGAINST[1:], *TO_BASELINE[1:])
 
 
 def print_sweeps(folder: Path, console: Console) -> None:
     """One table for each dataset, kind and judge: areas, drops, and how they lie to best camera and baseline."""
-    areas = read_frame(folder / "robustness.csv", ROBUSTNESS)
+    path = folder / "robustness.csv"
+    areas = to_frame(read_table(path, ROBUSTNESS), path, NUMBERS, ROBUSTNESS)
     for _, rows in areas[areas["class"] == "all"].groupby(list(ABOUT), sort=False):
         about = rows.iloc[0]
         for metric in SHOWN.get(about["task"], ()):
