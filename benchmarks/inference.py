@@ -26,13 +26,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.runtime.allocation import keep_freed_memory
 from fuse2task.runtime.device import pick_device
-from fusion.checkpoint import AnyCrossFuse, load_crossfuse
 from fusion.network.attention import TILE, CrossBlock, SelfBlock, to_maps, to_tokens
-from fusion.network.blocks import pad_reflect, pad_to, upsample
 from fusion.network.crossfuse import CrossFuse
-from fusion.network.inference import for_inference
-from fusion.network.packed_linear import has_packed_linear
-from fusion.shipped_weights import find_checkpoint
+from fusion.network.inference import for_inference, has_packed_linear
+from fusion.network.layers import pad_reflect, pad_to, upsample
+from fusion.weights import AnyCrossFuse, find_checkpoint, load_crossfuse
 
 EPS = 1e-6
 MATMUL = 1536  # rows, columns and depth of the product whose rate is called the peak

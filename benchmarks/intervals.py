@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from detection.evaluation import evaluate
-from detection.matching import match
-from detection.weighted_ap import WeightedAP, weighted_ap
+from detection.matching import WeightedAP, match, weighted_ap
 from fuse2task.bench.statistics.intervals import AP_ORDER, recentred
 from fuse2task.bench.statistics.resampling import bootstrap, jackknife
 

@@ -26,12 +26,11 @@ from fuse2task.data.loading import load_pairs
 from fuse2task.runtime.allocation import keep_freed_memory
 from fuse2task.runtime.device import pick_device
 from fuse2task.runtime.overlap import threads
-from fusion.losses import fusion_loss, reconstruction_loss
-from fusion.network.autoencoder import AutoEncoder
+from fusion.losses import fusion_loss, plus_loss, reconstruction_loss
+from fusion.network.attention import TokenLinear
 from fusion.network.crossfuse import CrossFuse
+from fusion.network.layers import AutoEncoder
 from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
-from fusion.network.token_linear import TokenLinear
-from fusion.plus_loss import plus_loss
 from fusion.recipe import Sampling
 from fusion.training.frozen_encoders import FrozenEncoders
 from fusion.training.kept_tensors import KeptTensors

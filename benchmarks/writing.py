@@ -35,10 +35,8 @@ from fuse2task.data.loading import load_pairs
 from fuse2task.runtime.allocation import keep_freed_memory
 from fuse2task.runtime.overlap import threads
 from fusion.dataset_writer import write_fused
-from fusion.fused_journal import FusedJournal
 from fusion.methods import make_method
-from fusion.pair_writer import PairWriter
-from fusion.shard import Shard
+from fusion.pair_writer import FusedJournal, PairWriter, Shard
 
 Encoder = Callable[[np.ndarray], bytes]
 SIZE = (1024, 768)

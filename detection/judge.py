@@ -1,18 +1,23 @@
-"""A judge: a fixed detector that predicts one image a call, always in the same way."""
+"""Loaded detectors (judges) and their predictions on fused datasets."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from detection.classes import ClassMap, Matching, match_classes
+from detection.coco import read_truth
 from detection.weights import load_network
+from fuse2task.data.fused import FusedDataset, verify_images
+from fuse2task.data.images import as_rgb, read_visible
 from fuse2task.runtime.device import pick_device
-from fuse2task.runtime.errors import Fuse2TaskError, RequestError
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
 from fuse2task.runtime.hashing import file_digest
 from fuse2task.runtime.offline import quiet_ultralytics
+from fuse2task.runtime.progress import Meter
 from fuse2task.runtime.reading import check_regular
 
 CONFIDENCE = 0.001  # Ultralytics' own for validation: AP needs the whole precision-recall curve
@@ -104,7 +109,7 @@ def load_judge(path: Path, device: str = "auto") -> Judge:
     check_regular(path, "weights file", MAX_BYTES)
     digest = file_digest(path)[:12]
     if path.suffix == ".onnx":
-        from detection.onnx_network import OnnxNetwork
+        from detection.weights import OnnxNetwork
 
         if device not in ("auto", "cpu"):
             raise RequestError(f"{path}: an ONNX judge runs on the CPU, not on {device!r}; use --device cpu")
@@ -125,3 +130,63 @@ def load_judge(path: Path, device: str = "auto") -> Judge:
 def _check_side(path: Path, side: int) -> None:
     if not SIDES[0] <= side <= SIDES[1]:
         raise RequestError(f"{path}: made for images of {side} pixels; a judge takes {SIDES[0]} to {SIDES[1]}")
+
+
+def predict(
+    dataset: FusedDataset,
+    split: str,
+    judge: Judge,
+    class_map: ClassMap | None = None,
+    source: str = "the class map",
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Run `judge` over every image of `split`.
+
+    Args:
+        dataset: a fused dataset with boxes.
+        class_map: judge class name -> truth class name (`detection.classes`); `source` names it in messages.
+
+    Returns:
+        COCO results (image_id and category_id of the truth file, bbox x, y, w, h in pixels, score; floats as
+        the judge gave them), images in id order, boxes best first; and the truth classes the judge lacks.
+
+    Raises:
+        RequestError: no such split, no boxes, images or truth that are not as the manifest says or do not correspond,
+            unmatched classes.
+    """
+    truth_file = dataset.annotations(split)
+    verify_images(dataset, [split])
+    truth = read_truth(truth_file)
+    matching = match_classes(judge.names, {item["name"]: item["id"] for item in truth["categories"]}, class_map, source)
+    image_ids = _image_ids(truth, dataset.ids(split), truth_file)
+    results: list[dict[str, Any]] = []
+    with Meter(f"predict {split}", len(image_ids)) as meter:
+        for path in dataset.images(split):
+            results += predict_image(judge, matching, path, image_ids[path.stem])
+            meter.advance()
+    return results, matching.left_out
+
+
+def predict_image(judge: Judge, matching: Matching, path: Path, image_id: int) -> list[dict[str, Any]]:
+    """COCO results of one image file (grey files are shown to the judge in three equal channels)."""
+    bgr = np.ascontiguousarray(as_rgb(read_visible(path))[..., ::-1])
+    boxes = judge.predict(bgr, sorted(matching.category))
+    return [
+        {
+            "image_id": image_id,
+            "category_id": matching.category[int(index)],
+            "bbox": [float(x1), float(y1), float(x2) - float(x1), float(y2) - float(y1)],
+            "score": float(score),
+        }
+        for x1, y1, x2, y2, score, index in boxes
+    ]
+
+
+def _image_ids(truth: dict[str, Any], ids: Sequence[str], truth_file: Path) -> dict[str, int]:
+    found = {Path(str(image.get("file_name", ""))).stem: image["id"] for image in truth["images"]}
+    different = sorted(found.keys() ^ set(ids))
+    if different or len(found) < len(truth["images"]):
+        raise RequestError(
+            f"{truth_file}: {len(different)} images are only in the truth or only in the dataset; "
+            f"fuse it again\n{listing(different, 5)}"
+        )
+    return found

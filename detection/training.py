@@ -7,17 +7,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 import yaml
 
 from detection.classes import match_classes
 from detection.coco import read_truth
-from detection.judge import load_judge
-from detection.prediction import predict_image
+from detection.judge import load_judge, predict_image
 from detection.recipe import DetectionRecipe
-from detection.samples import draw_sample
 from detection.weights import load_network, save_network
 from fuse2task.data.fused import FusedDataset, open_fused, verify_images, verify_truth
+from fuse2task.data.images import as_rgb, read_visible, write_image
 from fuse2task.runtime.device import pick_device
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.failures import write_failure
@@ -251,3 +252,31 @@ def _write_samples(run: RunFolder, dataset: FusedDataset, split: str) -> None:
         number = image_ids[path.stem]
         boxes = [item for item in truth["annotations"] if item["image_id"] == number]
         draw_sample(path, run.samples / path.name, boxes, predict_image(judge, matching, path, number), names)
+
+
+TRUTH, PREDICTION = (0, 200, 0), (255, 140, 0)  # RGB
+SHOWN = 0.25  # score from which a prediction is drawn
+
+
+def draw_sample(
+    source: Path,
+    target: Path,
+    truth: list[dict[str, Any]],
+    predictions: list[dict[str, Any]],
+    names: dict[int, str],
+) -> None:
+    """Write `source` to `target` (PNG) with COCO boxes of truth and predictions; `names` by category id."""
+    pixels = np.ascontiguousarray(as_rgb(read_visible(source)))
+    for item in truth:
+        _box(pixels, item["bbox"], names[item["category_id"]], TRUTH)
+    for item in predictions:
+        if item["score"] >= SHOWN:
+            _box(pixels, item["bbox"], f"{names[item['category_id']]} {item['score']:.2f}", PREDICTION)
+    write_image(target, pixels)
+
+
+def _box(pixels: np.ndarray, box: list[float], text: str, colour: tuple[int, int, int]) -> None:
+    x, y, width, height = box
+    corner = (round(x), round(y))
+    cv2.rectangle(pixels, corner, (round(x + width), round(y + height)), colour, 1)
+    cv2.putText(pixels, text, (corner[0], max(corner[1] - 2, 8)), cv2.FONT_HERSHEY_SIMPLEX, 0.35, colour, 1)

@@ -1,16 +1,17 @@
-"""YOLO networks on disk: our safetensors (no pickle), and Ultralytics' own .pt."""
+"""YOLO networks on disk: our safetensors (no pickle), Ultralytics' .pt and ONNX exports."""
 
+import ast
 import contextlib
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from detection.architecture import check_architecture
 from fuse2task.runtime.checkpoints import check_finite, load_checkpoint, load_into, save_checkpoint
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.offline import quiet_ultralytics
@@ -113,3 +114,91 @@ def _unreadable(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise RequestError(f"{path}: not readable as YOLO detection weights ({one_line(error)})") from None
+
+
+MOST_LAYERS, MOST_REPEATS = 500, 100
+# Layers that fetch weights from the network when they are built.
+FETCHING = {"TorchVision", "CLIP", "MobileCLIP"}
+
+
+def check_architecture(model: Any, classes: int, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Refuse an architecture whose layers are unknown, too many, or not those of `tensors`, before any is made.
+
+    The layers are laid out on PyTorch's meta device, which takes no memory.
+
+    Args:
+        model: Ultralytics' model file as a mapping, with backbone and head.
+        classes: number of classes. tensors: the weights, named as in DetectionModel.
+
+    Raises:
+        ValueError: refused; what Ultralytics' parser raises for other mistakes passes through.
+    """
+    from ultralytics.nn import modules
+    from ultralytics.nn.tasks import parse_model
+
+    known = set(modules.__all__) - FETCHING
+    rows = [*model["backbone"], *model["head"]]
+    if len(rows) > MOST_LAYERS:
+        raise ValueError(f"{len(rows)} layers")
+    for _, repeats, name, _ in rows:
+        if name not in known and not name.startswith(("nn.", "torchvision.ops.")):
+            raise ValueError(f"unknown layer {str(name)[:60]}")
+        if not 0 < repeats <= MOST_REPEATS:
+            raise ValueError(f"{str(repeats)[:60]} repeats of a layer")
+    scaled = [model.get("depth_multiple", 1.0), *(row[0] for row in dict(model.get("scales") or {}).values())]
+    if not all(0 < depth <= 10 for depth in scaled):
+        raise ValueError(f"depth multiple {scaled}")
+    with torch.device("meta"):
+        layers, _ = parse_model({**copy.deepcopy(model), "nc": classes}, ch=3, verbose=False)
+    shapes = {f"model.{name}": value.shape for name, value in layers.state_dict().items()}
+    if shapes != {name: value.shape for name, value in tensors.items()}:
+        raise ValueError("its architecture is not that of its weights")
+
+
+TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+
+class OnnxNetwork:
+    """Callable as `detection.judge.Forward`; names and image_size come from the file.
+
+    Raises:
+        RequestError: onnxruntime is missing, or the file is not an Ultralytics detector with a square input.
+    """
+
+    def __init__(self, path: Path):
+        try:
+            import onnxruntime
+        except ImportError:
+            raise RequestError(
+                f"{path}: ONNX judges need onnx and onnxruntime; `pip install fuse2task[onnx]` brings them"
+            ) from None
+        onnxruntime.set_default_logger_severity(4)
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's exceptions share no public base class
+            raise RequestError(f"{path}: not readable as ONNX ({one_line(error)})") from None
+        about = self._session.get_modelmeta().custom_metadata_map
+        try:
+            names, size = ast.literal_eval(about["names"]), ast.literal_eval(about["imgsz"])
+            (entry,) = self._session.get_inputs()
+            shape = [
+                given if isinstance(given, int) else usual
+                for given, usual in zip(entry.shape, (1, 3, *size), strict=True)
+            ]
+            self._input, self._type = entry.name, TYPES[entry.type]
+            self.names = tuple(str(names[index]) for index in sorted(names))
+        except Exception as error:  # metadata of others may be anything
+            raise RequestError(
+                f"{path}: not a YOLO detector exported by Ultralytics (no usable {one_line(error, 80)} in its metadata)"
+            ) from None
+        if about.get("task") != "detect" or shape[:2] != [1, 3] or shape[2] != shape[3]:
+            raise RequestError(
+                f"{path}: task {about.get('task')!r}, input {entry.shape}; a judge is a detector with one "
+                "square 3-channel input, export it with batch=1 and a square imgsz"
+            )
+        self.image_size = shape[2]
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        """Raw output for (1, 3, S, S) float32 RGB in [0, 1]."""
+        output = self._session.run(None, {self._input: image.numpy().astype(self._type)})[0]
+        return torch.from_numpy(output).float()

@@ -1,16 +1,20 @@
-"""CrossFuse for users of Python: arrays in, array out; weights from a file, from the package, or from a hub."""
+"""CrossFuse for users of Python: arrays in, array out; weights from a file, the package, or the Hugging Face hub."""
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+import fuse2task
 from fuse2task.data.images import luma, with_chroma_of
 from fuse2task.runtime.device import Precision
-from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError
+from fuse2task.runtime.files import atomic_path, write_text
 from fusion.methods.crossfuse import CrossFuseMethod
 from fusion.network.crossfuse import MIN_SIDE
-from fusion.shipped_weights import find_checkpoint
+from fusion.weights import find_checkpoint, load_crossfuse
 
 
 class CrossFuse:
@@ -54,13 +58,13 @@ class CrossFuse:
         Raises:
             RequestError: neither can be found, or a damaged file.
         """
-        from fusion.hub import find_pretrained
+        from fusion.crossfuse import find_pretrained
 
         return cls(find_pretrained(name), device, precision)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write weights and model card into a folder that `from_pretrained` reads; returns the weights' file."""
-        from fusion.hub import write_pretrained
+        from fusion.crossfuse import write_pretrained
 
         return write_pretrained(self.checkpoint, Path(folder))
 
@@ -71,7 +75,7 @@ class CrossFuse:
             RequestError: huggingface_hub is missing.
             Fuse2TaskError: the hub cannot be reached, or refuses.
         """
-        from fusion.hub import upload
+        from fusion.crossfuse import upload
 
         return upload(self.checkpoint, name, private, token)
 
@@ -84,3 +88,91 @@ def _check(infrared: np.ndarray, visible: np.ndarray) -> None:
         raise RequestError(f"{shapes}: infrared is (H, W), visible (H, W, 3) RGB or (H, W)")
     if infrared.shape != visible.shape[:2] or min(infrared.shape) < MIN_SIDE:
         raise RequestError(f"{shapes}: a pair has one size, at least {MIN_SIDE}x{MIN_SIDE}; register it first")
+
+
+WEIGHTS, CARD = "crossfuse.safetensors", "README.md"
+MISSING = "the hub needs huggingface_hub: pip install 'fuse2task[hub]'"
+
+
+def find_pretrained(name: str | Path) -> Path:
+    """The weights of a local folder, else those of the model `name` (owner/model) on the hub.
+
+    A download is kept in the hub's own cache, and found there without network (or with HF_HUB_OFFLINE=1).
+
+    Raises:
+        RequestError: no such folder or model, a folder without weights, or huggingface_hub is missing.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / WEIGHTS).is_file():
+            raise RequestError(f"{folder}: no {WEIGHTS} in it; save_pretrained writes one")
+        return folder / WEIGHTS
+    if folder.is_absolute() or str(name).count("/") != 1 or str(name).startswith("."):
+        raise RequestError(f"{name}: no such folder; a model on the hub is named owner/model")
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise RequestError(f"{name}: no such folder, and {MISSING}") from None
+    try:
+        return Path(hf_hub_download(str(name), WEIGHTS))
+    except Exception as error:  # network, hub and validation errors share no base class
+        reason = str(error).strip().splitlines()[0]
+        raise RequestError(f"{name}: no such folder, and not to be had from the hub ({reason})") from None
+
+
+def write_pretrained(checkpoint: Path, folder: Path) -> Path:
+    """Copy checked weights into `folder` with a model card; returns their path there.
+
+    Raises:
+        RequestError: not CrossFuse weights, or damaged.
+    """
+    _, digest = load_crossfuse(checkpoint)
+    target = folder / WEIGHTS
+    with atomic_path(target) as temporary:
+        shutil.copyfile(checkpoint, temporary)
+    write_text(folder / CARD, _card(digest))
+    return target
+
+
+def upload(checkpoint: Path, name: str, private: bool, token: str | None) -> str:
+    """Create the model `name` on the hub where it is missing, and upload; returns its address.
+
+    Raises:
+        RequestError: huggingface_hub is missing, or not CrossFuse weights.
+        Fuse2TaskError: the hub cannot be reached, or refuses.
+    """
+    try:
+        from huggingface_hub import HfApi
+    except ImportError:
+        raise RequestError(MISSING) from None
+    with tempfile.TemporaryDirectory() as folder:
+        write_pretrained(checkpoint, Path(folder))
+        try:
+            hub = HfApi(token=token)
+            page = hub.create_repo(name, private=private, exist_ok=True)
+            hub.upload_folder(repo_id=name, folder_path=folder, commit_message="CrossFuse weights of fuse2task")
+        except Exception as error:  # as above
+            raise Fuse2TaskError(f"{name}: the hub did not take the weights ({error})") from None
+    return str(page)
+
+
+def _card(digest: str) -> str:
+    return f"""---
+library_name: fuse2task
+license: agpl-3.0
+tags: [image-fusion, infrared, crossfuse]
+---
+
+# CrossFuse weights
+
+Fuses a registered infrared and visible image. Written by fuse2task {fuse2task.__version__}; tensor hash `{digest}`.
+
+```python
+import fusion
+
+fused = fusion.CrossFuse.from_pretrained("this/model").fuse(infrared, visible)  # uint8 (H, W), (H, W, 3)
+```
+
+The data that the weights were trained on has owners and terms of its own.
+The method: H. Li, X.-J. Wu, CrossFuse, Information Fusion 103 (2024) 102147.
+"""

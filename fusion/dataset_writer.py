@@ -1,4 +1,4 @@
-"""Writing a fused dataset: resumable, in shards, usable by other tools as it lies on disk."""
+"""Fused datasets: resumable, in shards, usable by other tools as they lie on disk."""
 
 import json
 import shutil
@@ -9,20 +9,44 @@ from typing import Any
 import yaml
 
 from fuse2task.data.dataset import Dataset
+from fuse2task.data.fused import FORMAT
 from fuse2task.data.truth.coco import coco_truth
 from fuse2task.runtime.allocation import keep_freed_memory
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
-from fuse2task.runtime.hashing import lines_hash
+from fuse2task.runtime.hashing import file_digest, lines_hash, value_hash
 from fuse2task.runtime.locks import Lock, sole_writer
-from fuse2task.runtime.overlap import overlapped
+from fuse2task.runtime.overlap import in_batches, overlapped
 from fuse2task.runtime.progress import Meter, say
-from fusion.batching import in_batches
-from fusion.fused_journal import FusedJournal
-from fusion.fused_plan import Colour, make_plan
-from fusion.methods.base import Method
-from fusion.pair_writer import PairWriter
-from fusion.shard import Shard
+from fuse2task.runtime.provenance import versions
+from fusion.methods.base import Colour, Method
+from fusion.pair_writer import FusedJournal, PairWriter, Shard
+
+
+def make_plan(dataset: Dataset, method: Method, color: Colour) -> dict[str, Any]:
+    """The manifest without its file rows: JSON values, nothing of time, host or absolute paths."""
+    identity = method.identity()
+    return {
+        "format": FORMAT,
+        "version": 1,
+        "method": {**identity, "hash": value_hash(identity)},
+        "color": color,
+        "source": {"layout": dataset.layout, "pairs": len(dataset.pairs)},
+        "truth": _truth(dataset),
+        "split": {"name": dataset.split_name, "hash": dataset.split_hash},
+        "versions": versions("opencv-python-headless", "pillow", "numpy", "torch"),
+    }
+
+
+def _truth(dataset: Dataset) -> dict[str, Any]:
+    if dataset.boxes is not None:
+        content = {split: coco_truth(dataset.part(split), dataset.boxes) for split in dataset.splits}
+        return {"kind": "boxes", "classes": list(dataset.boxes.classes), "hash": value_hash(content)}
+    if dataset.masks is not None:
+        files = {pair.id: file_digest(dataset.masks.masks[pair.id]) for pair in dataset.pairs}
+        return {"kind": "masks", "classes": list(dataset.masks.classes), "hash": value_hash(files)}
+    return {"kind": "none", "classes": [], "hash": ""}
+
 
 WORK = ".fuse2task"  # plan, journals and part manifests; gone when the dataset is finished
 

@@ -6,17 +6,20 @@ fused luma of that shape and range. The files that `fusion apply` writes hold it
 
 import contextlib
 import logging
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import atomic_path
-from fusion.export_shapes import size_free
+from fusion.network import attention, layers
+from fusion.network.attention import STRIDE, TILE, window
 from fusion.network.crossfuse import MIN_SIDE
 
 Format = Literal["onnx", "torch-export"]
@@ -84,3 +87,122 @@ def _write_onnx(network: nn.Module, path: Path, about: dict[str, str]) -> None:
     onnx.checker.check_model(model)
     with atomic_path(path) as temporary:
         onnx.save(model, temporary)
+
+
+@contextlib.contextmanager
+def size_free() -> Iterator[None]:
+    """While the block runs, every module of `fusion.network` uses the functions of this file."""
+    equals: dict[Callable[..., Tensor], Callable[..., Tensor]] = {
+        layers.pad_reflect: pad_reflect,
+        layers.pad_to: pad_to,
+        attention.to_tiles: to_tiles,
+        attention.from_tiles: from_tiles,
+        attention.to_overlapping_tiles: to_overlapping_tiles,
+        attention.from_overlapping_tiles: from_overlapping_tiles,
+    }
+    replaced = [
+        (module, name, value)
+        for path, module in list(sys.modules.items())
+        if path.startswith("fusion.network.")
+        for name, value in vars(module).items()
+        if callable(value) and any(value is own for own in equals)
+    ]
+    try:
+        for module, name, value in replaced:
+            setattr(module, name, equals[value])
+        yield
+    finally:
+        for module, name, value in replaced:
+            setattr(module, name, value)
+
+
+def pad_reflect(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
+    """As `layers.pad_reflect`, for maps of 2x2 and more."""
+    if all(type(amount) is int and amount <= 1 for amount in (left, right, top, bottom)):  # a convolution's
+        return F.pad(x, (left, right, top, bottom), mode="reflect")
+    height, width = x.shape[-2:]
+    rows, columns = _sources((height, top, bottom), (width, left, right))
+    return x.index_select(-2, rows).index_select(-1, columns)
+
+
+def pad_to(x: Tensor, height: int, width: int) -> Tensor:
+    """As `layers.pad_to`."""
+    dy, dx = height - x.shape[-2], width - x.shape[-1]
+    return pad_reflect(x, dx // 2, dx - dx // 2, dy // 2, dy - dy // 2)
+
+
+def to_tiles(x: Tensor) -> Tensor:
+    """As `attention.to_tiles`, for (1, C, H, W)."""
+    return _cut(x, _tiles(x.shape[-2]), _tiles(x.shape[-1]), TILE)
+
+
+def from_tiles(tiles: Tensor, batch: int, height: int, width: int) -> Tensor:
+    """As `attention.from_tiles`, for a batch of one."""
+    across = _tiles(width)
+    y, x = torch.arange(height, device=tiles.device)[:, None], torch.arange(width, device=tiles.device)
+    places = (y // TILE * across + x // TILE) * TILE**2 + y % TILE * TILE + x % TILE
+    pixels = tiles.flatten(2).transpose(0, 1).flatten(1).index_select(1, places.flatten())
+    return pixels.unflatten(1, (height, width))[None]
+
+
+def _tiles(length: int) -> int:
+    # Not -(-length // TILE): ONNX divides towards zero.
+    return (length + TILE - 1) // TILE
+
+
+def to_overlapping_tiles(x: Tensor) -> Tensor:
+    """As `attention.to_overlapping_tiles`, for (1, C, H, W)."""
+    return _cut(x, _overlapping(x.shape[-2]), _overlapping(x.shape[-1]), STRIDE)
+
+
+def from_overlapping_tiles(tiles: Tensor, size: torch.Size) -> Tensor:
+    """As `attention.from_overlapping_tiles`, for a batch of one."""
+    height, width = size[-2:]
+    down, across = _overlapping(height), _overlapping(width)
+    y, x = torch.arange(height)[:, None], torch.arange(width)
+    pixels = tiles.float().flatten(2).transpose(0, 1).flatten(1)
+    weights = window(tiles).flatten()
+    total, blended = torch.zeros(height, width), torch.zeros(1, height, width)
+    for dy in (0, 1):  # overlapping by half, two tiles cover a row at most
+        for dx in (0, 1):
+            row, column = y // STRIDE - dy, x // STRIDE - dx
+            covered = (row >= 0) & (row < down) & (column >= 0) & (column < across)
+            row, column = row.clamp(min=0, max=down - 1), column.clamp(min=0, max=across - 1)
+            inside = (y - row * STRIDE).clamp(0, TILE - 1) * TILE + (x - column * STRIDE).clamp(0, TILE - 1)
+            weight = torch.where(covered, weights[inside], 0.0)
+            places = ((row * across + column) * TILE**2 + inside).flatten()
+            blended = blended + weight * pixels.index_select(1, places).unflatten(1, (height, width))
+            total = total + weight
+    return (blended / total)[None].to(tiles.dtype)
+
+
+def _cut(x: Tensor, down: int, across: int, stride: int) -> Tensor:
+    """(1, C, H, W) to (down * across, C, 32, 32), a tile every `stride` steps, reflect-padded at right and bottom."""
+    height, width = x.shape[-2:]
+    high, wide = (down - 1) * stride + TILE, (across - 1) * stride + TILE
+    rows, columns = _sources((height, 0, high - height), (width, 0, wide - width))
+    inside = torch.arange(TILE)
+    rows = rows[torch.arange(down)[:, None] * stride + inside]
+    columns = columns[torch.arange(across)[:, None] * stride + inside]
+    places = rows[:, None, :, None] * width + columns[None, :, None, :]
+    tiles = x.flatten(2).index_select(2, places.flatten())[0].unflatten(1, (down * across, TILE * TILE))
+    return tiles.transpose(0, 1).unflatten(2, (TILE, TILE))
+
+
+def _overlapping(length: int) -> int:
+    beyond: Any = torch.sym_max(length - TILE + STRIDE - 1, 0)  # max() would be decided by the example
+    return 1 + beyond // STRIDE
+
+
+def _sources(*sides: tuple[int, int, int]) -> list[Tensor]:
+    """Which pixel stands at each place of a padded side, given as (length, before, after).
+
+    Reflected; replicated on all sides where one is too short to reflect, as `layers.pad_reflect` does.
+    """
+    places = [torch.arange(length + before + after) - before for length, before, after in sides]
+    mirrored = [
+        (length - 1) - ((length - 1) - place.abs()).abs() for place, (length, _, _) in zip(places, sides, strict=True)
+    ]
+    too_short = torch.stack([place.min() for place in mirrored]).min() < 0
+    nearest = [place.clamp(min=0, max=length - 1) for place, (length, _, _) in zip(places, sides, strict=True)]
+    return [torch.where(too_short, near, far) for near, far in zip(nearest, mirrored, strict=True)]

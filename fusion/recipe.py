@@ -75,7 +75,7 @@ class Stage2(Stage):
 
 
 class PlusStage2(Stage):
-    """The whole of CrossFuse-plus; the encoders start from stage 1 and learn on. Weights of `fusion.plus_loss`."""
+    """The whole of CrossFuse-plus; the encoders start from stage 1 and learn on. Weights of `fusion.losses`."""
 
     network: Literal["crossfuse-plus"]
     gradient_weight: float = Field(5.0, ge=0)

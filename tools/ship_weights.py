@@ -14,10 +14,9 @@ import yaml
 
 from fuse2task.runtime.files import write_bytes
 from fuse2task.runtime.hashing import file_digest, value_hash
-from fusion.checkpoint import load_crossfuse
 from fusion.recipe import FusionRecipe
-from fusion.shipped_weights import FOLDER
 from fusion.training.samples import gather
+from fusion.weights import FOLDER, load_crossfuse
 
 
 def main() -> None:

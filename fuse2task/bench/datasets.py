@@ -139,7 +139,7 @@ def primary_truth(name: str, dataset: Dataset, color: Any) -> Truth:
 
 
 def _truth(name: str, dataset: Dataset, color: Any, primary: bool) -> Truth:
-    from fusion.fused_plan import make_plan
+    from fusion.dataset_writer import make_plan
     from fusion.methods import make_method
 
     # The same hash as every fused dataset's manifest has, whatever the method.

@@ -13,7 +13,7 @@ from fuse2task.bench.summarise import summarise
 from fuse2task.bench.workspace import Workspace
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.progress import say
-from fusion.shard import Shard
+from fusion.pair_writer import Shard
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def run_command(
     from fuse2task.bench.session import Resources, run_bench
     from fuse2task.config.recipes import load_recipe
     from fuse2task.runtime.trust import trust_pickles
-    from fusion.shard import Shard
+    from fusion.pair_writer import Shard
 
     trust_pickles(trust_pickle)
     loaded = load_recipe(BenchRecipe, recipe, overrides or [])

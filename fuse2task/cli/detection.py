@@ -62,8 +62,7 @@ def predict(
     trust_pickle: TrustPickle = False,
 ) -> None:
     """Predict one split with a judge; writes COCO results."""
-    from detection.coco import read_truth
-    from detection.result_files import write_results
+    from detection.coco import read_truth, write_results
 
     trust_pickles(trust_pickle)
     dataset, results, left_out = _predicted(weights, data, split, class_map, device)
@@ -119,7 +118,7 @@ def _predicted(
 ) -> tuple[FusedDataset, list[dict[str, Any]], tuple[str, ...]]:
     from detection.classes import load_class_map
     from detection.judge import load_judge
-    from detection.prediction import predict as predict_split
+    from detection.judge import predict as predict_split
 
     if not (weights and data and split):
         raise RequestError("--weights, --data and --split are needed together")

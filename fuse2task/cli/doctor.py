@@ -94,7 +94,7 @@ def _extras() -> dict[str, str]:
 
 
 def _weights() -> dict[str, str]:
-    from fusion.shipped_weights import shipped_weights
+    from fusion.weights import shipped_weights
 
     return {weights.name: str(weights.card.get("summary", "")) for weights in shipped_weights()}
 

@@ -27,9 +27,8 @@ def export_command(
 
     Inputs `infrared` and `visible`, output `fused`: luma, (1, 1, H, W) float32, 0 to 255.
     """
-    from fusion.checkpoint import load_crossfuse
     from fusion.export import export_network
-    from fusion.shipped_weights import find_checkpoint
+    from fusion.weights import find_checkpoint, load_crossfuse
 
     network, digest = load_crossfuse(find_checkpoint(checkpoint))
     about = {"made_by": f"fuse2task {fuse2task.__version__}", "network": type(network).__name__, "tensor_hash": digest}

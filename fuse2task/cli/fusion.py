@@ -53,7 +53,7 @@ PrecisionOption = Annotated[
 @app.command("weights")
 def weights_command(as_json: JsonOption = False) -> None:
     """List the weights that come with the package."""
-    from fusion.shipped_weights import shipped_weights
+    from fusion.weights import shipped_weights
 
     rows: list[dict[str, Any]] = [
         {
@@ -98,8 +98,8 @@ def import_command(
     ),
 ) -> None:
     """Convert the authors' three checkpoints (loaded without running pickled code)."""
-    from fusion.checkpoint import save_crossfuse
     from fusion.release import import_release
+    from fusion.weights import save_crossfuse
 
     digest = save_crossfuse(out, import_release(ir, visible, fusion), {"imported": "public CrossFuse release"})
     typer.echo(f"{out}: {digest[:12]}")
@@ -133,7 +133,7 @@ def apply_command(
     from fuse2task.data.loading import load_dataset
     from fusion.dataset_writer import write_fused
     from fusion.methods import make_method
-    from fusion.shard import Shard
+    from fusion.pair_writer import Shard
 
     part = Shard.parse(shard)
     fuser = make_method(method, checkpoint, device, precision.value)
@@ -155,8 +155,8 @@ def pairs_command(
 ) -> None:
     """Fuse loose folders of images, without labels: writes OUT/<id>.png."""
     from fuse2task.data.loading import load_dataset
-    from fusion.loose_pairs import fuse_pairs
     from fusion.methods import make_method
+    from fusion.pair_writer import fuse_pairs
 
     fuser = make_method(method, checkpoint, device, precision.value)
     dataset = load_dataset(ir.parent, "folder", infrared=ir, visible=visible)

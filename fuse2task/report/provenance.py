@@ -7,7 +7,7 @@ from fuse2task.report.contents import Contents
 from fuse2task.report.tables import Cell, Table, name_cell
 from fuse2task.runtime.errors import Fuse2TaskError
 from fuse2task.runtime.provenance import versions, versions_hash
-from fusion.shipped_weights import shipped_weights
+from fusion.weights import shipped_weights
 
 
 def method_rows(contents: Contents) -> list[Table]:

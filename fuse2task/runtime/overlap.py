@@ -5,7 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from fuse2task.runtime.stopwatch import Stopwatch
 
@@ -13,6 +13,17 @@ Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
 Made = TypeVar("Made")
 Stored = TypeVar("Stored")
+
+
+class HasSize(Protocol):
+    """Anything with a size."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+
+
+Sized = TypeVar("Sized", bound=HasSize)
 
 MOST_THREADS = 16
 SPARE = 2  # beyond one for each thread, so that a thread that is done finds the next one ready
@@ -80,3 +91,21 @@ def ahead(items: Iterable[Item], load: Callable[[Item], Loaded], readers: Execut
             yield loading.popleft().result()
     while loading:
         yield loading.popleft().result()
+
+
+def in_batches(items: Iterable[Sized], pixels: int) -> list[list[Sized]]:
+    """Groups of items of one size, of at most `pixels` pixels each, but of one item at least.
+
+    A group stands where its first item stands, and its items keep their order, so that the same items always give
+    the same groups.
+    """
+    groups: list[list[Sized]] = []
+    open_group: dict[tuple[int, int], list[Sized]] = {}
+    for item in items:
+        width, height = item.size
+        group = open_group.get(item.size)
+        if group is None or (len(group) + 1) * width * height > pixels:
+            group = open_group[item.size] = []
+            groups.append(group)
+        group.append(item)
+    return groups

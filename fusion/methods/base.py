@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import luma, with_chroma_of
+
+Colour = Literal["rgb", "gray"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,10 @@ class Fused:
 
     rgb: np.ndarray
     gray: np.ndarray
+
+    def in_mode(self, color: Colour) -> np.ndarray:
+        """The pixels of one colour mode."""
+        return self.rgb if color == "rgb" else self.gray
 
 
 class Method(ABC):

@@ -11,10 +11,10 @@ from fuse2task.data.dataset import Pair
 from fuse2task.data.images import luma, with_chroma_of
 from fuse2task.runtime.device import Precision, pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
-from fusion.checkpoint import load_crossfuse
 from fusion.methods.base import Fused, LumaMethod
 from fusion.network.crossfuse import MIN_SIDE
 from fusion.network.inference import for_inference, pick_inference_precision
+from fusion.weights import load_crossfuse
 
 BATCH_PIXELS = 1 << 22  # thirteen pairs of 640x480, in about 2 GiB of a GPU's memory
 

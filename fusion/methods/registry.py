@@ -9,10 +9,9 @@ import numpy as np
 from fuse2task.runtime.device import Precision
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.plugins import load_plugin, plugin_names
-from fusion.methods.arithmetic import Arithmetic, Infrared, Visible, average, laplacian_pyramid
 from fusion.methods.base import Method
-from fusion.methods.folder import FolderMethod
-from fusion.shipped_weights import TASK, find_checkpoint
+from fusion.methods.classical import Arithmetic, FolderMethod, Infrared, Visible, average, laplacian_pyramid
+from fusion.weights import TASK, find_checkpoint
 
 CROSSFUSE = ("crossfuse", "crossfuse-task")
 """The network, with the one or the other of the shipped weights."""

@@ -5,8 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusion.network.attention import CrossAttention
-from fusion.network.autoencoder import Encoder
-from fusion.network.blocks import Conv, full_precision, pad_to, upsample
+from fusion.network.layers import Conv, Encoder, full_precision, pad_to, upsample
 
 EPS = 1e-6
 MIN_SIDE = 16

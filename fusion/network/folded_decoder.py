@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusion.network.blocks import Conv, full_precision, pad_reflect, pad_to
 from fusion.network.crossfuse import EPS, FusionDecoder, box_sum, deep_weights
+from fusion.network.layers import Conv, full_precision, pad_reflect, pad_to
 
 ROWS = 32  # of the shallow maps at once: what lies between stays in the cache of a CPU
 

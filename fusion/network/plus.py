@@ -14,11 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusion.network.attention import CrossBlock, SelfBlock
-from fusion.network.autoencoder import AutoEncoder, Encoder
-from fusion.network.blocks import Conv, full_precision, pad_one, pad_to
+from fusion.network.attention import CrossBlock, SelfBlock, from_overlapping_tiles, to_overlapping_tiles
 from fusion.network.crossfuse import check_pair
-from fusion.network.overlapping_tiles import from_overlapping_tiles, to_overlapping_tiles
+from fusion.network.layers import AutoEncoder, Conv, Encoder, full_precision, pad_one, pad_to
 
 SHALLOW, DEEP, TOKEN, HEADS, PATCH = 16, 64, 128, 8, 2
 REST = 64.0  # grey levels that the decoder may add to or take from the weighted sum

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusion.network.blocks import DenseBlock
+from fusion.network.layers import DenseBlock
 
 WINDOW, REACH = 32, 4
 STEP = WINDOW - 2 * REACH  # outputs a window gives in each direction

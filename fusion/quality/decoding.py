@@ -9,8 +9,7 @@ import numpy as np
 
 from fuse2task.data.images import read_visible
 from fuse2task.runtime.hashing import file_digest
-from fuse2task.runtime.overlap import SPARE, ahead
-from fusion.batching import in_batches
+from fuse2task.runtime.overlap import SPARE, ahead, in_batches
 from fusion.quality.definitions import Profile
 from fusion.quality.fused_folders import Triple
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fusion.checkpoint import load_crossfuse
 from fusion.recipe import FusionRecipe
 from fusion.training.box_samples import TaskSamples, WithGeneral, boxes_of
 from fusion.training.kept_tensors import KeptTensors
 from fusion.training.samples import PairDataset
 from fusion.training.stages import FusionStage, fusion_stage
+from fusion.weights import load_crossfuse
 
 DetectorLoss = Callable[[Tensor, Tensor], Tensor]  # of RGB images (B, 3, H, W) in [0, 1] and boxes (B, 64, 5)
 LoadDetector = Callable[[Path, tuple[str, ...]], DetectorLoss]  # from its weights and the classes of the boxes

@@ -8,18 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from fuse2task.runtime.files import write_bytes
-from fusion.checkpoint import AnyAutoEncoder, load_autoencoder, save_autoencoder
-from fusion.losses import fusion_loss, reconstruction_loss
-from fusion.network.autoencoder import AutoEncoder
+from fusion.losses import fusion_loss, plus_loss, reconstruction_loss
 from fusion.network.crossfuse import CrossFuse
+from fusion.network.layers import AutoEncoder
 from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
-from fusion.plus_loss import plus_loss
 from fusion.quality.information import entropy, mutual_information
 from fusion.quality.structure import ssim
 from fusion.recipe import FusionRecipe, PlusStage2, Stage, Stage1, Stage2
 from fusion.training.frozen_encoders import FrozenEncoders
 from fusion.training.kept_tensors import KeptTensors
 from fusion.training.samples import PairDataset
+from fusion.weights import AnyAutoEncoder, load_autoencoder, save_autoencoder
 
 
 class TrainingStage(ABC):

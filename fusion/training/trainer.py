@@ -24,7 +24,6 @@ from fuse2task.training.acceleration import make_accelerator, numbers_of
 from fuse2task.training.resume import load_state, peek_counters, save_state
 from fuse2task.training.run_folder import RunFolder
 from fuse2task.training.tracking import Tracker, open_tracker
-from fusion.checkpoint import AnyCrossFuse, save_crossfuse
 from fusion.recipe import FusionRecipe
 from fusion.training.detector_stage import DetectorStage, LoadDetector
 from fusion.training.kept_tensors import KeptTensors, forget
@@ -32,6 +31,7 @@ from fusion.training.loading import Batch, batches
 from fusion.training.samples import Draw, PairDataset, Samples, draws_of_epoch, gather
 from fusion.training.schedule import learning_rate, make_optimizer
 from fusion.training.stages import TrainingStage, sample_sheet, stages_of
+from fusion.weights import AnyCrossFuse, save_crossfuse
 
 
 def train(recipe: FusionRecipe, root: Path, detector: LoadDetector | None = None) -> Path:

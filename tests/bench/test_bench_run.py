@@ -14,7 +14,7 @@ from fuse2task.bench.session import Resources, report_bench, run_bench
 from fuse2task.results.schema import RESULTS
 from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.errors import RequestError
-from fusion.shard import Shard
+from fusion.pair_writer import Shard
 
 
 def content(root: Path) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from fuse2task.bench.session import report_bench, run_bench
 from fuse2task.bench.timings import DEFAULTS
 from fuse2task.bench.workspace import Workspace
 from fuse2task.data.fused import open_fused
-from fusion.shipped_weights import DEFAULT, TASK, shipped_weights
+from fusion.weights import DEFAULT, TASK, shipped_weights
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from fuse2task.results.folder import BenchFolder
 from fuse2task.results.schema import RESULTS
 from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
-from fusion.shard import Shard
+from fusion.pair_writer import Shard
 
 
 def run_there(values: dict, folder: str, index: int, count: int) -> None:

@@ -13,8 +13,7 @@ from safetensors import safe_open
 
 from detection import training
 from detection.evaluation import evaluate
-from detection.judge import load_judge
-from detection.prediction import predict
+from detection.judge import load_judge, predict
 from detection.recipe import DetectionRecipe
 from detection.training import train
 from fuse2task.config.recipes import load_recipe, shipped_recipes

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from detection.evaluation import evaluate
-from detection.judge import Judge, load_judge
-from detection.prediction import predict
+from detection.judge import Judge, load_judge, predict
 from fuse2task.data.fused import open_fused
 from fuse2task.data.images import as_rgb, read_infrared, read_visible
 from fuse2task.runtime.errors import RequestError

@@ -17,12 +17,12 @@ def cells():
 @pytest.fixture
 def default_weights(monkeypatch, tmp_path):
     """The default weights, or random ones where the checkout has none."""
-    from fusion.shipped_weights import shipped_weights
+    from fusion.weights import shipped_weights
 
     if shipped_weights():
         return
-    from fusion.checkpoint import save_crossfuse
     from fusion.network.crossfuse import CrossFuse
+    from fusion.weights import save_crossfuse
 
     save_crossfuse(tmp_path / "weights.safetensors", CrossFuse(), {})
     monkeypatch.setattr("fusion.crossfuse.find_checkpoint", lambda _: tmp_path / "weights.safetensors")

@@ -10,12 +10,12 @@ from detection.differentiable import DetectionLoss
 from fuse2task.config import load_recipe
 from fuse2task.runtime.checkpoints import read_safetensors
 from fuse2task.runtime.errors import RequestError
-from fusion.checkpoint import load_crossfuse
 from fusion.network.plus import CrossFusePlus
 from fusion.recipe import FusionRecipe
 from fusion.training.detector_stage import DetectorStage
 from fusion.training.stages import fusion_stage
 from fusion.training.trainer import StageRun, train
+from fusion.weights import load_crossfuse
 
 TINY = """
 data: [{root: ROOT, layout: folder, parts: [test], boxes: ROOT/boxes}]

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from fuse2task.runtime.errors import Fuse2TaskError
-from fusion import export_shapes
-from fusion.checkpoint import save_crossfuse
+from fusion import export as export_shapes
 from fusion.export import exported
-from fusion.network import attention, blocks, overlapping_tiles
+from fusion.network import attention, layers
 from fusion.network.crossfuse import CrossFuse
 from fusion.network.plus import CrossFusePlus
+from fusion.weights import save_crossfuse
 
 SIZES = [(256, 256), (480, 640), (333, 421), (16, 16), (40, 300)]  # (height, width); the fourth is one tile
 
@@ -44,7 +44,7 @@ def checkpoint(network, tmp_path_factory):
 def test_padding_and_tiles_equal_the_networks(height, width, dy, dx):
     x = torch.arange(3.0 * height * width).reshape(1, 3, height, width)
     with torch.no_grad():
-        assert torch.equal(export_shapes.pad_to(x, height + dy, width + dx), blocks.pad_to(x, height + dy, width + dx))
+        assert torch.equal(export_shapes.pad_to(x, height + dy, width + dx), layers.pad_to(x, height + dy, width + dx))
         tiles = attention.to_tiles(x)
         assert torch.equal(export_shapes.to_tiles(x), tiles)
         assert torch.equal(export_shapes.from_tiles(tiles, 1, height, width), x)
@@ -54,19 +54,19 @@ def test_padding_and_tiles_equal_the_networks(height, width, dy, dx):
 @settings(max_examples=30)
 def test_overlapping_tiles_equal_the_networks(height, width):
     x = torch.arange(2.0 * height * width).reshape(1, 2, height, width) / (height * width)
-    tiles = overlapping_tiles.to_overlapping_tiles(x)
+    tiles = attention.to_overlapping_tiles(x)
     assert torch.equal(export_shapes.to_overlapping_tiles(x), tiles)
     changed = tiles + torch.arange(len(tiles))[:, None, None, None]  # so that neighbours disagree where they meet
-    blended = overlapping_tiles.from_overlapping_tiles(changed, x.shape)
+    blended = attention.from_overlapping_tiles(changed, x.shape)
     torch.testing.assert_close(export_shapes.from_overlapping_tiles(changed, x.shape), blended, rtol=0, atol=1e-4)
 
 
 def test_the_networks_own_functions_come_back():
-    own = attention.to_tiles, blocks.pad_reflect
+    own = attention.to_tiles, layers.pad_reflect
     with export_shapes.size_free():
         assert attention.to_tiles is export_shapes.to_tiles
         assert attention.pad_reflect is export_shapes.pad_reflect
-    assert (attention.to_tiles, blocks.pad_reflect) == own
+    assert (attention.to_tiles, layers.pad_reflect) == own
 
 
 @pytest.fixture(scope="module")

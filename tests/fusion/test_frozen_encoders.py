@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from fusion.losses import fusion_loss
-from fusion.network.attention import CrossAttention
+from fusion.network.attention import CrossAttention, TokenLinear
 from fusion.network.crossfuse import CrossFuse
-from fusion.network.token_linear import TokenLinear
 from fusion.training.frozen_encoders import FrozenEncoders
 from fusion.training.kept_tensors import KeptTensors
 

@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion.methods import make_method
-from fusion.network.blocks import Conv, DenseBlock, upsample
 from fusion.network.crossfuse import CrossFuse
 from fusion.network.folded_decoder import UpsampledConv, fold_norm
-from fusion.network.inference import InferenceCrossFuse, pick_inference_precision
-from fusion.network.packed_linear import PackedLinear
+from fusion.network.inference import InferenceCrossFuse, PackedLinear, pick_inference_precision
+from fusion.network.layers import Conv, DenseBlock, upsample
 from fusion.network.spectral_block import SpectralDenseBlock, impulse_response
 from fusion.release import import_release
 
@@ -198,7 +197,7 @@ def test_upsampled_convolution_equals_upsampling_then_convolving(height, width):
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_packed_linear_equals_linear(packed, monkeypatch):
-    monkeypatch.setattr("fusion.network.packed_linear.has_packed_linear", lambda: packed)
+    monkeypatch.setattr("fusion.network.inference.has_packed_linear", lambda dtype: packed)
     torch.manual_seed(0)
     linear, x = torch.nn.Linear(24, 40), torch.randn(2, 7, 24)
     with torch.no_grad():

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion.network.attention import SelfBlock, from_tiles, to_maps, to_tiles, to_tokens
-from fusion.network.autoencoder import AutoEncoder
-from fusion.network.blocks import pad_reflect, pad_to
 from fusion.network.crossfuse import CrossFuse, box_sum, shallow_weights, stretch
+from fusion.network.layers import AutoEncoder, pad_reflect, pad_to
 
 
 @pytest.fixture(scope="module")

@@ -20,14 +20,11 @@ from fuse2task.data.images import write_image
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime import overlap
 from fuse2task.runtime.errors import RequestError
-from fusion.batching import in_batches
 from fusion.dataset_writer import WORK, write_fused
-from fusion.loose_pairs import fuse_pairs
 from fusion.methods import make_method
-from fusion.methods.arithmetic import Arithmetic, average
 from fusion.methods.base import Fused
-from fusion.pair_writer import PairWriter
-from fusion.shard import Shard
+from fusion.methods.classical import Arithmetic, average
+from fusion.pair_writer import PairWriter, Shard, fuse_pairs
 
 
 @pytest.fixture
@@ -152,7 +149,7 @@ def test_pairs_are_fused_in_batches_that_a_resumed_run_makes_again(dataset, tmp_
 @given(st.lists(st.sampled_from([(8, 8), (16, 8), (32, 32)])), st.integers(0, 300))
 def test_batches_hold_every_pair_once_of_one_size_within_the_limit(sizes, pixels):
     pairs = [Pair(f"p{n:03d}", "test", Path("i"), Path("v"), size) for n, size in enumerate(sizes)]
-    groups = in_batches(pairs, pixels)
+    groups = overlap.in_batches(pairs, pixels)
     assert sorted(pair.id for group in groups for pair in group) == [pair.id for pair in pairs]
     assert [group[0].id for group in groups] == sorted(group[0].id for group in groups)
     for group in groups:

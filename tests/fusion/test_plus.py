@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fusion.losses import plus_loss
+from fusion.network.attention import from_overlapping_tiles, to_overlapping_tiles
 from fusion.network.inference import for_inference
-from fusion.network.overlapping_tiles import from_overlapping_tiles, to_overlapping_tiles
 from fusion.network.plus import REST, CrossFusePlus
-from fusion.plus_loss import plus_loss
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from fuse2task.runtime.errors import RequestError
-from fusion import shipped_weights
-from fusion.checkpoint import load_crossfuse
+from fusion import weights as shipped_weights
 from fusion.methods import make_method
 from fusion.network.plus import CrossFusePlus
+from fusion.weights import load_crossfuse
 
 
 def test_cards_say_what_the_files_are():

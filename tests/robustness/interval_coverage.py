@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from detection.matching import Matches, match
-from detection.weighted_ap import WeightedAP, weighted_ap
+from detection.matching import Matches, WeightedAP, match, weighted_ap
 from fuse2task.bench.statistics.intervals import AP_ORDER, acceleration, bca, percentile, recentred
 from fuse2task.bench.statistics.paired import compare
 from fuse2task.bench.statistics.resampling import bootstrap, jackknife

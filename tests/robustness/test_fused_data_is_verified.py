@@ -6,9 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from detection.coco import read_predictions, read_truth
+from detection.coco import read_predictions, read_truth, write_results
 from detection.recipe import DetectionRecipe
-from detection.result_files import write_results
 from detection.training import train
 from fuse2task.data.fused import open_fused, verify_images, verify_truth
 from fuse2task.data.images import read_visible, write_image

@@ -18,7 +18,7 @@ from fuse2task.runtime.locks import Lock, make_folder, sole_writer
 from fuse2task.training.run_folder import RunFolder
 from fusion.dataset_writer import WORK, FusedWriter, write_fused
 from fusion.methods import make_method
-from fusion.shard import Shard
+from fusion.pair_writer import Shard
 
 FORK = multiprocessing.get_context("fork")
 

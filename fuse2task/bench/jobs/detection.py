@@ -16,8 +16,7 @@ SIZES = ("small", "medium", "large")
 def predict_boxes(bench: Workspace, dataset: str, method: str, judge: str, weights: Path, folder: Path) -> None:
     """Write dets.json, COCO results for the evaluated split."""
     from detection.classes import load_class_map
-    from detection.judge import load_judge
-    from detection.prediction import predict
+    from detection.judge import load_judge, predict
     from fuse2task.bench.jobs.evaluate import write_compact
     from fuse2task.bench.judges import on_device
     from fuse2task.data.fused import open_fused
@@ -35,8 +34,7 @@ def measure_boxes(bench: Workspace, dataset: str, method: str, judge: str, truth
     from detection.classes import classes_left_out, load_class_map
     from detection.coco import read_predictions, read_truth
     from detection.evaluation import evaluate
-    from detection.matching import match
-    from detection.weighted_ap import weighted_ap
+    from detection.matching import match, weighted_ap
     from fuse2task.bench.jobs.evaluate import suffixed
     from fuse2task.data.truth.coco import coco_truth
 
@@ -64,8 +62,7 @@ def measure_boxes(bench: Workspace, dataset: str, method: str, judge: str, truth
 
 def scores_of_images(file: Path) -> np.ndarray:
     """AP50 of every image in a matches.npz by itself, mean over its classes, (I,); NaN without truth in the image."""
-    from detection.matching import Matches
-    from detection.weighted_ap import weighted_ap
+    from detection.matching import Matches, weighted_ap
 
     matches = Matches.load(file)
     return weighted_ap(matches, np.eye(len(matches.images))).AP50
