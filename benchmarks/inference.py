@@ -24,8 +24,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from fuse2task.data.images import luma, read_infrared, read_visible
-from fuse2task.runtime.allocation import keep_freed_memory
-from fuse2task.runtime.device import pick_device
+from fuse2task.runtime.compute import keep_freed_memory, pick_device
 from fusion.network.attention import TILE, CrossBlock, SelfBlock, to_maps, to_tokens
 from fusion.network.crossfuse import CrossFuse
 from fusion.network.inference import for_inference, has_packed_linear

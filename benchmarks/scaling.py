@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from fuse2task.data.images import encode_png
-from fuse2task.runtime.seeding import generator
+from fuse2task.runtime.compute import generator
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "robustness"))
 from killing import CASES, Material, Run

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from fuse2task.data.images import read_visible
-from fuse2task.runtime.allocation import keep_freed_memory
+from fuse2task.runtime.compute import keep_freed_memory
 from fusion.quality.definitions import Profile, score_batch
 from fusion.quality.profiles import find_profile
 from fusion.quality.sharing import sharing

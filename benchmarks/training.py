@@ -23,8 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from writing import synthetic
 
 from fuse2task.data.loading import load_pairs
-from fuse2task.runtime.allocation import keep_freed_memory
-from fuse2task.runtime.device import pick_device
+from fuse2task.runtime.compute import keep_freed_memory, pick_device
 from fuse2task.runtime.overlap import threads
 from fusion.losses import fusion_loss, plus_loss, reconstruction_loss
 from fusion.network.attention import TokenLinear

@@ -32,7 +32,7 @@ from fuse2task.data.dataset import Dataset, Pair
 from fuse2task.data.fused import open_fused
 from fuse2task.data.images import encode_png, read_infrared, read_visible, write_image
 from fuse2task.data.loading import load_pairs
-from fuse2task.runtime.allocation import keep_freed_memory
+from fuse2task.runtime.compute import keep_freed_memory
 from fuse2task.runtime.overlap import threads
 from fusion.dataset_writer import write_fused
 from fusion.methods import make_method

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fuse2task.config.recipes import configs_folder
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.yaml_reading import read_yaml
+from fuse2task.runtime.reading import read_yaml
 
 ClassMap = Mapping[str, str | None]
 

@@ -7,8 +7,7 @@ from typing import Any
 from fuse2task.data.classes import check_names
 from fuse2task.data.fused import verify_truth_at
 from fuse2task.runtime.errors import RequestError, listing
-from fuse2task.runtime.files import read_json, write_json
-from fuse2task.runtime.hashing import file_digest, value_hash
+from fuse2task.runtime.files import file_digest, read_json, value_hash, write_json
 
 LARGEST = 1e12  # no coordinate, area or score of an image is larger
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from detection.weights import Network, load_network
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.offline import quiet_ultralytics
+from fuse2task.runtime.packages import quiet_ultralytics
 
 GAINS = {"box": 7.5, "cls": 0.5, "dfl": 1.5}  # Ultralytics' defaults
 

@@ -13,10 +13,10 @@ from detection.coco import read_truth
 from detection.weights import load_network
 from fuse2task.data.fused import FusedDataset, verify_images
 from fuse2task.data.images import as_rgb, read_visible
-from fuse2task.runtime.device import pick_device
+from fuse2task.runtime.compute import pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
-from fuse2task.runtime.hashing import file_digest
-from fuse2task.runtime.offline import quiet_ultralytics
+from fuse2task.runtime.files import file_digest
+from fuse2task.runtime.packages import quiet_ultralytics
 from fuse2task.runtime.progress import Meter
 from fuse2task.runtime.reading import check_regular
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
-from fuse2task.runtime.offline import quiet_ultralytics
+from fuse2task.runtime.packages import quiet_ultralytics
 
 quiet_ultralytics()
 

@@ -19,15 +19,12 @@ from detection.recipe import DetectionRecipe
 from detection.weights import load_network, save_network
 from fuse2task.data.fused import FusedDataset, open_fused, verify_images, verify_truth
 from fuse2task.data.images import as_rgb, read_visible, write_image
-from fuse2task.runtime.device import pick_device
-from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.failures import write_failure
-from fuse2task.runtime.files import write_bytes
-from fuse2task.runtime.hashing import value_hash
+from fuse2task.runtime.compute import pick_device
+from fuse2task.runtime.errors import RequestError, write_failure
+from fuse2task.runtime.files import value_hash, write_bytes
 from fuse2task.runtime.locks import removed
-from fuse2task.runtime.offline import quiet_ultralytics
+from fuse2task.runtime.packages import quiet_ultralytics, versions
 from fuse2task.runtime.progress import Meter, say
-from fuse2task.runtime.provenance import versions
 from fuse2task.training.run_folder import RunFolder
 
 SAMPLES = 4

@@ -12,13 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from fuse2task.runtime.checkpoints import check_finite, load_checkpoint, load_into, save_checkpoint
+from fuse2task.runtime.checkpoints import (
+    check_finite,
+    load_checkpoint,
+    load_into,
+    refuse_compressed,
+    refuse_untrusted,
+    save_checkpoint,
+)
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.offline import quiet_ultralytics
+from fuse2task.runtime.packages import quiet_ultralytics
 from fuse2task.runtime.progress import say
 from fuse2task.runtime.reading import check_regular, one_line
-from fuse2task.runtime.state_dicts import refuse_compressed
-from fuse2task.runtime.trust import refuse_untrusted
 
 FORMAT = "fuse2task.yolo"
 
@@ -39,7 +44,7 @@ class Network:
 def load_network(path: Path) -> Network:
     """The network in a `.safetensors` file of a training run, or in an Ultralytics `.pt` file.
 
-    A `.pt` is a pickle, and refused unless the user trusts it (`fuse2task.runtime.trust`). Even then it is read by
+    A `.pt` is a pickle, and refused unless the user trusts it (`--trust-pickle`). Even then it is read by
     PyTorch's restricted unpickler, which builds Ultralytics' own classes and nothing else.
 
     Raises:

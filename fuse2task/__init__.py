@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fuse2task.runtime.lazy import lazy_names
+from fuse2task.runtime.packages import lazy_names
 
 if TYPE_CHECKING:
     from fuse2task.data.loading import load_dataset, load_pairs

@@ -9,7 +9,7 @@ import numpy as np
 
 import fuse2task
 from fuse2task.data.images import luma, with_chroma_of
-from fuse2task.runtime.device import Precision
+from fuse2task.runtime.compute import Precision
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import atomic_path, write_text
 from fusion.methods.crossfuse import CrossFuseMethod

@@ -11,14 +11,21 @@ import yaml
 from fuse2task.data.dataset import Dataset
 from fuse2task.data.fused import FORMAT
 from fuse2task.data.truth.coco import coco_truth
-from fuse2task.runtime.allocation import keep_freed_memory
+from fuse2task.runtime.compute import keep_freed_memory
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
-from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
-from fuse2task.runtime.hashing import file_digest, lines_hash, value_hash
+from fuse2task.runtime.files import (
+    file_digest,
+    lines_hash,
+    read_json,
+    remove_leftovers,
+    value_hash,
+    write_json,
+    write_text,
+)
 from fuse2task.runtime.locks import Lock, sole_writer
 from fuse2task.runtime.overlap import in_batches, overlapped
+from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter, say
-from fuse2task.runtime.provenance import versions
 from fusion.methods.base import Colour, Method
 from fusion.pair_writer import FusedJournal, PairWriter, Shard
 

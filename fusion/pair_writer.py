@@ -11,15 +11,13 @@ import numpy as np
 from fuse2task.data.dataset import Dataset, Pair
 from fuse2task.data.images import encode_png, read_infrared, read_mask, read_visible, write_image
 from fuse2task.data.truth.boxes import format_yolo
-from fuse2task.runtime.allocation import keep_freed_memory
+from fuse2task.runtime.compute import keep_freed_memory
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import write_bytes
-from fuse2task.runtime.hashing import bytes_digest, file_digest
+from fuse2task.runtime.files import bytes_digest, file_digest, write_bytes
 from fuse2task.runtime.journal import JournalWriter, journal_rows
 from fuse2task.runtime.locks import sole_writer
-from fuse2task.runtime.overlap import in_batches, overlapped
+from fuse2task.runtime.overlap import Stopwatch, in_batches, overlapped
 from fuse2task.runtime.progress import Meter, say
-from fuse2task.runtime.stopwatch import Stopwatch
 from fusion.methods.base import Colour, Method
 
 Item = TypeVar("Item")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from fuse2task.config.recipes import Recipe
-from fuse2task.runtime.device import Precision
+from fuse2task.runtime.compute import Precision
 from fuse2task.training.tracking import TrackerName
 from fusion.losses import MsSsim
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fuse2task.runtime.checkpoints import check_finite, load_into
+from fuse2task.runtime.checkpoints import check_finite, load_into, read_state_dict
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.state_dicts import read_state_dict
 from fusion.network.crossfuse import CrossFuse
 
 # Layers that the release carries and never uses, and kernels that are constants here.

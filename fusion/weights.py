@@ -10,7 +10,7 @@ import torch
 
 from fuse2task.runtime.checkpoints import load_checkpoint, load_into, save_checkpoint
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.hashing import file_digest
+from fuse2task.runtime.files import file_digest
 from fusion.network.crossfuse import CrossFuse
 from fusion.network.layers import AutoEncoder
 from fusion.network.plus import CrossFusePlus, PlusAutoEncoder

@@ -5,9 +5,9 @@ from importlib import metadata
 
 import numpy as np
 
+from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import Fuse2TaskError
-from fuse2task.runtime.offline import go_offline
-from fuse2task.runtime.seeding import generator
+from fuse2task.runtime.packages import go_offline
 from segmentation.confusion import IGNORE
 from segmentation.recipe import Augmentation
 

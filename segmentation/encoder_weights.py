@@ -6,10 +6,9 @@ from pathlib import Path
 
 import torch
 
-from fuse2task.runtime.checkpoints import check_finite, read_safetensors
+from fuse2task.runtime.checkpoints import check_finite, read_safetensors, read_state_dict
 from fuse2task.runtime.errors import RequestError, listing
-from fuse2task.runtime.hashing import file_digest
-from fuse2task.runtime.state_dicts import read_state_dict
+from fuse2task.runtime.files import file_digest
 
 # What follows the last feature map in a classifier's file: no encoder has a place for it.
 CLASSIFIER = ("fc.", "classifier.", "head.", "last.linear.", "norm.", "conv.head.", "bn2.")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from fuse2task.runtime.checkpoints import load_checkpoint, load_into, save_checkpoint
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
-from fuse2task.runtime.offline import go_offline
+from fuse2task.runtime.packages import go_offline
 from segmentation.recipe import SegmentationRecipe
 from segmentation.samples import Normalisation
 

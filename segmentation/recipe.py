@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from fuse2task.config.recipes import Recipe
-from fuse2task.runtime.device import Precision
+from fuse2task.runtime.compute import Precision
 
 
 class Augmentation(Recipe):

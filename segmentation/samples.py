@@ -9,8 +9,8 @@ from torch.utils.data import Dataset
 
 from fuse2task.data.fused import FusedDataset
 from fuse2task.data.images import as_rgb, read_mask, read_visible
+from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.seeding import generator
 from segmentation.augmentation import Augment
 from segmentation.confusion import IGNORE
 

@@ -11,11 +11,11 @@ from torch.utils.data import DataLoader
 
 from fuse2task.data.fused import FusedDataset, open_fused, verify_images, verify_truth
 from fuse2task.data.images import write_image
+from fuse2task.runtime.compute import generator, seed_everything
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
-from fuse2task.runtime.hashing import value_hash
+from fuse2task.runtime.files import value_hash
+from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter, say
-from fuse2task.runtime.provenance import versions
-from fuse2task.runtime.seeding import generator, seed_everything
 from fuse2task.training.acceleration import make_accelerator, numbers_of
 from fuse2task.training.resume import load_state, save_state
 from fuse2task.training.run_folder import RunFolder

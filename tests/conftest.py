@@ -76,7 +76,7 @@ def reseal():
     def write(root: Path) -> None:
         import hashlib
 
-        from fuse2task.runtime.hashing import value_hash
+        from fuse2task.runtime.files import value_hash
 
         manifest = json.loads((root / "manifest.json").read_text("utf-8"))
         masks = manifest["truth"]["kind"] == "masks"
@@ -158,7 +158,7 @@ def detector_file(tmp_path_factory):
 
     from detection.weights import FORMAT
     from fuse2task.runtime.checkpoints import save_checkpoint
-    from fuse2task.runtime.offline import quiet_ultralytics
+    from fuse2task.runtime.packages import quiet_ultralytics
 
     quiet_ultralytics()
     from ultralytics.nn.tasks import DetectionModel, yaml_model_load

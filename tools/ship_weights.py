@@ -12,8 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from fuse2task.runtime.files import write_bytes
-from fuse2task.runtime.hashing import file_digest, value_hash
+from fuse2task.runtime.files import file_digest, value_hash, write_bytes
 from fusion.recipe import FusionRecipe
 from fusion.training.samples import gather
 from fusion.weights import FOLDER, load_crossfuse

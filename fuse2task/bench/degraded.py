@@ -11,8 +11,7 @@ from fuse2task.data.dataset import Dataset
 from fuse2task.data.degradation.writing import MANIFEST, WORK, degrade_dataset
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.splits import write_split
-from fuse2task.runtime.files import read_json
-from fuse2task.runtime.hashing import value_hash
+from fuse2task.runtime.files import read_json, value_hash
 
 NOT_KNOWN = "not known before the copy is made"
 

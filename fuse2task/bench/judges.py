@@ -9,7 +9,7 @@ from typing import Any
 from fuse2task.bench.datasets import BenchDataset
 from fuse2task.bench.recipe import JudgeSection
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.hashing import file_digest, value_hash
+from fuse2task.runtime.files import file_digest, value_hash
 from fuse2task.training.run_folder import NOT_DECISIVE
 
 # Not part of a judge's hash: which images, which repetition, which machine.

@@ -7,8 +7,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 
 from fuse2task.bench.conditions import ConditionSection, DegradedCopy, degraded_datasets
 from fuse2task.config.recipes import Recipe
-from fuse2task.runtime.device import Precision
-from fuse2task.runtime.hashing import value_hash
+from fuse2task.runtime.compute import Precision
+from fuse2task.runtime.files import value_hash
 
 # Names become folder names and columns of tables.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]

@@ -7,8 +7,8 @@ import numpy as np
 
 from fuse2task.bench.measured import Measured, Values, measure
 from fuse2task.bench.recipe import Intervals
-from fuse2task.runtime.csv_reading import read_csv
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.reading import read_csv
 
 Scores = Mapping[str, list[dict[str, str]]]
 """Method -> its rows of the table of scores, as texts."""

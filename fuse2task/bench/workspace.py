@@ -15,8 +15,8 @@ from fuse2task.data.layouts import LAYOUTS
 from fuse2task.data.loading import clean_pairs
 from fuse2task.results.schema import kind_and_level, source_of
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.hashing import value_hash
-from fuse2task.runtime.provenance import versions_hash
+from fuse2task.runtime.files import value_hash
+from fuse2task.runtime.packages import versions_hash
 
 
 class Workspace:

@@ -52,7 +52,7 @@ def run_command(
     from fuse2task.bench.recipe import BenchRecipe
     from fuse2task.bench.session import Resources, run_bench
     from fuse2task.config.recipes import load_recipe
-    from fuse2task.runtime.trust import trust_pickles
+    from fuse2task.runtime.checkpoints import trust_pickles
     from fusion.pair_writer import Shard
 
     trust_pickles(trust_pickle)

@@ -8,7 +8,6 @@ import typer
 from fuse2task.cli.json_output import JsonOption, print_json
 from fuse2task.data.fused import FusedDataset, open_fused
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.trust import trust_pickles
 
 app = typer.Typer(help="Train YOLO on fused images, predict, evaluate by COCO AP.", no_args_is_help=True)
 
@@ -39,7 +38,8 @@ def train(
     from detection.recipe import DetectionRecipe
     from detection.training import train as train_detector
     from fuse2task.config.recipes import load_recipe
-    from fuse2task.runtime.hashing import value_hash
+    from fuse2task.runtime.checkpoints import trust_pickles
+    from fuse2task.runtime.files import value_hash
 
     trust_pickles(trust_pickle)
     loaded = load_recipe(DetectionRecipe, recipe, overrides or [])
@@ -63,6 +63,7 @@ def predict(
 ) -> None:
     """Predict one split with a judge; writes COCO results."""
     from detection.coco import read_truth, write_results
+    from fuse2task.runtime.checkpoints import trust_pickles
 
     trust_pickles(trust_pickle)
     dataset, results, left_out = _predicted(weights, data, split, class_map, device)
@@ -86,7 +87,6 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """COCO AP: --truth and --predictions, or a judge's (--weights --data --split)."""
-    trust_pickles(trust_pickle)
     from detection.classes import classes_left_out, load_class_map
     from detection.coco import read_truth
     from detection.evaluation import evaluate as evaluate_results

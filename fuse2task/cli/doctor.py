@@ -41,7 +41,7 @@ def doctor(as_json: JsonOption = False) -> None:
 def _versions() -> dict[str, str]:
     import platform
 
-    from fuse2task.runtime.provenance import versions
+    from fuse2task.runtime.packages import versions
 
     return {"Python": platform.python_version(), "system": platform.platform(terse=True), **versions()}
 
@@ -100,7 +100,7 @@ def _weights() -> dict[str, str]:
 
 
 def _plugins() -> dict[str, list[str]]:
-    from fuse2task.runtime.plugins import GROUPS, plugin_names
+    from fuse2task.runtime.packages import GROUPS, plugin_names
 
     return {group: plugin_names(group) for group in GROUPS}
 

@@ -6,8 +6,7 @@ import typer
 
 import fuse2task
 from fuse2task.cli import bench, data, demo, detection, doctor, fusion, segmentation, serve
-from fuse2task.runtime.errors import Fuse2TaskError
-from fuse2task.runtime.failures import explain
+from fuse2task.runtime.errors import Fuse2TaskError, explain
 from fuse2task.runtime.interruption import MESSAGE, Interrupted, interruptible
 
 app = typer.Typer(

@@ -23,7 +23,7 @@ def train(
 ) -> None:
     """Train an SMP network on the train split of a fused dataset; again, to go on with a killed run."""
     from fuse2task.config.recipes import load_recipe
-    from fuse2task.runtime.hashing import value_hash
+    from fuse2task.runtime.files import value_hash
     from segmentation.recipe import SegmentationRecipe
 
     loaded = load_recipe(SegmentationRecipe, recipe, overrides or [])
@@ -49,7 +49,7 @@ def predict(
 ) -> None:
     """Predict the masks of one split."""
     from fuse2task.data.fused import open_fused
-    from fuse2task.runtime.device import pick_device
+    from fuse2task.runtime.compute import pick_device
     from segmentation.model import load_segmenter
     from segmentation.prediction import predict as predict_split
 

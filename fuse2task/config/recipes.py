@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import fuse2task
 from fuse2task.runtime.errors import RequestError, listing
-from fuse2task.runtime.yaml_reading import parse_yaml, read_yaml
+from fuse2task.runtime.reading import parse_yaml, read_yaml
 
 
 class Recipe(BaseModel):

@@ -16,7 +16,7 @@ from fuse2task.data.dataset import BoxTruth, Dataset, Finding, Pair
 from fuse2task.data.images import luma, read_visible
 from fuse2task.data.truth.reading import IGNORED, pixel_counts
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.hashing import file_digest
+from fuse2task.runtime.files import file_digest
 from fuse2task.runtime.progress import Meter
 
 COLOURED = 8.0  # grey levels between channels, on average, above which infrared is false colour

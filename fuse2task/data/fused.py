@@ -8,8 +8,7 @@ from typing import Any, Literal
 from fuse2task.data.classes import check_names
 from fuse2task.data.dataset import is_safe_id, is_split_name
 from fuse2task.runtime.errors import RequestError, listing
-from fuse2task.runtime.files import read_json
-from fuse2task.runtime.hashing import file_digest, value_hash
+from fuse2task.runtime.files import file_digest, read_json, value_hash
 
 FORMAT = "fuse2task.fused"
 _AGAIN = "fuse again into an empty folder"

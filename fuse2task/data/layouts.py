@@ -17,9 +17,8 @@ from fuse2task.data import classes
 from fuse2task.data.dataset import Finding, files_by_id, is_safe_id
 from fuse2task.data.images import SUFFIXES
 from fuse2task.runtime.errors import RequestError, listing
-from fuse2task.runtime.plugins import load_plugin, plugin_names
-from fuse2task.runtime.reading import read_text
-from fuse2task.runtime.yaml_reading import read_yaml
+from fuse2task.runtime.packages import load_plugin, plugin_names
+from fuse2task.runtime.reading import read_text, read_yaml
 
 Run = tuple[int, int, str]
 

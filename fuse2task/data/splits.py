@@ -7,11 +7,10 @@ from pathlib import Path
 
 from fuse2task.config.recipes import configs_folder
 from fuse2task.data.dataset import is_safe_id, is_split_name
+from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError, listing
-from fuse2task.runtime.files import write_text
-from fuse2task.runtime.hashing import lines_hash
+from fuse2task.runtime.files import lines_hash, write_text
 from fuse2task.runtime.reading import read_text
-from fuse2task.runtime.seeding import generator
 
 
 def shipped_splits() -> list[str]:

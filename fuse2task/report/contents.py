@@ -23,8 +23,7 @@ from fuse2task.results.schema import (
 )
 from fuse2task.results.tables import ResultsTable, read_frame
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.reading import read_text
-from fuse2task.runtime.yaml_reading import MAX_BYTES, parse_yaml
+from fuse2task.runtime.reading import MAX_YAML, parse_yaml, read_text
 
 
 @dataclass(frozen=True)
@@ -100,6 +99,6 @@ def read_contents(folder: Path) -> Contents:
 def _recipe(path: Path) -> tuple[str, dict[str, Any]]:
     if not path.is_file():
         return "", {}
-    text = read_text(path, "recipe", MAX_BYTES)
+    text = read_text(path, "recipe", MAX_YAML)
     value = parse_yaml(text, f"{path}: not a readable recipe (YAML expected)")
     return text, value if isinstance(value, dict) else {}

@@ -6,7 +6,7 @@ from fuse2task.data.fused import open_fused
 from fuse2task.report.contents import Contents
 from fuse2task.report.tables import Cell, Table, name_cell
 from fuse2task.runtime.errors import Fuse2TaskError
-from fuse2task.runtime.provenance import versions, versions_hash
+from fuse2task.runtime.packages import versions, versions_hash
 from fusion.weights import shipped_weights
 
 

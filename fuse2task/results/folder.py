@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fuse2task.results.schema import source_of
 from fuse2task.runtime import locks
-from fuse2task.runtime.hashing import lines_hash
+from fuse2task.runtime.files import lines_hash
 
 
 @dataclass(frozen=True)

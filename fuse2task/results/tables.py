@@ -12,11 +12,10 @@ import pandas as pd
 
 from fuse2task.results.folder import BenchFolder
 from fuse2task.results.schema import CLEAN, IDENTITY, NUMBERS, RESULTS
-from fuse2task.runtime.csv_reading import read_csv
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import remove_halves, write_text
 from fuse2task.runtime.locks import check_held
-from fuse2task.runtime.reading import one_line
+from fuse2task.runtime.reading import one_line, read_csv
 
 Row = Mapping[str, Any]
 _NOT_DECISIVE = {"run", "value", "ci_low", "ci_high", "n_images", "ci_method", "versions_hash"}

@@ -1,7 +1,10 @@
-"""Our weights on disk: safetensors whose metadata says what they are and how they were made."""
+"""Weights on disk: our safetensors with metadata on what they are, and PyTorch files of tensors alone."""
 
 import hashlib
 import json
+import os
+import tarfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +14,10 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
-from fuse2task.runtime.files import write_bytes
-from fuse2task.runtime.hashing import value_hash
+from fuse2task.runtime.files import value_hash, write_bytes
 from fuse2task.runtime.reading import check_regular, one_line
+
+VARIABLE = "FUSE2TASK_TRUST_PICKLE"  # an environment variable, so that worker processes know it too
 
 
 def tensor_hash(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -104,7 +108,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str
 
 
 def check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Refuse weights with NaN or infinite values: a network with them finds nothing, without a word.
+    """Refuse weights with NaN or infinite values: a network with them finds nothing and reports no error.
 
     Raises:
         RequestError: there are some; `path` is named as the source.
@@ -139,3 +143,72 @@ def load_into(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path
             f"another shape; first: {(missing + unknown + wrong)[0]})"
         )
     module.load_state_dict(dict(tensors))
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors by name in a file that `torch.save` wrote, on the CPU; of a checkpoint its `state_dict`.
+
+    It is read by PyTorch's restricted unpickler (weights_only), which makes tensors and plain containers only.
+
+    Raises:
+        RequestError: missing, damaged, or anything else than tensors by name.
+    """
+    refuse_compressed(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged pickles and archives raise whatever the unpickler stumbles on
+        reason = one_line(error, 120)
+        raise RequestError(f"{path}: not a readable file of tensors alone ({reason}); save its state_dict") from None
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
+    ):
+        raise RequestError(f"{path}: holds something else than a state_dict of tensors")
+    if not all(map(_is_whole, content.values())):
+        raise RequestError(f"{path}: holds tensors that are larger than their values, or none in memory; refused")
+    return content
+
+
+def _is_whole(tensor: torch.Tensor) -> bool:
+    # A view with stride 0 claims any size for a few bytes.
+    plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    return plain and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+
+
+def refuse_compressed(path: Path) -> None:
+    """Refuse what `torch.save` never writes: an archive that is larger than its file when it is read, or a tar.
+
+    Raises:
+        RequestError: one of these, or not a regular file.
+    """
+    check_regular(path, "file of weights")
+    try:
+        packed = tarfile.is_tarfile(path)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                packed = sum(entry.file_size for entry in archive.infolist()) > Path(path).stat().st_size
+    except Exception as error:  # zipfile raises whatever it stumbles on in a damaged archive
+        raise RequestError(f"{path}: damaged archive ({one_line(error, 120)}); get the file again") from None
+    if packed:
+        raise RequestError(f"{path}: a compressed archive, which PyTorch never writes; refused as a bomb")
+
+
+def trust_pickles(yes: bool = True) -> bool:
+    """Let this process and those that it starts read pickled weights; for `--trust-pickle`."""
+    if yes:
+        os.environ[VARIABLE] = "1"
+    return yes
+
+
+def refuse_untrusted(path: Path) -> None:
+    """Refuse the pickle `path` unless the user trusts it.
+
+    Raises:
+        RequestError: neither `--trust-pickle` nor the environment variable was given.
+    """
+    if os.environ.get(VARIABLE) != "1":
+        raise RequestError(
+            f"{path}: a pickle, a kind of file that can run code when it is read; give --trust-pickle (or "
+            f"{VARIABLE}=1) if you know where it comes from, or weights as .safetensors or .onnx"
+        )

@@ -1,15 +1,15 @@
-"""Atomic file writing: a file is either the old one, the new one or absent, never half of one."""
+"""Files: atomic writing (the old content, the new one or none, never half of one), JSON, hashes."""
 
 import contextlib
 import glob
+import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.failures import write_failure
+from fuse2task.runtime.errors import RequestError, write_failure
 from fuse2task.runtime.locks import check_held, make_folder, sole_writer
 from fuse2task.runtime.reading import MAX_JSON, read_text
 
@@ -38,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             raise
         raise failure from error
     finally:
-        with contextlib.suppress(OSError):  # what went wrong with the folder has been told
+        with contextlib.suppress(OSError):  # what is wrong with the folder has been reported
             temporary.unlink()
 
 
@@ -103,3 +103,33 @@ def remove_leftovers(folder: Path, stems: Collection[str] | None = None) -> None
         target = leftover.name[1:].rsplit(".", 2)[0]  # .NAME.PID.tmp
         if stems is None or Path(target).stem in stems:
             leftover.unlink(missing_ok=True)
+
+
+def file_digest(path: Path) -> str:
+    """The whole sha256 of a file's bytes, in hex.
+
+    Raises:
+        RequestError: missing or unreadable.
+    """
+    try:
+        with Path(path).open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror}); put the file there, or replace it") from None
+
+
+def bytes_digest(data: bytes) -> str:
+    """The whole sha256 of `data`, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def lines_hash(lines: Iterable[str]) -> str:
+    """Name of data: the first 12 hex digits of sha256 over the sorted lines, each ended by a newline."""
+    text = "".join(f"{line}\n" for line in sorted(lines))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
+
+
+def value_hash(value: Any) -> str:
+    """Name of data: the first 12 hex digits of sha256 over `value` as canonical JSON (sorted keys, no spaces)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]

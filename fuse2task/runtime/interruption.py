@@ -1,4 +1,4 @@
-"""Ctrl-C and termination: the work stops at once, its children too, and the command leaves with exit code 1."""
+"""Interruption by Ctrl-C and termination: work and child processes stop at once, exit code 1."""
 
 import _thread
 import contextlib
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 10.0  # seconds for ending in order; then the process ends as it is, which loses no more than a kill does
-MESSAGE = "error: interrupted; run the same command again to go on"
+MESSAGE = "error: interrupted; run the same command again to resume"
 
 _owner = 0  # the process whose signals are caught
 

@@ -1,4 +1,4 @@
-"""What interrupted work has done already: a JSON line each, appended as it is done."""
+"""Journals of interrupted work: one JSON line with a checksum for each finished item."""
 
 import contextlib
 import json
@@ -7,9 +7,8 @@ import threading
 from pathlib import Path
 from typing import Any, Self
 
-from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.failures import write_failure
-from fuse2task.runtime.hashing import bytes_digest
+from fuse2task.runtime.errors import RequestError, write_failure
+from fuse2task.runtime.files import bytes_digest
 from fuse2task.runtime.locks import check_held, make_folder
 
 _MARK = b', "check": '  # the last key of every line: a checksum of the row without it
@@ -18,7 +17,7 @@ _MARK = b', "check": '  # the last key of every line: a checksum of the row with
 def journal_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a journal in the order of writing; none without a file.
 
-    A line that a kill cut short, or that does not agree with its checksum, is passed over: its work is done again.
+    A line that a kill cut short, or that does not agree with its checksum, is skipped: its work is done again.
 
     Raises:
         RequestError: the file cannot be read.
@@ -26,7 +25,7 @@ def journal_rows(path: Path) -> list[dict[str, Any]]:
     try:
         data = path.read_bytes() if path.is_file() else b""
     except OSError as error:
-        raise RequestError(f"{path}: cannot be read ({error.strerror}); remove it, its work is done again") from None
+        raise RequestError(f"{path}: cannot be read ({error.strerror}); remove it to redo its work") from None
     rows = []
     for line in data.splitlines():
         text, mark, digest = line.rpartition(_MARK)
@@ -43,14 +42,14 @@ class JournalWriter:
         torn = _is_torn(path)
         self._path, self._lock = path, threading.Lock()
         self._file = path.open("a", encoding="utf-8")
-        if torn:  # lest the next row is glued to what a kill left, and lost with it
+        if torn:  # so that the next row is not appended to the rest of a killed one, and lost with it
             self._file.write("\n")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):  # of a row that could not be written, which `append` has told
+        with contextlib.suppress(OSError):  # of a row that could not be written, which `append` has reported
             self._file.close()
 
     def append(self, row: dict[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""Locks between processes, on one host or several: given back by the system when a process dies."""
+"""File locks between processes, on one host or several; the system releases them when a process dies.
+
+Not `filelock`: it names no holder and does not see that the locked folder was removed or moved.
+"""
 
 import contextlib
 import errno
@@ -14,7 +17,7 @@ from typing import Self
 from fuse2task.runtime.errors import Fuse2TaskError
 from fuse2task.runtime.progress import say
 
-PATIENCE = 3.0  # seconds: a process that was just told to stop is let go
+PATIENCE = 3.0  # seconds: a process that was just told to stop is waited for
 POLL = 0.1
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -61,7 +64,7 @@ class Lock:
         return True
 
     def release(self, remove: bool = False) -> None:
-        """Give the lock back; `remove` its file too, if nobody is to find it there."""
+        """Release the lock; `remove` its file too."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None:
             return
@@ -149,7 +152,7 @@ def make_folder(folder: Path) -> None:
 def removed(folder: Path) -> Fuse2TaskError:
     """The error for an output folder that is not there any more."""
     return Fuse2TaskError(
-        f"{folder}: was removed or moved while this command was writing it; run the same command to begin anew"
+        f"{folder}: was removed or moved while this command was writing it; run the same command to start again"
     )
 
 

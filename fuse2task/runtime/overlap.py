@@ -1,13 +1,14 @@
-"""Reading, working and writing at the same time, with memory that does not grow with the work."""
+"""Overlapped reading, working and writing in bounded memory, and a stopwatch by kind of work."""
 
+import contextlib
 import itertools
 import os
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
-
-from fuse2task.runtime.stopwatch import Stopwatch
 
 Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
@@ -27,6 +28,46 @@ Sized = TypeVar("Sized", bound=HasSize)
 
 MOST_THREADS = 16
 SPARE = 2  # beyond one for each thread, so that a thread that is done finds the next one ready
+
+
+class Stopwatch:
+    """Seconds by kind of work since it was made; any thread may add to them.
+
+    seconds: of every thread together, so that kinds that overlap sum to more than the wall time.
+    """
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def timing(self, kind: str) -> Iterator[None]:
+        """Count the block's wall time as `kind`."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.seconds[kind] = self.seconds.get(kind, 0.0) + time.perf_counter() - began
+
+    def over(self, items: Iterable[Item], kind: str) -> Iterator[Item]:
+        """The same items, counting the time until each is there as `kind`."""
+        iterator = iter(items)
+        end = object()
+        while True:
+            with self.timing(kind):
+                item = next(iterator, end)
+            if item is end:
+                return
+            yield item  # type: ignore[misc]
+            del item  # so that it is not kept while the next one is waited for
+
+    def summary(self, count: int, unit: str) -> str:
+        """Such as `400 pairs in 13.1 s, 30.53 pairs/s: decode 12.0 s, fuse 3.1 s, waiting 9.9 s (all threads)`."""
+        wall = max(time.perf_counter() - self.started, 1e-9)
+        parts = ", ".join(f"{kind} {seconds:.1f} s" for kind, seconds in self.seconds.items())
+        return f"{count} {unit} in {wall:.1f} s, {count / wall:.2f} {unit}/s: {parts} (all threads)"
 
 
 def threads() -> int:

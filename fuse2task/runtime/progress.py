@@ -1,10 +1,12 @@
-"""Progress of long work: a bar on a terminal, plain lines with rate and time left elsewhere."""
+"""Progress of long work: a rich bar on a terminal, log lines with rate and time left elsewhere (rich has none)."""
 
 import sys
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 def say(message: str) -> None:
@@ -24,8 +26,10 @@ class Meter:
         self.started = self.last_line = time.monotonic()
         self._bar: Progress | None = None
 
-    def __enter__(self) -> "Meter":
+    def __enter__(self) -> Self:
         if sys.stderr.isatty():
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
             self._bar = Progress(
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), transient=False,

@@ -1,13 +1,20 @@
-"""Reading what others wrote: regular files of a bounded size, UTF-8, every failure one readable message."""
+"""Reading files of others (text, CSV, YAML): bounded size, plain values, one readable message for all damage."""
 
+import csv
+import io
 import os
 import stat
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from fuse2task.runtime.errors import RequestError
 
 MAX_TEXT = 64 * 2**20  # bytes of a list, a label file or a table
 MAX_JSON = 512 * 2**20  # bytes; COCO's own largest annotation file has 450 MB
+MAX_YAML = 128 * 2**10  # bytes; the largest shipped recipe has 3 kB, and PyYAML reads about 150 kB a second
+MAX_NODES = 100_000  # values of a YAML file, aliases written out: a billion laughs is a small file
 
 
 def check_regular(path: Path, what: str, limit: int | None = None) -> None:
@@ -44,6 +51,85 @@ def read_text(path: Path, what: str, limit: int = MAX_TEXT) -> str:
 
 
 def one_line(error: object, most: int = 300) -> str:
-    """The text of another library's error on one line, cut to `most` characters; its type where it says nothing."""
+    """The text of another library's error on one line, cut to `most` characters; its type if the text is empty."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= most else f"{text[:most]} ..."
+
+
+def read_csv(path: Path, what: str = "table", text: str | None = None) -> tuple[tuple[str, ...], list[dict[str, str]]]:
+    """Columns and rows of a CSV file, all as texts; empty lines are skipped.
+
+    text: the part of the file to read, where the caller has read it.
+
+    Raises:
+        RequestError: as `read_text`; no columns, a column twice, or a row of another length.
+    """
+    text = read_text(path, what, MAX_JSON) if text is None else text
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = []
+    try:
+        columns = tuple(next(reader, ()))
+        if not columns or len(set(columns)) < len(columns):
+            raise RequestError(f"{path}: no columns, or one that is there twice; fix the {what} or move it away")
+        for row in reader:
+            if row and len(row) != len(columns):
+                raise RequestError(f"{path}, line {reader.line_num}: does not have {len(columns)} fields; fix the line")
+            if row:
+                rows.append(dict(zip(columns, row, strict=True)))
+    except csv.Error as error:
+        raise RequestError(f"{path}: not a readable CSV {what} ({one_line(error)}); fix it or move it away") from None
+    return columns, rows
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        value = super().construct_yaml_int(node)
+        if abs(value) >= 2**63:  # 1:1:1:... is a number to the base 60, of any length
+            raise ValueError("a whole number of more than 63 bits")
+        return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
+def read_yaml(path: Path, what: str) -> Any:
+    """The plain values (dict, list, str, numbers, dates, None) in a YAML file.
+
+    Raises:
+        RequestError: as `read_text` (at most 128 KiB); not YAML, a tag that makes other objects, more than 100 000
+            values with aliases written out, or an alias inside itself.
+    """
+    return parse_yaml(read_text(path, what, MAX_YAML), f"{path}: not a readable {what} (YAML expected)")
+
+
+def parse_yaml(text: str, complaint: str) -> Any:
+    """The plain values in a YAML text; `complaint` begins the message of the error.
+
+    Raises:
+        RequestError: as `read_yaml`.
+    """
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            if _size(node, {}) > MAX_NODES:
+                raise RequestError(f"{complaint}: its aliases stand for more than {MAX_NODES} values; write fewer")
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except RequestError:
+        raise
+    except Exception as error:  # PyYAML's constructors raise anything, KeyError and IndexError too
+        raise RequestError(f"{complaint}: {one_line(error)}") from None
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for; an alias inside itself stands for too many."""
+    if id(node) not in known:
+        known[id(node)] = MAX_NODES + 1  # until its own size is known
+        children = node.value if isinstance(node, yaml.CollectionNode) else []
+        flat = [part for child in children for part in (child if isinstance(child, tuple) else (child,))]
+        known[id(node)] = 1 + sum(_size(child, known) for child in flat)
+    return known[id(node)]

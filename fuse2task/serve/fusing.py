@@ -11,9 +11,9 @@ import numpy as np
 
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import encode_png
-from fuse2task.runtime.device import pick_device
+from fuse2task.runtime.compute import pick_device
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.plugins import plugin_names
+from fuse2task.runtime.packages import plugin_names
 from fuse2task.runtime.progress import say
 from fusion.methods import METHODS, Method, make_method
 from fusion.methods.registry import PLUGINS

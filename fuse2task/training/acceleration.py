@@ -8,7 +8,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DataLoaderConfiguration
 from torch import Tensor
 
-from fuse2task.runtime.device import Precision, pick_device, pick_precision
+from fuse2task.runtime.compute import Precision, pick_device, pick_precision
 
 
 def make_accelerator(device: str, precision: Precision) -> Accelerator:

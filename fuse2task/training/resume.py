@@ -11,8 +11,7 @@ from safetensors.torch import save_file
 
 from fuse2task.runtime.checkpoints import load_into, read_safetensors, tensor_hash
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import atomic_path
-from fuse2task.runtime.hashing import bytes_digest
+from fuse2task.runtime.files import atomic_path, bytes_digest
 
 FILE = "state.safetensors"
 KEY = "hash and counters"

@@ -9,11 +9,10 @@ from typing import Any
 
 import yaml
 
-from fuse2task.runtime.csv_reading import read_csv
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
 from fuse2task.runtime.locks import make_folder, sole_writer
-from fuse2task.runtime.yaml_reading import read_yaml
+from fuse2task.runtime.reading import read_csv, read_yaml
 
 NOT_DECISIVE = ("device", "workers")
 _LOCK = ".lock"

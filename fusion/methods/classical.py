@@ -10,7 +10,7 @@ import numpy as np
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import SUFFIXES, as_rgb, image_size, luma, read_visible, with_chroma_of
 from fuse2task.runtime.errors import RequestError, listing
-from fuse2task.runtime.hashing import file_digest, value_hash
+from fuse2task.runtime.files import file_digest, value_hash
 from fuse2task.runtime.progress import say
 from fusion.methods.base import Fused, LumaMethod, Method
 

@@ -9,7 +9,7 @@ import torch
 
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import luma, with_chroma_of
-from fuse2task.runtime.device import Precision, pick_device
+from fuse2task.runtime.compute import Precision, pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fusion.methods.base import Fused, LumaMethod
 from fusion.network.crossfuse import MIN_SIDE

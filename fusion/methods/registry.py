@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fuse2task.runtime.device import Precision
+from fuse2task.runtime.compute import Precision
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.plugins import load_plugin, plugin_names
+from fuse2task.runtime.packages import load_plugin, plugin_names
 from fusion.methods.base import Method
 from fusion.methods.classical import Arithmetic, FolderMethod, Infrared, Visible, average, laplacian_pyramid
 from fusion.weights import TASK, find_checkpoint

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fuse2task.runtime.device import Precision, pick_precision
+from fuse2task.runtime.compute import Precision, pick_precision
 from fusion.network.attention import Mlp
 from fusion.network.crossfuse import CrossFuse, check_pair, stretch
 from fusion.network.folded_decoder import FoldedDecoder

@@ -8,7 +8,7 @@ from itertools import chain, groupby, islice
 import numpy as np
 
 from fuse2task.data.images import read_visible
-from fuse2task.runtime.hashing import file_digest
+from fuse2task.runtime.files import file_digest
 from fuse2task.runtime.overlap import SPARE, ahead, in_batches
 from fusion.quality.definitions import Profile
 from fusion.quality.fused_folders import Triple

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fuse2task.runtime.errors import RequestError, listing
-from fuse2task.runtime.hashing import value_hash
+from fuse2task.runtime.files import value_hash
 from fusion.quality.sharing import sharing
 
 Compute = Callable[[Tensor, Tensor, Tensor], Tensor]

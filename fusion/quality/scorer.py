@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from fuse2task.data.dataset import Pair
-from fuse2task.runtime.allocation import keep_freed_memory
-from fuse2task.runtime.device import pick_device
+from fuse2task.runtime.compute import keep_freed_memory, pick_device
 from fuse2task.runtime.errors import Fuse2TaskError
-from fuse2task.runtime.files import remove_halves, sole_file, write_json, write_text
-from fuse2task.runtime.hashing import value_hash
+from fuse2task.runtime.files import remove_halves, sole_file, value_hash, write_json, write_text
 from fuse2task.runtime.progress import Meter
 from fusion.quality.decoding import Decoded, batches
 from fusion.quality.definitions import Profile, score_batch

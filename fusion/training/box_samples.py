@@ -11,8 +11,8 @@ import torch
 from fuse2task.data.dataset import Box, Pair
 from fuse2task.data.images import as_rgb, read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
+from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.seeding import generator
 from fusion.recipe import FusionRecipe
 from fusion.training.kept_tensors import KeptTensors
 from fusion.training.samples import Draw, PairDataset

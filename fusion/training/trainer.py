@@ -12,14 +12,12 @@ from torch import Tensor, nn
 
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import write_image
-from fuse2task.runtime.allocation import keep_freed_memory
+from fuse2task.runtime.compute import generator, keep_freed_memory, seed_everything
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
-from fuse2task.runtime.hashing import lines_hash, value_hash
-from fuse2task.runtime.overlap import threads
+from fuse2task.runtime.files import lines_hash, value_hash
+from fuse2task.runtime.overlap import Stopwatch, threads
+from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter, say
-from fuse2task.runtime.provenance import versions
-from fuse2task.runtime.seeding import generator, seed_everything
-from fuse2task.runtime.stopwatch import Stopwatch
 from fuse2task.training.acceleration import make_accelerator, numbers_of
 from fuse2task.training.resume import load_state, peek_counters, save_state
 from fuse2task.training.run_folder import RunFolder

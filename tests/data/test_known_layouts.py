@@ -82,7 +82,7 @@ def test_a_plug_ins_layout_is_found_by_name(tree, monkeypatch):
     plugged = Layout(trees=((Folders("day1/{}", "thermal", "rgb"),),))
     entry = importlib.metadata.EntryPoint("rig", "json:loads", "fuse2task.layouts")
     monkeypatch.setattr(importlib.metadata.EntryPoint, "load", lambda _: plugged)
-    monkeypatch.setattr("fuse2task.runtime.plugins.entry_points", lambda **_: [entry])
+    monkeypatch.setattr("fuse2task.runtime.packages.entry_points", lambda **_: [entry])
     assert [pair.id for pair in load_pairs(tree, "rig")] == ["0p0", "0p1"]
     with pytest.raises(RequestError, match=r"known are m3fd.*rig"):
         load_pairs(tree, "other")

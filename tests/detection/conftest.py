@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from fuse2task.data.images import write_image
-from fuse2task.runtime.hashing import value_hash
+from fuse2task.runtime.files import value_hash
 
 Boxes = Sequence[tuple[str, float, float, float, float]]  # class, x, y, w, h
 Image = tuple[np.ndarray, Boxes]

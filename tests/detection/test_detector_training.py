@@ -21,8 +21,8 @@ from fuse2task.data.fused import open_fused
 from fuse2task.data.images import read_visible
 from fuse2task.runtime.checkpoints import load_checkpoint
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
-from fuse2task.runtime.hashing import value_hash
-from fuse2task.runtime.offline import quiet_ultralytics
+from fuse2task.runtime.files import value_hash
+from fuse2task.runtime.packages import quiet_ultralytics
 
 
 def recipe(data: Path, **values) -> DetectionRecipe:

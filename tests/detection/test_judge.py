@@ -13,8 +13,8 @@ from detection.judge import Judge, load_judge
 from detection.weights import load_network, save_network
 from fuse2task.runtime.checkpoints import load_checkpoint, save_checkpoint
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.hashing import file_digest
-from fuse2task.runtime.offline import quiet_ultralytics
+from fuse2task.runtime.files import file_digest
+from fuse2task.runtime.packages import quiet_ultralytics
 
 NAMES = {0: "person", 1: "dog", 2: "car"}
 # Centre x, centre y, width, height in a 64 px square, then the scores of person, dog and car.

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from fuse2task.runtime.offline import quiet_ultralytics
+from fuse2task.runtime.packages import quiet_ultralytics
 
 
 def test_a_file_that_is_no_image_installs_nothing(tmp_path):

@@ -34,7 +34,7 @@ def plug_in(monkeypatch):
     def offer(*values):
         entries = [EntryPoint("brighter", f"m{n}:x", "fuse2task.methods") for n in range(len(values))]
         monkeypatch.setattr(EntryPoint, "load", lambda entry: values[int(entry.value[1])])
-        monkeypatch.setattr("fuse2task.runtime.plugins.entry_points", lambda **_: entries)
+        monkeypatch.setattr("fuse2task.runtime.packages.entry_points", lambda **_: entries)
 
     return offer
 
@@ -65,12 +65,12 @@ def test_what_is_no_method_is_refused(plug_in, offered, message):
 
 def test_a_built_in_name_stays_built_in(monkeypatch):
     entry = EntryPoint("average", "nowhere:x", "fuse2task.methods")
-    monkeypatch.setattr("fuse2task.runtime.plugins.entry_points", lambda **_: [entry])
+    monkeypatch.setattr("fuse2task.runtime.packages.entry_points", lambda **_: [entry])
     assert type(make_method("average")).__name__ == "Arithmetic"
 
 
 def test_a_plug_in_that_cannot_be_imported_is_named(monkeypatch):
     entry = EntryPoint("brighter", "a_module_that_is_not_there:x", "fuse2task.methods")
-    monkeypatch.setattr("fuse2task.runtime.plugins.entry_points", lambda **_: [entry])
+    monkeypatch.setattr("fuse2task.runtime.packages.entry_points", lambda **_: [entry])
     with pytest.raises(RequestError, match=r"a_module_that_is_not_there:x.*ModuleNotFoundError"):
         make_method("brighter")

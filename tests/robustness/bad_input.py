@@ -163,7 +163,7 @@ def work(seed: int, only: str | None, root: Path) -> None:
     import detection.judge  # noqa: F401 - what is imported late would count as the first reader's memory and time
     import fusion.dataset_writer  # noqa: F401
     import segmentation.model  # noqa: F401
-    from fuse2task.runtime.offline import quiet_ultralytics
+    from fuse2task.runtime.packages import quiet_ultralytics
 
     torch.set_num_threads(1)
     torch.optim.Adam([torch.zeros(1)])

@@ -71,7 +71,7 @@ def _yolo(path: Path, _: Path) -> None:
 
 def _coco(path: Path, _: Path) -> None:
     from fuse2task.data.truth.coco import coco_truth, count_coco, is_coco, read_coco
-    from fuse2task.runtime.hashing import value_hash
+    from fuse2task.runtime.files import value_hash
 
     is_coco(path)
     truth, findings = read_coco(path, PAIRS)
@@ -90,7 +90,7 @@ def _truth(path: Path, _: Path) -> None:
 
 def _results(path: Path, _: Path) -> None:
     from detection.evaluation import evaluate
-    from fuse2task.runtime.hashing import value_hash
+    from fuse2task.runtime.files import value_hash
 
     value_hash(evaluate(formats.COCO, path))
 
@@ -167,7 +167,7 @@ def _recipe(module: str, name: str) -> Callable[[Path, Path], None]:
         import importlib
 
         from fuse2task.config.recipes import load_recipe
-        from fuse2task.runtime.hashing import value_hash
+        from fuse2task.runtime.files import value_hash
 
         recipe = load_recipe(
             getattr(importlib.import_module(module), name), str(path), ["seed=3"] if "seed" in name else []
@@ -203,7 +203,7 @@ def _judge(path: Path, _: Path) -> None:
     import numpy as np
 
     from detection.judge import load_judge
-    from fuse2task.runtime.trust import trust_pickles
+    from fuse2task.runtime.checkpoints import trust_pickles
 
     trust_pickles()
     load_judge(path, "cpu").predict(np.zeros((32, 40, 3), np.uint8), [0])

@@ -19,8 +19,7 @@ from fuse2task.data.images import image_size, read_mask, read_visible, write_ima
 from fuse2task.data.truth.boxes import read_voc
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import read_json
-from fuse2task.runtime.reading import read_text
-from fuse2task.runtime.yaml_reading import parse_yaml, read_yaml
+from fuse2task.runtime.reading import parse_yaml, read_text, read_yaml
 
 
 def test_a_png_is_refused_from_its_header(tmp_path, monkeypatch):

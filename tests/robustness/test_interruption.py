@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fuse2task.runtime import interruption
-from fuse2task.runtime.hashing import file_digest
+from fuse2task.runtime.files import file_digest
 from fuse2task.runtime.interruption import MESSAGE, Interrupted, interruptible
 from fuse2task.runtime.journal import journal_rows
 

@@ -58,7 +58,7 @@ def header_bombs(rng: Random) -> bytes:
 
 @functools.cache
 def yolo_state() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    from fuse2task.runtime.offline import quiet_ultralytics
+    from fuse2task.runtime.packages import quiet_ultralytics
 
     quiet_ultralytics()
     from ultralytics.nn.tasks import DetectionModel

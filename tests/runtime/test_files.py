@@ -7,8 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse2task.runtime.errors import RequestError, listing
-from fuse2task.runtime.files import atomic_path, read_json, remove_leftovers, write_json, write_text
-from fuse2task.runtime.hashing import file_digest, lines_hash, value_hash
+from fuse2task.runtime.files import (
+    atomic_path,
+    file_digest,
+    lines_hash,
+    read_json,
+    remove_leftovers,
+    value_hash,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

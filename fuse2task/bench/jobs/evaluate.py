@@ -7,8 +7,7 @@ from typing import Any
 from fuse2task.bench.jobs.fuse import images_hash
 from fuse2task.bench.workspace import Workspace
 from fuse2task.results.tables import identity
-from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
-from fuse2task.runtime.hashing import file_digest
+from fuse2task.runtime.files import file_digest, read_json, remove_leftovers, write_json, write_text
 
 
 def evaluate(bench: Workspace, dataset: str, method: str, judge: str, seed: int | None) -> list[dict[str, Any]]:

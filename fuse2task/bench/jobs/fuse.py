@@ -1,8 +1,7 @@
 """Fusing one dataset by one method."""
 
 from fuse2task.bench.workspace import Workspace
-from fuse2task.runtime.files import read_json
-from fuse2task.runtime.hashing import value_hash
+from fuse2task.runtime.files import read_json, value_hash
 
 
 def is_fused(bench: Workspace, dataset: str, method: str) -> bool:

@@ -18,7 +18,7 @@ MEANS = ("mIoU", "mIoU_foreground", "mAcc", "aAcc")
 def predict_masks(bench: Workspace, dataset: str, method: str, judge: str, weights: Path, folder: Path) -> None:
     """Write masks/<id>.png for the evaluated split."""
     from fuse2task.data.fused import open_fused
-    from fuse2task.runtime.device import pick_device
+    from fuse2task.runtime.compute import pick_device
     from segmentation.model import load_segmenter
     from segmentation.prediction import predict
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from fuse2task.runtime.seeding import generator
+from fuse2task.runtime.compute import generator
 
 _CODES = np.arange(256) / 255
 _TO_LINEAR = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)

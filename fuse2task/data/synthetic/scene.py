@@ -13,8 +13,8 @@ from fuse2task.data.synthetic import objects
 from fuse2task.data.synthetic.canvas import Canvas, Item, View
 from fuse2task.data.synthetic.sensors import Weather, infrared_image, visible_image
 from fuse2task.data.synthetic.surfaces import DARK, Material, Part, disc, rectangle, tinted
+from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.seeding import generator
 
 SKY = Material((0.50, 0.62, 0.85), emissivity=0.0)
 ROAD = Material((0.10, 0.10, 0.105), solar=1.0)

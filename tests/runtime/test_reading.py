@@ -1,11 +1,13 @@
+"""CSV files as others edit them: what is read, how damage is reported."""
+
 import csv
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse2task.runtime.csv_reading import read_csv
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.reading import read_csv
 
 # What UTF-8 can hold; a lone carriage return is a line break to whoever reads the text first.
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=8)
@@ -33,14 +35,14 @@ def test_empty_lines_and_a_byte_order_mark_are_passed_over(tmp_path):
         ("", "no columns, or one that is there twice"),
         ("\n1,2\n", "no columns"),
         ("a,a\n1,2\n", "there twice"),
-        ('a,b\n"1\n2",3\n4\n', r"a.csv, line 4: has not 2 fields"),
-        ("a,b\n1,2,3\n", "line 2: has not 2 fields"),
+        ('a,b\n"1\n2",3\n4\n', r"a.csv, line 4: does not have 2 fields"),
+        ("a,b\n1,2,3\n", "line 2: does not have 2 fields"),
         ('a,b\n"1"2,3\n', "not a readable CSV log"),
         ('a,b\n"1,3\n', "not a readable CSV log"),
     ],
 )
-def test_damage_is_told_in_one_line(tmp_path, text, message):
+def test_damage_is_reported_in_one_line(tmp_path, text, message):
     (tmp_path / "a.csv").write_text(text)
-    with pytest.raises(RequestError, match=message) as told:
+    with pytest.raises(RequestError, match=message) as caught:
         read_csv(tmp_path / "a.csv", "log")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)

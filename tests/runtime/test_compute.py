@@ -1,14 +1,14 @@
-"""Devices, precision, seeds and progress lines."""
+"""Devices, precision, random seeds, memory allocation."""
+
+import ctypes
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from fuse2task.runtime.device import pick_device, pick_precision
+from fuse2task.runtime.compute import generator, keep_freed_memory, pick_device, pick_precision, seed_everything
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.progress import Meter
-from fuse2task.runtime.provenance import versions, versions_hash
-from fuse2task.runtime.seeding import generator, seed_everything
 
 
 def test_devices():
@@ -38,15 +38,27 @@ def test_seeding_torch():
     assert torch.equal(a, torch.rand(3))
 
 
-def test_meter_logs_plain_lines_with_rate_and_time_left(capsys):
-    with Meter("work", 10, "pairs", interval=0) as meter:
-        meter.advance(4, "loss 1.5")
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("work: 4/10 pairs, ")
-    assert "s left" in lines[0]
-    assert "loss 1.5" in lines[0]
+def test_asks_glibc_to_keep_what_is_freed(monkeypatch):
+    asked = []
+
+    class Library:
+        @staticmethod
+        def mallopt(parameter: int, value: int) -> int:
+            asked.append((parameter, value))
+            return 1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: Library)
+    monkeypatch.setattr(sys, "platform", "linux")
+    keep_freed_memory()
+    assert asked == [(-3, 1 << 30), (-1, 1 << 30)]
 
 
-def test_versions_name_what_decides_the_numbers():
-    assert {"fuse2task", "torch", "numpy", "pycocotools"} <= set(versions())
-    assert len(versions_hash()) == 12
+def test_does_nothing_elsewhere(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(ctypes, "CDLL", None)
+    keep_freed_memory()
+
+
+def test_a_library_without_mallopt_is_left_alone(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
+    keep_freed_memory()
