@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,9 +107,10 @@ def is_split_name(name: str) -> bool:
 
 
 def path_id(relative: str, suffixes: Collection[str]) -> str:
-    """The id of a path such as `set00/V000/I00001.jpg`; only a suffix in `suffixes` is taken off."""
+    """The id of a path such as `set00/V000/I00001.jpg`; only a suffix in `suffixes` is taken off. Unicode as NFC."""
     stem, suffix = os.path.splitext(relative)
-    return (stem if suffix.lower() in suffixes else relative).replace("\\", "/").replace("/", "__")
+    name = stem if suffix.lower() in suffixes else relative
+    return unicodedata.normalize("NFC", name).replace("\\", "/").replace("/", "__")
 
 
 def files_by_id(folder: Path, suffixes: Collection[str], prefix: str = "") -> tuple[dict[str, Path], list[Finding]]:

@@ -10,39 +10,57 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import write_bytes
 from fuse2task.runtime.reading import check_regular, one_line
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # Pillow's other readers (one calls Ghostscript) are not asked
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+# Pillow's other readers (one calls Ghostscript) are not asked.
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = int(os.environ.get("FUSE2TASK_MAX_PIXELS", "40_000_000"))
 """Pixels from which a file is taken for a decompression bomb; the environment variable sets another limit."""
 MAX_FILE = 512 * 2**20  # bytes
 JPEG_PIXELS = 1024  # a byte; every block of 64 takes at least a bit, and what is missing libjpeg makes up
 MAX_SCANS = 100  # of a progressive JPEG; encoders write about ten, and each costs as much as decoding the image
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""What makes an image upright, by EXIF orientation."""
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked from the header, before any decoding
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) from the file's header, without decoding.
+    """(width, height) of the upright image, from the file's header.
 
     Raises:
-        RequestError: missing, not an image, more than `MAX_PIXELS` pixels, or another kind of bomb.
+        RequestError: missing, not an image, several frames, more than `MAX_PIXELS` pixels, or another kind of bomb.
+    """
+    return image_header(path)[0]
+
+
+def image_header(path: Path) -> tuple[tuple[int, int], int]:
+    """As `image_size`, and the number of pictures in the file: a JPEG may hold others beside its own (MPO).
+
+    Raises:
+        RequestError: as `image_size`.
     """
     with _opened(path) as image:
-        return image.size
+        upright = image.size[::-1] if _orientation(image) >= 5 else image.size
+        return upright, getattr(image, "n_frames", 1) if image.format == "MPO" else 1
 
 
 def read_visible(path: Path) -> np.ndarray:
-    """A visible image as it is: (H, W, 3) uint8 RGB, or (H, W) uint8 where the file is grey.
+    """A visible image, upright as EXIF says: (H, W, 3) uint8 RGB, or (H, W) uint8 where the file is grey.
 
-    Palette files are expanded to the colours that they name, which loses nothing.
+    What loses nothing is done: palettes become their colours, an opaque alpha channel goes.
 
     Raises:
-        RequestError: unreadable or truncated, 16-bit, float, with an alpha or fourth channel.
+        RequestError: unreadable or truncated, several frames, more or less than 8 bits, another colour space, an
+            alpha or fourth channel.
     """
     with _opened(path) as image:
         return _decoded(path, image)
@@ -74,12 +92,15 @@ def read_mask(path: Path) -> np.ndarray:
         RequestError: unreadable, or not one 8-bit channel (a colour picture of labels, say).
     """
     with _opened(path) as image:
-        if image.mode not in ("L", "P"):
+        pixels = np.asarray(_upright(path, image)) if image.mode in ("L", "P", "RGB") and not _is_deep(image) else None
+        if pixels is not None and pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+            pixels = pixels[..., 0]
+        if pixels is None or pixels.ndim == 3:
             raise RequestError(
                 f"{path}: a label mask is one 8-bit channel of class indices, this one is {image.mode}; "
                 "convert the colours to indices first"
             )
-        return _loaded(path, image)
+        return np.array(pixels)
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -115,11 +136,14 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 image = Image.open(handle, formats=FORMATS)
+            several = image.format != "MPO" and _has_frames(image)
         except Exception:  # Pillow's readers raise whatever they stumble on in a damaged file
             raise RequestError(f"{path}: not a readable image; replace the file") from None
         with image:
             _refuse_bomb(path, *image.size)
-            if image.format == "JPEG":
+            if several:
+                raise RequestError(f"{path}: holds several frames; save each as an image of its own")
+            if image.format in ("JPEG", "MPO"):
                 _refuse_jpeg_bomb(path, image, handle)
             yield image
 
@@ -148,41 +172,78 @@ def _refuse_bomb(path: Path, width: int, height: int) -> None:
         )
 
 
+def _has_frames(image: Image.Image) -> bool:
+    if image.format != "TIFF":
+        return bool(getattr(image, "is_animated", False))
+    try:
+        image.seek(1)
+    except EOFError:
+        return False
+    preview = image.tag_v2.get(254, 0) & 1  # type: ignore[attr-defined]  # NewSubfileType: a reduced image
+    image.seek(0)
+    return not preview
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF or XMP orientation in the header, 1 to 8; 1 for TIFF, which Pillow turns itself."""
+    if image.format == "TIFF":
+        return 1
+    try:
+        value = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    except Exception:  # EXIF that cannot be read turns nothing, here as in viewers
+        return 1
+    return value if value in _TURNS else 1
+
+
+def _upright(path: Path, image: Image.Image) -> Image.Image:
+    """The image with its pixels, turned as EXIF says."""
+    try:
+        exif = image.info.get("exif")
+        orientation = _orientation(image)
+        image.load()
+        late = Image.Exif()
+        if image.info.get("exif") != exif and image.format == "PNG":
+            late.load(image.info["exif"])
+    except Exception as error:  # as in `_opened`
+        raise RequestError(f"{path}: damaged image ({one_line(error)}); replace the file") from None
+    if late.get(ExifTags.Base.Orientation, 1) != 1:
+        raise RequestError(f"{path}: its EXIF orientation comes after the pixels; save the image anew, upright")
+    return image.transpose(_TURNS[orientation]) if orientation > 1 else image
+
+
 def _decoded(path: Path, image: Image.Image) -> np.ndarray:
-    mode, raw = image.mode, _raw_mode(image)
-    if ";16" in raw or mode.startswith("I") or mode == "F":
+    mode = image.mode
+    if _is_deep(image):
         raise RequestError(
             f"{path}: {mode} with more than 8 bits a channel; convert it to 8 bits with a range you choose"
         )
     if mode == "1":
         raise RequestError(f"{path}: a 1-bit image; a camera image has 8 bits a channel")
-    if mode == "P" and "transparency" not in image.info:
-        _loaded(path, image)
-        grey = all(r == g == b for r, g, b in _palette(image))
-        return np.asarray(image.convert("L" if grey else "RGB"))
-    if mode not in ("L", "RGB"):
+    if mode not in ("L", "RGB", "P", "LA", "PA", "RGBA"):
         raise RequestError(
-            f"{path}: {mode} has an alpha or fourth channel; split it into a 3-channel visible image "
-            "and a 1-channel infrared image"
+            f"{path}: colours as {mode}, which lose something in RGB; convert it to RGB or grey yourself"
         )
-    return _loaded(path, image)
+    image = _upright(path, image)
+    grey = mode in ("L", "LA") or (mode == "P" and all(r == g == b for r, g, b in _palette(image)))
+    if mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema() != (255, 255):
+            where = "a palette with transparent colours" if mode == "P" else "an alpha or fourth channel"
+            raise RequestError(
+                f"{path}: {mode} with {where}; split it into a 3-channel visible image and a 1-channel infrared image"
+            )
+    return np.array(image if image.mode in ("L", "RGB") else image.convert("L" if grey else "RGB"))
 
 
-def _raw_mode(image: Image.Image) -> str:
-    # Pillow reduces 16-bit colour PNG to 8 bits without a word; only the decoder's arguments tell.
-    return " ".join(str(tile[3]) for tile in getattr(image, "tile", []))
+def _is_deep(image: Image.Image) -> bool:
+    # Pillow silently reduces 16-bit colour PNG to 8 bits; only the decoder's arguments show it.
+    raw = " ".join(str(tile[3]) for tile in getattr(image, "tile", []))
+    return ";16" in raw or image.mode.startswith("I") or image.mode == "F"
 
 
 def _palette(image: Image.Image) -> list[tuple[int, int, int]]:
     flat = image.getpalette("RGB") or []
     return list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
-
-
-def _loaded(path: Path, image: Image.Image) -> np.ndarray:
-    try:
-        return np.array(image)
-    except Exception as error:  # as in `_opened`
-        raise RequestError(f"{path}: damaged image ({one_line(error)}); replace the file") from None
 
 
 def luma(visible: np.ndarray) -> np.ndarray:

@@ -1,13 +1,14 @@
 """Images in and out: 8 bits, nothing converted in silence."""
 
 import io
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from fuse2task.data import images
 from fuse2task.data.images import (
@@ -103,11 +104,87 @@ def test_three_channel_infrared_with_black_borders(tmp_path):
     np.testing.assert_array_equal(read_infrared(tmp_path / "false.png"), luma(RGB))
 
 
-def test_exif_orientation_is_not_applied(tmp_path):
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_upright_as_exif_says_in_every_format(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(RGB).save(path, exif=exif, **({"lossless": True} if suffix == "webp" else {}))
+    expected = np.array(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
+    np.testing.assert_array_equal(read_visible(path), expected)
+    assert image_size(path) == expected.shape[1::-1]
+    assert expected.shape == (RGB.shape if orientation < 5 else (7, 9, 3))
+    assert read_infrared(path).shape == expected.shape[:2]
+
+
+def test_masks_are_upright_as_their_images(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=exif, quality=95)
-    assert read_visible(tmp_path / "a.jpg").shape == RGB.shape
+    mask = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    Image.fromarray(mask).save(tmp_path / "m.png", exif=exif)
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png"), np.rot90(mask, -1))
+    Image.fromarray(as_rgb(mask)).save(tmp_path / "equal.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "equal.png"), mask)
+
+
+def test_orientation_after_the_pixels_is_refused(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    write_image(tmp_path / "a.png", RGB)
+    data, body = (tmp_path / "a.png").read_bytes(), exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = len(body).to_bytes(4, "big") + b"eXIf" + body + zlib.crc32(b"eXIf" + body).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(data[:-12] + chunk + data[-12:])
+    with pytest.raises(RequestError, match="orientation comes after the pixels"):
+        read_visible(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "message"),
+    [
+        ("CMYK", "tif", "colours as CMYK"), ("CMYK", "jpg", "colours as CMYK"), ("LAB", "tif", "colours as LAB"),
+        ("YCbCr", "tif", "colours as YCbCr"), ("1", "png", "1-bit"), ("F", "tif", "more than 8 bits"),
+    ],
+)  # fmt: skip
+def test_other_colour_spaces_are_refused_by_their_name(tmp_path, mode, suffix, message):
+    image = Image.fromarray(RGB).convert("L").convert("F") if mode == "F" else Image.fromarray(RGB).convert(mode)
+    image.save(tmp_path / f"a.{suffix}")
+    with pytest.raises(RequestError, match=message):
+        read_visible(tmp_path / f"a.{suffix}")
+
+
+def test_what_loses_nothing_is_read(tmp_path):
+    Image.fromarray(RGB).convert("RGBA").save(tmp_path / "opaque.png")
+    np.testing.assert_array_equal(read_visible(tmp_path / "opaque.png"), RGB)
+    Image.fromarray(luma(RGB)).convert("LA").save(tmp_path / "grey.png")
+    np.testing.assert_array_equal(read_visible(tmp_path / "grey.png"), luma(RGB))
+    palette = Image.fromarray(np.array([[0, 1], [1, 1]], np.uint8), "P")
+    palette.putpalette([1, 2, 3, 40, 50, 60, 7, 8, 9])
+    palette.save(tmp_path / "unused.png", transparency=2)
+    assert read_visible(tmp_path / "unused.png")[0].tolist() == [[1, 2, 3], [40, 50, 60]]
+    palette.save(tmp_path / "used.png", transparency=1)
+    with pytest.raises(RequestError, match="a palette with transparent colours"):
+        read_visible(tmp_path / "used.png")
+    Image.fromarray(luma(RGB)).save(tmp_path / "a.pgm")
+    np.testing.assert_array_equal(read_infrared(tmp_path / "a.pgm"), luma(RGB))
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png", "webp"])
+def test_files_of_several_frames_are_refused(tmp_path, suffix):
+    frames = [Image.fromarray(RGB), Image.fromarray(255 - RGB)]
+    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
+    for read in (image_size, read_visible, read_infrared):
+        with pytest.raises(RequestError, match="several frames"):
+            read(tmp_path / f"a.{suffix}")
+
+
+def test_a_preview_in_a_tiff_is_no_frame(tmp_path):
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    directory[254] = 1
+    small = Image.fromarray(RGB[::2, ::2].copy())
+    small.encoderinfo = {"tiffinfo": directory}
+    Image.fromarray(RGB).save(tmp_path / "a.tif", save_all=True, append_images=[small])
+    np.testing.assert_array_equal(read_visible(tmp_path / "a.tif"), RGB)
 
 
 def test_luma_is_bt601_and_grey_stays_grey():

@@ -61,7 +61,7 @@ def test_a_webp_canvas_is_refused_before_room_is_made_for_it(tmp_path, monkeypat
 def test_other_formats_than_those_of_images_are_not_asked(tmp_path):
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
     Image.new("L", (4, 4)).save(tmp_path / "b.png", "gif")
-    assert set(images.FORMATS) == {"PNG", "JPEG", "BMP", "TIFF", "WEBP"}
+    assert set(images.FORMATS) == {"PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM"}
     for name in ("a.png", "b.png"):
         with pytest.raises(RequestError, match="not a readable image"):
             image_size(tmp_path / name)
