@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.runtime.compute import keep_freed_memory, pick_device
 from fusion.network.attention import TILE, CrossBlock, SelfBlock, to_maps, to_tokens
-from fusion.network.crossfuse import CrossFuse
+from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.inference import for_inference, has_packed_linear
 from fusion.network.layers import pad_reflect, pad_to, upsample
 from fusion.weights import AnyCrossFuse, find_checkpoint, load_crossfuse
@@ -48,7 +48,7 @@ def main() -> None:
     torch.manual_seed(0)
     with torch.inference_mode():
         weights = find_checkpoint(options.checkpoint) if options.checkpoint else None
-        network = load_crossfuse(weights)[0] if weights else CrossFuse().eval()
+        network = load_crossfuse(weights)[0] if weights else CrossFuseNetwork().eval()
         device, pair = pick_device(options.device), read_pair(options)
         gmac = multiply_accumulates(network, *pair)
         peak = matmul_peak(options.repeats, device)
@@ -69,7 +69,7 @@ def main() -> None:
 def make_variants(network: AnyCrossFuse, device: torch.device) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     trained = copy.deepcopy(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     plain = copy.deepcopy(network).to(device)
-    is_faithful = isinstance(plain, CrossFuse)
+    is_faithful = isinstance(plain, CrossFuseNetwork)
     return {
         "baseline": (lambda ir, vi: fuse_per_tile(plain, ir, vi)) if is_faithful else plain,
         "as trained": trained,
@@ -151,13 +151,13 @@ def read_pair(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
     return infrared, visible
 
 
-def fuse_per_tile(network: CrossFuse, infrared: Tensor, visible: Tensor) -> Tensor:
+def fuse_per_tile(network: CrossFuseNetwork, infrared: Tensor, visible: Tensor) -> Tensor:
     """CrossFuse as one would first write it down: fp32, channels first, tiles one by one, attention written out, box
     means as dense convolutions, batch normalisation as trained. Images (B, 1, H, W), [0, 255], one by one."""
     return torch.cat([_fuse_one(network, ir[None], vi[None]) for ir, vi in zip(infrared, visible, strict=True)])
 
 
-def _fuse_one(network: CrossFuse, infrared: Tensor, visible: Tensor) -> Tensor:
+def _fuse_one(network: CrossFuseNetwork, infrared: Tensor, visible: Tensor) -> Tensor:
     ir_shallow, ir_deep = network.encoder_ir(infrared / 255)
     vi_shallow, vi_deep = network.encoder_vi(visible / 255)
     decoder = network.decoder
@@ -180,7 +180,7 @@ def dense_box(x: Tensor) -> Tensor:
     return F.conv2d(x, torch.full((channels, channels, 3, 3), 1 / 9), padding=1)
 
 
-def attend_tiles(network: CrossFuse, infrared: Tensor, visible: Tensor) -> Tensor:
+def attend_tiles(network: CrossFuseNetwork, infrared: Tensor, visible: Tensor) -> Tensor:
     """The cross-attention module, tile by tile: (1, 128, h, w) twice to (1, 128, h, w)."""
     height, width = infrared.shape[-2:]
     ir, vi = (pad_reflect(x, 0, -width % TILE, 0, -height % TILE) for x in (infrared, visible))
@@ -192,7 +192,7 @@ def attend_tiles(network: CrossFuse, infrared: Tensor, visible: Tensor) -> Tenso
     return fused[..., :height, :width]
 
 
-def attend(network: CrossFuse, infrared: Tensor, visible: Tensor) -> Tensor:
+def attend(network: CrossFuseNetwork, infrared: Tensor, visible: Tensor) -> Tensor:
     """One tile, (1, 128, 32, 32) twice to the same."""
     module = network.attention
     ir = shifted(module.self2_ir, to_maps(self_attention(module.self1_ir, to_tokens(infrared))))

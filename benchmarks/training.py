@@ -27,7 +27,7 @@ from fuse2task.runtime.compute import keep_freed_memory, pick_device
 from fuse2task.runtime.overlap import threads
 from fusion.losses import fusion_loss, plus_loss, reconstruction_loss
 from fusion.network.attention import TokenLinear
-from fusion.network.crossfuse import CrossFuse
+from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.layers import AutoEncoder
 from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
 from fusion.recipe import Sampling
@@ -105,7 +105,7 @@ class Run:
         self.variant, self.loss, self.images, self.device = variant, loss, images, device
         self.network = network.train().to(memory_format=torch.channels_last).to(device)  # type: ignore[call-overload]
         self.encoders: FrozenEncoders | None = None
-        if isinstance(network, CrossFuse):
+        if isinstance(network, CrossFuseNetwork):
             network.encoder_ir.requires_grad_(False)
             network.encoder_vi.requires_grad_(False)
             if variant.frozen:
@@ -153,7 +153,7 @@ def _plus(network: nn.Module, *images: Tensor) -> Tensor:
 
 STAGES: dict[str, tuple[type[nn.Module], Loss, tuple[Variant, ...]]] = {
     "faithful, stage 1": (AutoEncoder, _reconstruction, OF_ALL),
-    "faithful, stage 2": (CrossFuse, _fusion, OF_FROZEN),
+    "faithful, stage 2": (CrossFuseNetwork, _fusion, OF_FROZEN),
     "plus, stage 1": (PlusAutoEncoder, _reconstruction, OF_ALL),
     "plus, stage 2": (CrossFusePlus, _plus, OF_ALL),
 }

@@ -45,7 +45,8 @@ class DetectionLoss(nn.Module):
         _keep_classes(head, [network.names.index(name) for name in classes])
         module.args = SimpleNamespace(**GAINS)
         self.module, self.head = module, head
-        self._make_criterion, self._criterion = v8DetectionLoss, None
+        self._make_criterion: Any = v8DetectionLoss
+        self._criterion: Any = None
         self.train()
 
     def train(self, mode: bool = True) -> "DetectionLoss":

@@ -33,7 +33,7 @@ class Forward(Protocol):
     def __call__(self, image: torch.Tensor) -> torch.Tensor: ...
 
 
-class Judge:
+class LoadedDetector:
     """Detector weights with what prediction needs.
 
     names: classes in index order. image_size: side of the square letterbox in pixels. hash: first 12 hex
@@ -88,7 +88,7 @@ class Judge:
         return found.cpu().numpy()
 
 
-def load_judge(path: Path, device: str = "auto") -> Judge:
+def load_judge(path: Path, device: str = "auto") -> LoadedDetector:
     """The judge in a weights file: `.onnx`, `.pt`, or `.safetensors` of a training run.
 
     Args:
@@ -115,7 +115,7 @@ def load_judge(path: Path, device: str = "auto") -> Judge:
             raise RequestError(f"{path}: an ONNX judge runs on the CPU, not on {device!r}; use --device cpu")
         onnx = OnnxNetwork(path)
         _check_side(path, onnx.image_size)
-        return Judge(onnx, onnx.names, onnx.image_size, digest, torch.device("cpu"), path)
+        return LoadedDetector(onnx, onnx.names, onnx.image_size, digest, torch.device("cpu"), path)
     network, where = load_network(path), pick_device(device)
     _check_side(path, network.image_size)
     module = network.module.fuse(verbose=False).to(where)  # type: ignore[operator]
@@ -124,7 +124,7 @@ def load_judge(path: Path, device: str = "auto") -> Judge:
         output = module(image)
         return output[0] if isinstance(output, list | tuple) else output
 
-    return Judge(forward, network.names, network.image_size, digest, where, path)
+    return LoadedDetector(forward, network.names, network.image_size, digest, where, path)
 
 
 def _check_side(path: Path, side: int) -> None:
@@ -135,7 +135,7 @@ def _check_side(path: Path, side: int) -> None:
 def predict(
     dataset: FusedDataset,
     split: str,
-    judge: Judge,
+    judge: LoadedDetector,
     class_map: ClassMap | None = None,
     source: str = "the class map",
 ) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
@@ -166,7 +166,7 @@ def predict(
     return results, matching.left_out
 
 
-def predict_image(judge: Judge, matching: Matching, path: Path, image_id: int) -> list[dict[str, Any]]:
+def predict_image(judge: LoadedDetector, matching: Matching, path: Path, image_id: int) -> list[dict[str, Any]]:
     """COCO results of one image file (grey files are shown to the judge in three equal channels)."""
     bgr = np.ascontiguousarray(as_rgb(read_visible(path))[..., ::-1])
     boxes = judge.predict(bgr, sorted(matching.category))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fuse2task.runtime.checkpoints import check_finite, load_into, read_state_dict
 from fuse2task.runtime.errors import RequestError
-from fusion.network.crossfuse import CrossFuse
+from fusion.network.crossfuse import CrossFuseNetwork
 
 # Layers that the release carries and never uses, and kernels that are constants here.
 UNUSED = ("conv_gra.", "decoder_fusion.weight.")
@@ -90,13 +90,13 @@ def read_model_file(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
 
 
-def import_release(infrared: Path, visible: Path, fusion: Path) -> CrossFuse:
+def import_release(infrared: Path, visible: Path, fusion: Path) -> CrossFuseNetwork:
     """CrossFuse with the weights of the release's infrared and visible auto-encoders and fusion network.
 
     Raises:
         RequestError: a file is missing, unsafe, or of another network.
     """
-    network = CrossFuse()
+    network = CrossFuseNetwork()
     for path, encoder in ((infrared, network.encoder_ir), (visible, network.encoder_vi)):
         renamed = rename(read_model_file(path), AUTOENCODER, path)
         part = {name.removeprefix("encoder."): t for name, t in renamed.items() if name.startswith("encoder.")}

@@ -11,15 +11,15 @@ import torch
 from fuse2task.runtime.checkpoints import load_checkpoint, load_into, save_checkpoint
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import file_digest
-from fusion.network.crossfuse import CrossFuse
+from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.layers import AutoEncoder
 from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
 
-AnyCrossFuse = CrossFuse | CrossFusePlus
+AnyCrossFuse = CrossFuseNetwork | CrossFusePlus
 AnyAutoEncoder = AutoEncoder | PlusAutoEncoder
 CROSSFUSE, PLUS = "fuse2task.crossfuse", "fuse2task.crossfuse-plus"
 AUTOENCODER, PLUS_AUTOENCODER = "fuse2task.autoencoder", "fuse2task.autoencoder-plus"
-NETWORKS: dict[str, type[AnyCrossFuse]] = {CROSSFUSE: CrossFuse, PLUS: CrossFusePlus}
+NETWORKS: dict[str, type[AnyCrossFuse]] = {CROSSFUSE: CrossFuseNetwork, PLUS: CrossFusePlus}
 AUTOENCODERS: dict[str, type[AnyAutoEncoder]] = {AUTOENCODER: AutoEncoder, PLUS_AUTOENCODER: PlusAutoEncoder}
 
 

@@ -24,7 +24,7 @@ import torch
 
 from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_pairs
-from fusion.network.crossfuse import CrossFuse
+from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.weights import load_crossfuse
 
 Image = np.ndarray
@@ -66,7 +66,7 @@ def ways_to_fuse(checkpoint: Path) -> Fuse:
     def fuse(infrared: Image, visible: Image) -> dict[str, Image]:
         ir, vi = (torch.from_numpy(image.copy()).float()[None, None] for image in (infrared, visible))
         found = {"average": (infrared.astype(float) + visible) / 2}
-        if not isinstance(network, CrossFuse):
+        if not isinstance(network, CrossFuseNetwork):
             return found | {"network, as it is": np.clip(network(ir, vi)[0, 0].numpy().astype(float), 0, 255)}
         features = network.features(ir, vi)
         raw = network.decoder(network.attention(features[0][1], features[1][1]), *features)[0, 0].numpy().astype(float)

@@ -1,4 +1,4 @@
-"""`fuse2task fusion`: train, import, apply, pairs, score."""
+"""`fuse2task fusion`: weights, train, import, export, apply, pairs, score."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,13 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from fuse2task.cli.export import export_command
+import fuse2task
 from fuse2task.cli.json_output import JsonOption, print_json
 from fuse2task.cli.score import score_command
 
 app = typer.Typer(no_args_is_help=True, help="Train CrossFuse, fuse datasets and loose pairs, score images.")
 app.command("score")(score_command)
-app.command("export")(export_command)
 
 
 class Color(StrEnum):
@@ -28,6 +27,13 @@ class PrecisionName(StrEnum):
     auto = "auto"
     fp32 = "fp32"
     bf16 = "bf16"
+
+
+class FormatName(StrEnum):
+    """Kinds of file."""
+
+    onnx = "onnx"
+    torch_export = "torch-export"
 
 
 MethodOption = Annotated[
@@ -103,6 +109,31 @@ def import_command(
 
     digest = save_crossfuse(out, import_release(ir, visible, fusion), {"imported": "public CrossFuse release"})
     typer.echo(f"{out}: {digest[:12]}")
+
+
+@app.command("export")
+def export_command(
+    checkpoint: Annotated[Path, typer.Argument(help="CrossFuse weights: a file, or a name of `fusion weights`.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="model.onnx", help="The file to write.")],
+    kind: Annotated[FormatName, typer.Option("--format", help="What torch.export.load or ONNX runtimes read.")] = (
+        FormatName.onnx
+    ),
+) -> None:
+    """Write the network as one file that runs without fuse2task, for one pair of any size from 16x16 up.
+
+    Inputs `infrared` and `visible`, output `fused`: luma, (1, 1, H, W) float32, 0 to 255.
+    """
+    from fusion.export import export_network
+    from fusion.weights import find_checkpoint, load_crossfuse
+
+    network, digest = load_crossfuse(find_checkpoint(checkpoint))
+    about = {
+        "made_by": f"fuse2task {fuse2task.__version__}",
+        "network": type(network).__name__.removesuffix("Network"),
+        "tensor_hash": digest,
+    }
+    export_network(network, output, kind.value, about)
+    typer.echo(f"{output}: {kind.value}, {output.stat().st_size / 1e6:.0f} MB, weights {digest[:12]}")
 
 
 @app.command("apply")

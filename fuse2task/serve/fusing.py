@@ -22,7 +22,7 @@ from fusion.quality.profiles import find_profile
 from fusion.quality.scorer import score
 
 if TYPE_CHECKING:
-    from detection.judge import Judge
+    from detection.judge import LoadedDetector
 
 PROFILE = "standard"
 SCORES = ("EN", "SD", "AG", "MI", "VIF", "Qabf", "SSIM")
@@ -32,7 +32,7 @@ LEAST_CONFIDENCE = 0.05  # boxes below are of no use to the eye; the page's slid
 class PairFuser:
     """Methods and a judge, loaded once."""
 
-    def __init__(self, methods: Mapping[str, Method], judge: "Judge | None" = None):
+    def __init__(self, methods: Mapping[str, Method], judge: "LoadedDetector | None" = None):
         self.methods, self.judge = dict(methods), judge
 
     def options(self) -> dict[str, Any]:

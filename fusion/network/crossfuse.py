@@ -82,7 +82,7 @@ def check_pair(infrared: Tensor, visible: Tensor) -> None:
         )
 
 
-class CrossFuse(nn.Module):
+class CrossFuseNetwork(nn.Module):
     """The network that fuses a pair of grey images of any equal size from 16x16 up."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fuse2task.runtime.compute import Precision, pick_precision
 from fusion.network.attention import Mlp
-from fusion.network.crossfuse import CrossFuse, check_pair, stretch
+from fusion.network.crossfuse import CrossFuseNetwork, check_pair, stretch
 from fusion.network.folded_decoder import FoldedDecoder
 from fusion.network.layers import Encoder
 from fusion.network.plus import CrossFusePlus
@@ -94,7 +94,7 @@ class InferenceCrossFuse(nn.Module):
     frequency domain. bf16 means autocast, with shallow features, weight maps and the last layers kept in fp32.
     """
 
-    def __init__(self, network: CrossFuse, device: torch.device, precision: Literal["fp32", "bf16"] = "fp32"):
+    def __init__(self, network: CrossFuseNetwork, device: torch.device, precision: Literal["fp32", "bf16"] = "fp32"):
         super().__init__()
         # Folded on the CPU: some devices have no fp64.
         network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
@@ -140,10 +140,10 @@ class InferenceCrossFusePlus(nn.Module):
 
 
 def for_inference(
-    network: CrossFuse | CrossFusePlus, device: torch.device, precision: Literal["fp32", "bf16"] = "fp32"
+    network: CrossFuseNetwork | CrossFusePlus, device: torch.device, precision: Literal["fp32", "bf16"] = "fp32"
 ) -> nn.Module:
     """An equal, faster network for one device and one precision; `network` stays as it is."""
-    if isinstance(network, CrossFuse):
+    if isinstance(network, CrossFuseNetwork):
         return InferenceCrossFuse(network, device, precision)
     return InferenceCrossFusePlus(network, device, precision)
 

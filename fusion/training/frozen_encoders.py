@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from fusion.network.crossfuse import CrossFuse
+from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.inference import InferenceEncoder
 from fusion.training.kept_tensors import KeptTensors
 
@@ -16,7 +16,7 @@ class FrozenEncoders:
     kept: takes the features of every pair for its next turn; None where each turn shows another sample.
     """
 
-    def __init__(self, network: CrossFuse, kept: KeptTensors | None):
+    def __init__(self, network: CrossFuseNetwork, kept: KeptTensors | None):
         self.network, self.kept = network, kept
         self._fast: tuple[InferenceEncoder, InferenceEncoder] | None = None
         if next(network.parameters()).device.type == "cpu" and not torch.is_autocast_enabled("cpu"):

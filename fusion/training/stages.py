@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fuse2task.runtime.files import write_bytes
 from fusion.losses import fusion_loss, plus_loss, reconstruction_loss
-from fusion.network.crossfuse import CrossFuse
+from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.layers import AutoEncoder
 from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
 from fusion.quality.information import entropy, mutual_information
@@ -124,7 +124,7 @@ class FusionStage(TrainingStage):
     def keep(self, network: nn.Module, run: Path) -> None:
         write_bytes(self.weights_file(run), (run / "best.safetensors").read_bytes())
 
-    def with_trained_encoders(self, network: CrossFuse | CrossFusePlus) -> None:
+    def with_trained_encoders(self, network: CrossFuseNetwork | CrossFusePlus) -> None:
         """Copy the encoders of stage 1 into `network`."""
         for modality, encoder in (("infrared", network.encoder_ir), ("visible", network.encoder_vi)):
             trained = load_autoencoder(self.run / f"stage1_{modality}.safetensors")
@@ -144,7 +144,7 @@ class FaithfulStage(FusionStage):
         self._encoders: FrozenEncoders | None = None
 
     def build(self) -> nn.Module:
-        network = CrossFuse()
+        network = CrossFuseNetwork()
         self.with_trained_encoders(network)
         for encoder in (network.encoder_ir, network.encoder_vi):
             encoder.requires_grad_(False)
@@ -155,7 +155,7 @@ class FaithfulStage(FusionStage):
 
     def frozen(self, network: nn.Module, numbers: Tensor, *images: Tensor) -> tuple[Tensor, ...]:
         if self._encoders is None:
-            assert isinstance(network, CrossFuse)
+            assert isinstance(network, CrossFuseNetwork)
             kept = KeptTensors(self.run, "deep-features") if self.samples_are_fixed else None
             self._encoders = FrozenEncoders(network, kept)
         infrared, visible = images

@@ -180,10 +180,10 @@ def test_ranks_extremes_and_correlations():
 
 
 def test_costs(tmp_path, recipe_values, make_recipe):
-    from fusion.network.crossfuse import CrossFuse
+    from fusion.network.crossfuse import CrossFuseNetwork
     from fusion.weights import save_crossfuse
 
-    network = CrossFuse()
+    network = CrossFuseNetwork()
     save_crossfuse(tmp_path / "w.safetensors", network, {})
     recipe = make_recipe(methods=[{"name": "crossfuse", "checkpoint": str(tmp_path / "w.safetensors")},
                                   {"name": "theirs", "folder": str(tmp_path)}])  # fmt: skip

@@ -28,12 +28,12 @@ SMALL = ("costs=false", "intervals.replicates=50")
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
     """A CrossFuse of random weights."""
-    from fusion.network.crossfuse import CrossFuse
+    from fusion.network.crossfuse import CrossFuseNetwork
     from fusion.weights import save_crossfuse
 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "crossfuse.safetensors"
-    save_crossfuse(path, CrossFuse().eval(), None)
+    save_crossfuse(path, CrossFuseNetwork().eval(), None)
     return path
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from detection.judge import Judge, load_judge
+from detection.judge import LoadedDetector, load_judge
 from detection.weights import load_network, save_network
 from fuse2task.runtime.checkpoints import load_checkpoint, save_checkpoint
 from fuse2task.runtime.errors import RequestError
@@ -76,7 +76,7 @@ def test_the_network_sees_rgb_in_a_grey_letterbox() -> None:
         seen.append(image.clone())
         return torch.zeros(1, 5, 3)
 
-    judge = Judge(forward, ("a",), 32, "", torch.device("cpu"))
+    judge = LoadedDetector(forward, ("a",), 32, "", torch.device("cpu"))
     image = np.zeros((16, 32, 3), np.uint8)
     image[..., 0] = 255  # blue, in BGR
     assert judge.predict(image, [0]).shape == (0, 6)
@@ -88,7 +88,7 @@ def test_the_network_sees_rgb_in_a_grey_letterbox() -> None:
 def test_at_most_300_boxes() -> None:
     corners = torch.cartesian_prod(torch.arange(20.0), torch.arange(20.0)) * 3 + 1.5
     raw = torch.cat([corners, torch.full((400, 2), 2.0), torch.linspace(0.1, 0.9, 400)[:, None]], 1).T[None]
-    judge = Judge(lambda image: raw.clone(), ("a",), 64, "", torch.device("cpu"))
+    judge = LoadedDetector(lambda image: raw.clone(), ("a",), 64, "", torch.device("cpu"))
     boxes = judge.predict(np.zeros((64, 64, 3), np.uint8), [0])
     assert len(boxes) == 300
     assert boxes[:, 4].tolist() == sorted(raw[0, 4].tolist(), reverse=True)[:300]

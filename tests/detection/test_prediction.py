@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from detection.evaluation import evaluate
-from detection.judge import Judge, load_judge, predict
+from detection.judge import LoadedDetector, load_judge, predict
 from fuse2task.data.fused import open_fused
 from fuse2task.data.images import as_rgb, read_infrared, read_visible
 from fuse2task.runtime.errors import RequestError
@@ -20,8 +20,8 @@ def brightest(image: torch.Tensor) -> torch.Tensor:
     return torch.tensor([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, 0.1, 0.75])[None, :, None]
 
 
-def judge() -> Judge:
-    return Judge(brightest, ("other", "thing"), 64, "", torch.device("cpu"))
+def judge() -> LoadedDetector:
+    return LoadedDetector(brightest, ("other", "thing"), 64, "", torch.device("cpu"))
 
 
 def thing(x: int, y: int, w: int, h: int, grey: bool = False):

@@ -21,10 +21,10 @@ def default_weights(monkeypatch, tmp_path):
 
     if shipped_weights():
         return
-    from fusion.network.crossfuse import CrossFuse
+    from fusion.network.crossfuse import CrossFuseNetwork
     from fusion.weights import save_crossfuse
 
-    save_crossfuse(tmp_path / "weights.safetensors", CrossFuse(), {})
+    save_crossfuse(tmp_path / "weights.safetensors", CrossFuseNetwork(), {})
     monkeypatch.setattr("fusion.crossfuse.find_checkpoint", lambda _: tmp_path / "weights.safetensors")
 
 

@@ -12,7 +12,7 @@ from fuse2task.runtime.errors import Fuse2TaskError
 from fusion import export as export_shapes
 from fusion.export import exported
 from fusion.network import attention, layers
-from fusion.network.crossfuse import CrossFuse
+from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.plus import CrossFusePlus
 from fusion.weights import save_crossfuse
 
@@ -26,7 +26,7 @@ def pair(height, width, seed=0):
     return F.interpolate(coarse, (height, width), mode="bilinear")[:, None].unbind()
 
 
-@pytest.fixture(scope="module", params=[CrossFuse, CrossFusePlus])
+@pytest.fixture(scope="module", params=[CrossFuseNetwork, CrossFusePlus])
 def network(request):
     torch.manual_seed(0)
     return request.param().eval().requires_grad_(False)
@@ -82,7 +82,7 @@ def test_onnx_is_within_a_grey_level_of_eager(run_cli, checkpoint, network, case
     path = tmp_path / "model.onnx"
     assert run_cli("fusion", "export", checkpoint, "-o", path) == 0, run_cli.error
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    assert session.get_modelmeta().custom_metadata_map["network"] == type(network).__name__
+    assert session.get_modelmeta().custom_metadata_map["network"] == type(network).__name__.removesuffix("Network")
     for infrared, visible, expected in cases:
         (fused,) = session.run(["fused"], {"infrared": infrared.numpy(), "visible": visible.numpy()})
         eager = expected.numpy()

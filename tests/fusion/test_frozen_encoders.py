@@ -5,7 +5,7 @@ import torch
 
 from fusion.losses import fusion_loss
 from fusion.network.attention import CrossAttention, TokenLinear
-from fusion.network.crossfuse import CrossFuse
+from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.training.frozen_encoders import FrozenEncoders
 from fusion.training.kept_tensors import KeptTensors
 
@@ -13,7 +13,7 @@ from fusion.training.kept_tensors import KeptTensors
 @pytest.fixture
 def network():
     torch.manual_seed(3)
-    network = CrossFuse().train()
+    network = CrossFuseNetwork().train()
     for encoder in (network.encoder_ir, network.encoder_vi):
         encoder.requires_grad_(False)
     return network

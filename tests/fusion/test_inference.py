@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion.methods import make_method
-from fusion.network.crossfuse import CrossFuse
+from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.folded_decoder import UpsampledConv, fold_norm
 from fusion.network.inference import InferenceCrossFuse, PackedLinear, pick_inference_precision
 from fusion.network.layers import Conv, DenseBlock, upsample
@@ -31,7 +31,7 @@ def network():
     moves a whole patch by hundredths of a grey level, in the trained network (against fp64) as in the faster one.
     """
     torch.manual_seed(0)
-    made = CrossFuse().eval()
+    made = CrossFuseNetwork().eval()
     for module in made.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             for values in (module.weight, module.bias, module.running_mean):

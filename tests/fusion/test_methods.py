@@ -10,7 +10,7 @@ from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
 from fusion.methods import METHODS, make_method
 from fusion.methods.classical import laplacian_pyramid
-from fusion.network.crossfuse import CrossFuse
+from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.weights import save_crossfuse
 
 
@@ -72,7 +72,7 @@ def test_crossfuse_fuses_colour_pairs_by_the_floor_of_its_output(images, pair, t
     import torch
 
     torch.manual_seed(0)
-    network = CrossFuse().eval()
+    network = CrossFuseNetwork().eval()
     save_crossfuse(tmp_path / "w.safetensors", network, None)
     method = make_method("crossfuse", tmp_path / "w.safetensors", "cpu")
     infrared, visible = images

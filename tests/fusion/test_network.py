@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion.network.attention import SelfBlock, from_tiles, to_maps, to_tiles, to_tokens
-from fusion.network.crossfuse import CrossFuse, box_sum, shallow_weights, stretch
+from fusion.network.crossfuse import CrossFuseNetwork, box_sum, shallow_weights, stretch
 from fusion.network.layers import AutoEncoder, pad_reflect, pad_to
 
 
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return CrossFuse().eval()
+    return CrossFuseNetwork().eval()
 
 
 @settings(max_examples=12)

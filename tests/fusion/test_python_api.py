@@ -8,7 +8,7 @@ import fusion
 from fuse2task.data.dataset import Pair
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fusion.methods import make_method
-from fusion.network.crossfuse import CrossFuse
+from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.weights import save_crossfuse
 
 RNG = np.random.default_rng(0)
@@ -20,7 +20,7 @@ VISIBLE = RNG.integers(0, 256, (24, 40, 3), dtype=np.uint8)
 def weights(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("api") / "weights.safetensors"
-    save_crossfuse(path, CrossFuse(), {})
+    save_crossfuse(path, CrossFuseNetwork(), {})
     return path
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import fusion.quality.scorer as scorer
-from detection.judge import Judge
+from detection.judge import LoadedDetector
 from fuse2task.config.recipes import load_recipe
 from fuse2task.data.loading import load_pairs
 from fuse2task.runtime.checkpoints import load_checkpoint, save_checkpoint, tensor_hash
@@ -59,7 +59,7 @@ def test_a_judge_whose_network_overflows_stops(value):
     def forward(image: torch.Tensor) -> torch.Tensor:
         return torch.full((1, 6, 4), value if image.max() > 0.5 else 0.0)
 
-    judge = Judge(forward, ("a", "b"), 32, "", torch.device("cpu"))
+    judge = LoadedDetector(forward, ("a", "b"), 32, "", torch.device("cpu"))
     assert len(judge.predict(np.zeros((32, 32, 3), np.uint8), [0, 1])) == 0
     with pytest.raises(Fuse2TaskError, match="not finite"):
         judge.predict(np.full((32, 32, 3), 255, np.uint8), [0, 1])
