@@ -90,8 +90,10 @@ def evaluate(
     from detection.classes import classes_left_out, load_class_map
     from detection.coco import read_truth
     from detection.evaluation import evaluate as evaluate_results
+    from fuse2task.runtime.checkpoints import trust_pickles
     from fuse2task.runtime.files import sole_file, write_json
 
+    trust_pickles(trust_pickle)
     if any((truth, predictions)) == any((weights, data, split)):
         raise RequestError("give either --truth and --predictions, or --weights, --data and --split")
     left_out: tuple[str, ...] = ()
