@@ -13,9 +13,20 @@ from fuse2task.runtime.packages import quiet_ultralytics
 
 quiet_ultralytics()
 
+from ultralytics.data import base  # noqa: E402
 from ultralytics.data.dataset import YOLODataset  # noqa: E402
 from ultralytics.models.yolo.detect import DetectionTrainer  # noqa: E402
+from ultralytics.utils import TQDM  # noqa: E402
 from ultralytics.utils.torch_utils import unwrap_model  # noqa: E402
+
+
+class _HiddenBar(TQDM):
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **{**options, "disable": True})
+
+
+# The one bar of Ultralytics that is drawn whatever its log level, into logs too and with escape codes.
+base.TQDM = _HiddenBar
 
 
 class StrictDataset(YOLODataset):

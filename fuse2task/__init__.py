@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from fuse2task.runtime.packages import lazy_names
+from fuse2task.runtime.packages import VERSION, lazy_names
 
 if TYPE_CHECKING:
     from fuse2task.data.loading import load_dataset, load_pairs
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["__version__", "load_dataset", "load_pairs"]
 
 __getattr__, __dir__ = lazy_names(

@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-import fuse2task
 from fuse2task.data.images import luma, with_chroma_of
 from fuse2task.runtime.compute import Precision
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import atomic_path, write_text
+from fuse2task.runtime.packages import VERSION
 from fusion.methods.crossfuse import CrossFuseMethod
 from fusion.network.crossfuse import MIN_SIDE
 from fusion.weights import find_checkpoint, load_crossfuse
@@ -165,7 +165,7 @@ tags: [image-fusion, infrared, crossfuse]
 
 # CrossFuse weights
 
-Fuses a registered infrared and visible image. Written by fuse2task {fuse2task.__version__}; tensor hash `{digest}`.
+Fuses a registered infrared and visible image. Written by fuse2task {VERSION}; tensor hash `{digest}`.
 
 ```python
 import fusion

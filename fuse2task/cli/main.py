@@ -1,12 +1,14 @@
 """The `fuse2task` command: groups of commands, one readable error, the exit codes of the contract."""
 
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 import fuse2task
-from fuse2task.cli import bench, data, demo, detection, doctor, fusion, segmentation, serve
-from fuse2task.runtime.errors import Fuse2TaskError, explain
+from fuse2task.cli import bench, data, detection, doctor, fusion, segmentation
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError, explain
 from fuse2task.runtime.interruption import MESSAGE, Interrupted, interruptible
 
 app = typer.Typer(
@@ -20,9 +22,6 @@ app.add_typer(fusion.app, name="fusion")
 app.add_typer(detection.app, name="detection")
 app.add_typer(segmentation.app, name="segmentation")
 app.add_typer(bench.app, name="bench")
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
-app.command("serve")(serve.serve)
 
 
 def _version(value: bool) -> None:
@@ -37,6 +36,50 @@ def main(
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Options of every command."""
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option("-o", "--output", help="Where everything goes; run again, an interrupted demo resumes.")
+    ] = Path("runs/demo"),
+) -> None:
+    """Whole loop on synthetic scenes: train CrossFuse, fuse, train judges, compare. Minutes on two CPU cores."""
+    from fuse2task.demo import run_demo
+
+    run_demo(out)
+
+
+app.command("doctor")(doctor.doctor)
+
+
+@app.command()
+def serve(
+    judge: Annotated[
+        Path | None, typer.Option("--judge", help="Detector whose boxes are shown: .onnx or .safetensors.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="CrossFuse weights: a file, or shipped ones by name.")
+    ] = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8750,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Let --host be one that other machines reach. No password!")
+    ] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+) -> None:
+    """Open a page on this machine: drop an infrared and a visible image, see them fused, with boxes and scores.
+
+    Nothing is stored and nothing leaves the machine.
+    """
+    try:
+        from fuse2task.serve import server
+        from fuse2task.serve.app import make_app
+        from fuse2task.serve.fusing import load_fuser
+    except ModuleNotFoundError as error:
+        raise RequestError(f"{error.name} is not installed; `pip install 'fuse2task[serve]'` brings it") from None
+    with server.bind(host, port, allow_remote) as bound:
+        server.run(make_app(load_fuser(checkpoint, judge, device), server.host_rule(host)), bound, host)
 
 
 def run(arguments: list[str] | None = None) -> None:

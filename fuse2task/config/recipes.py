@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-import fuse2task
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.reading import parse_yaml, read_yaml
 
@@ -23,7 +22,7 @@ AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
 def configs_folder() -> Path:
     """The folder of shipped recipes: inside the installed package, or `configs/` of a checkout."""
-    package = Path(fuse2task.__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
 

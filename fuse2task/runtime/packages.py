@@ -16,10 +16,10 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, v
 from pathlib import Path
 from typing import Any
 
-import fuse2task
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import value_hash
 
+VERSION = "0.1.0"  # of fuse2task; here, so that this layer imports nothing above it
 DECISIVE = (
     "torch", "torchvision", "numpy", "pillow", "opencv-python-headless", "ultralytics-opencv-headless",
     "segmentation-models-pytorch", "albumentations", "pycocotools", "timm",
@@ -33,7 +33,7 @@ GROUPS = {
 
 def versions(*names: str) -> dict[str, str]:
     """Version of fuse2task and of each installed distribution in `names` (all decisive ones by default)."""
-    found = {"fuse2task": fuse2task.__version__}
+    found = {"fuse2task": VERSION}
     for name in names or DECISIVE:
         try:
             found[name] = version(name)

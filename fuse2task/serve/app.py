@@ -1,22 +1,27 @@
-"""The web application: the page's own files, an example pair, and one pair fused at a time."""
+"""Web application: the page, an example pair, one uploaded pair fused at a time within limits."""
 
-from collections.abc import Callable
+import io
+from collections.abc import AsyncGenerator, Callable
 from functools import cache
 from importlib import resources
+from pathlib import Path
+from typing import cast
 
 import anyio
+import numpy as np
 from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from fuse2task.data.images import FORMATS, encode_png
+from fuse2task.data.images import FORMATS, encode_png, image_size, read_infrared, read_visible
 from fuse2task.data.synthetic.scene import Scene, render
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.serve.fusing import PairFuser
-from fuse2task.serve.guard import Guard
-from fuse2task.serve.uploads import MAX_BYTES, MAX_PIXELS, TooLargeError, decode_pair, read_form
+from fuse2task.serve.server import Guard
 
 FILES = {
     "/": ("page.html", "text/html"),
@@ -25,6 +30,11 @@ FILES = {
 }
 EXAMPLES = ("/example/infrared.png", "/example/visible.png")
 EXAMPLE_SIZE = (640, 480)
+MAX_BYTES = 20_000_000
+MAX_PIXELS = 4_000_000
+MIN_SIDE, MAX_SIDE = 16, 8192  # thinner images have no scores, and no size in a judge's square
+# Two files, the name of a method, and what multipart puts between them.
+MAX_BODY = 2 * MAX_BYTES + 10_000
 
 
 def make_app(fuser: PairFuser, allowed: Callable[[str], bool]) -> ASGIApp:
@@ -86,3 +96,97 @@ async def _failed(_: Request, error: Exception) -> Response:
 
 async def _unexpected(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": f"unexpected {type(error).__name__}; the terminal has more"}, 500)
+
+
+class TooLargeError(RequestError):
+    """More bytes or pixels than the page takes."""
+
+
+class _InMemory(MultiPartParser):
+    spool_max_size = MAX_BODY  # beyond this Starlette would write a temporary file
+
+
+class _Named(io.BytesIO):
+    """Bytes whose `str` is the file's name, which is what the readers put into their messages."""
+
+    def __init__(self, data: bytes, name: str):
+        super().__init__(data)
+        self._name = name
+
+    def __str__(self) -> str:
+        return self._name
+
+
+async def read_form(request: Request) -> tuple[str, bytes, bytes]:
+    """Method name, infrared file and visible file of a multipart request; nothing touches the disk.
+
+    Raises:
+        TooLargeError: the body or a file is over the limit.
+        RequestError: not a multipart form of `method`, `infrared` and `visible`.
+    """
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > MAX_BODY:
+        raise _too_many_bytes("the request")
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise RequestError("a multipart form is expected: fields `infrared`, `visible` (files) and `method`")
+    try:
+        parser = _InMemory(request.headers, _limited(request), max_files=2, max_fields=1, max_part_size=1000)
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise RequestError(f"the form cannot be read: {error.message}") from None
+    method, infrared, visible = form.get("method"), form.get("infrared"), form.get("visible")
+    if not (isinstance(method, str) and isinstance(infrared, UploadFile) and isinstance(visible, UploadFile)):
+        raise RequestError("the form needs the files `infrared` and `visible`, and the name of a `method`")
+    return method, await infrared.read(), await visible.read()
+
+
+async def _limited(request: Request) -> AsyncGenerator[bytes, None]:
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise _too_many_bytes("the request")
+        yield chunk
+
+
+def decode_pair(infrared: bytes, visible: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W) uint8 infrared, and (H, W, 3) RGB or (H, W) grey uint8 visible, of two image files.
+
+    Raises:
+        TooLargeError: a file of more than `MAX_BYTES` or `MAX_PIXELS`.
+        RequestError: not a readable image, too thin, not 8-bit, an alpha channel, or two different sizes.
+    """
+    sizes = [
+        _checked_size(data, name) for data, name in ((infrared, "the infrared image"), (visible, "the visible image"))
+    ]
+    if sizes[0] != sizes[1]:
+        first, second = (f"{width}x{height}" for width, height in sizes)
+        raise RequestError(
+            f"the infrared image is {first}, the visible image {second}: a pair shows the same view in the same "
+            "size; register and crop the two first"
+        )
+    return (
+        read_infrared(cast(Path, _Named(infrared, "the infrared image"))),
+        read_visible(cast(Path, _Named(visible, "the visible image"))),
+    )
+
+
+def _checked_size(data: bytes, name: str) -> tuple[int, int]:
+    """(width, height) from the header."""
+    if len(data) > MAX_BYTES:
+        raise _too_many_bytes(name)
+    width, height = image_size(cast(Path, _Named(data, name)))
+    if width * height > MAX_PIXELS:
+        raise TooLargeError(
+            f"{name}: {width}x{height} is more than {MAX_PIXELS // 10**6} megapixels; for such images use "
+            "`fuse2task fusion pairs`"
+        )
+    if min(width, height) < MIN_SIDE or max(width, height) > MAX_SIDE:
+        raise RequestError(f"{name}: {width}x{height}; sides of {MIN_SIDE} to {MAX_SIDE} pixels are taken")
+    return width, height
+
+
+def _too_many_bytes(name: str) -> TooLargeError:
+    return TooLargeError(
+        f"{name}: more than {MAX_BYTES // 10**6} MB a file; for such files use `fuse2task fusion pairs`"
+    )

@@ -227,6 +227,24 @@ def test_no_hidden_augmentation(toy_fused: Callable[..., Path], tmp_path: Path) 
     assert not hidden(**overrides)
 
 
+def test_caching_images_writes_nothing_into_a_log(
+    toy_fused: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    quiet_ultralytics()
+    from ultralytics.cfg import get_cfg
+
+    from detection.trainer import StrictDataset
+
+    data = toy_fused(train=2)
+    content = {"names": {0: "bar", 1: "pole"}, "channels": 3}
+    capfd.readouterr()
+    dataset = StrictDataset(
+        str(data / "images" / "train"), imgsz=64, cache="ram", hyp=get_cfg(), data=content, task="detect"
+    )
+    assert all(image is not None for image in dataset.ims)
+    assert capfd.readouterr() == ("", "")
+
+
 def flattened(step):
     inner = getattr(step, "transforms", None)
     return [part for item in inner for part in flattened(item)] if isinstance(inner, list) else [step]

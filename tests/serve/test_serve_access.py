@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse2task.runtime.errors import RequestError
-from fuse2task.serve.guard import host_name
-from fuse2task.serve.server import bind, host_rule
+from fuse2task.serve.server import bind, host_name, host_rule
 
 
 @pytest.mark.parametrize(
