@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fuse2task.data.classes import FMB, MAX_LIST, MSRS, check_names
+from fuse2task.data.dataset import defects, files_by_id
 from fuse2task.data.fused import verify_truth_at
 from fuse2task.data.images import SUFFIXES, read_mask
 from fuse2task.runtime.errors import RequestError, listing
@@ -110,13 +111,11 @@ def scores(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
 def _masks(folder: Path) -> dict[str, Path]:
     if not Path(folder).is_dir():
         raise RequestError(f"{folder}: no such folder of masks")
-    paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in SUFFIXES)
-    if not paths:
+    masks, findings = files_by_id(Path(folder), SUFFIXES)
+    if bad := defects(findings):
+        raise RequestError(f"{folder}: unusable files\n{listing(finding.message for finding in bad)}")
+    if not masks:
         raise RequestError(f"{folder}: holds no masks (images of class indices, one for each picture)")
-    masks = {path.stem: path for path in paths}
-    if len(masks) < len(paths):
-        double = [str(path) for path in paths if masks[path.stem] != path]
-        raise RequestError(f"{folder}: two files for one id:\n{listing(double)}")
     return masks
 
 

@@ -169,6 +169,8 @@ def apply_command(
     part = Shard.parse(shard)
     fuser = make_method(method, checkpoint, device, precision.value)
     dataset = load_dataset(data, layout, split=split, boxes=boxes, annotations=annotations, masks=masks)
+    for note in dataset.notes:
+        typer.echo(f"note: {note}", err=True)
     finished = write_fused(dataset, fuser, out, color.value, part)
     typer.echo(f"{out}: {'finished' if finished else f'part {shard} written; other parts are still missing'}")
 
@@ -191,5 +193,7 @@ def pairs_command(
 
     fuser = make_method(method, checkpoint, device, precision.value)
     dataset = load_dataset(ir.parent, "folder", infrared=ir, visible=visible)
+    for note in dataset.notes:
+        typer.echo(f"note: {note}", err=True)
     count = fuse_pairs(dataset, fuser, out, color.value)
     typer.echo(f"{out}: {count} fused images")

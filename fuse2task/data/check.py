@@ -72,7 +72,7 @@ def check_dataset(dataset: Dataset, findings: Sequence[Finding]) -> Report:
                 reports.append(report)
                 meter.advance()
     everything = [*findings, *(finding for report in reports for finding in report.findings)]
-    checked = Report(dataset, everything, count(dataset))
+    checked = Report(dataset, everything, count(dataset), list(dataset.notes))
     if dataset.boxes is not None and dataset.boxes.clipped:
         checked.notes.append(f"{dataset.boxes.clipped} boxes were up to 0.5 px outside and count as clipped")
     _find_duplicates(reports, checked)

@@ -3,7 +3,8 @@
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class MaskTruth:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pairs sorted by (split, id), with what truth was found or pointed at."""
+    """Pairs sorted by (split, id), with their truth. notes: files that are not used, counted by cause."""
 
     layout: str
     root: Path
@@ -66,6 +67,7 @@ class Dataset:
     masks: MaskTruth | None = None
     split_name: str = "layout"
     split_hash: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -80,10 +82,16 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Finding:
-    """A defect of a dataset. kind: a short name such as `missing-partner`; message names the file."""
+    """A defect of a dataset, or a note about it. kind: short, such as `missing-partner`; message names the file."""
 
     kind: str
     message: str
+    note: bool = False
+
+
+def defects(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings without the notes."""
+    return [finding for finding in findings if not finding.note]
 
 
 MAX_ID = 230  # bytes; file systems allow 255 with suffix and what a temporary name adds
@@ -116,24 +124,47 @@ def path_id(relative: str, suffixes: Collection[str]) -> str:
 def files_by_id(folder: Path, suffixes: Collection[str], prefix: str = "") -> tuple[dict[str, Path], list[Finding]]:
     """Files with one of `suffixes` (lower-case, with the dot) in `folder` and below, by id, in sorted order.
 
-    prefix: folder name put before each id. Hidden files and other suffixes are no data.
+    prefix: folder name put before each id. Links to folders are followed.
 
     Returns:
-        The files, and findings: `duplicate-id` (a.png and a.jpg), `bad-name` (no possible id).
+        The files, and findings: `duplicate-id` (a.png and a.jpg), `bad-name` (no possible id), `linked-loop` (a link
+        to a folder above it), `broken-link`; and as a note `not-used`: hidden and other files, counted by suffix.
     """
     found: dict[str, Path] = {}
-    findings = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(parent, name)
-            if name.startswith(".") or path.suffix.lower() not in suffixes:
-                continue
-            key = path_id((Path(prefix) / path.relative_to(folder)).as_posix(), suffixes)
-            if not is_safe_id(key):
-                findings.append(Finding("bad-name", f"{str(path)!a}: the name cannot be an id; rename it"))
-            elif key in found:
-                findings.append(Finding("duplicate-id", f"{path}: same id {key!r} as {found[key]}; keep one"))
-            else:
-                found[key] = path
+    findings: list[Finding] = []
+    unused: Counter[str] = Counter()
+    for path in _walk(folder, findings, unused):
+        suffix = path.suffix.lower()
+        key = path_id((Path(prefix) / path.relative_to(folder)).as_posix(), suffixes)
+        if suffix not in suffixes:
+            unused[suffix or "without suffix"] += 1
+        elif not path.exists():
+            findings.append(Finding("broken-link", f"{path}: a link to a file that is not there; restore or remove it"))
+        elif not is_safe_id(key):
+            findings.append(Finding("bad-name", f"{str(path)!a}: the name cannot be an id; rename it"))
+        elif key in found:
+            findings.append(Finding("duplicate-id", f"{path}: same id {key!r} as {found[key]}; keep one"))
+        else:
+            found[key] = path
+    if unused:
+        causes = ", ".join(f"{count} {cause}" for cause, count in sorted(unused.items()))
+        findings.append(Finding("not-used", f"{folder}: {unused.total()} files not used ({causes})", note=True))
     return found, findings
+
+
+def _walk(folder: Path, findings: list[Finding], unused: Counter[str]) -> Iterator[Path]:
+    """Files below `folder` that are not hidden, sorted within each folder."""
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        here = os.path.realpath(parent)
+        for name in sorted(folders):
+            path, real = Path(parent, name), os.path.realpath(Path(parent, name))
+            if name.startswith("."):
+                unused["hidden"] += sum(len(inner) for _, _, inner in os.walk(path))
+                folders.remove(name)
+            elif path.is_symlink() and (here + os.sep).startswith(real.rstrip(os.sep) + os.sep):
+                findings.append(Finding("linked-loop", f"{path}: a link to {real}, which it lies in; remove the link"))
+                folders.remove(name)
+        folders.sort()
+        unused["hidden"] += sum(name.startswith(".") for name in names)
+        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+    unused += Counter()  # in place: causes without files go

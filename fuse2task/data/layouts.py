@@ -238,7 +238,11 @@ def _expand(folder: Path, parts: list[str], prefix: str = "") -> list[tuple[str,
 
 def _flat(root: Path, prefixes: tuple[str, str], located: Located) -> bool:
     """Add pairs IR1.png, VIS1.png lying side by side in the root; False where there is no such file."""
-    for path in sorted(path for path in root.iterdir() if path.suffix.lower() in SUFFIXES):
+    others = 0
+    for path in sorted(root.iterdir()):
+        if path.suffix.lower() not in SUFFIXES:
+            others += path.is_file()
+            continue
         match = re.fullmatch(f"({'|'.join(prefixes)})(.+)", path.stem)
         if match is None:
             text = f"{path}: its name begins with neither {prefixes[0]} nor {prefixes[1]}"
@@ -253,6 +257,8 @@ def _flat(root: Path, prefixes: tuple[str, str], located: Located) -> bool:
             located.findings.append(Finding("duplicate-id", text))
         known.setdefault(match[2], path)
         located.splits[match[2]] = "test"
+    if others:
+        located.findings.append(Finding("not-used", f"{root}: {others} files not used (no images)", note=True))
     return bool(located.infrared or located.visible)
 
 

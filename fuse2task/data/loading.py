@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fuse2task.data import layouts, splits
-from fuse2task.data.dataset import Dataset, Finding, Pair, is_safe_id, path_id
-from fuse2task.data.images import SUFFIXES, image_size
+from fuse2task.data.dataset import Dataset, Finding, Pair, defects, is_safe_id, path_id
+from fuse2task.data.images import SUFFIXES, image_header, image_size
 from fuse2task.data.layouts import Layout, Located, resolve_layout
 from fuse2task.data.truth.reading import read_truth
 from fuse2task.runtime.errors import RequestError, listing
@@ -69,8 +69,9 @@ def scan_dataset(
     dataset = Dataset(
         layout, Path(root), pairs, box_truth, mask_truth,
         split_name=wanted.name if wanted else "layout", split_hash=splits.split_hash(parts),
+        notes=tuple(finding.message for finding in findings if finding.note),
     )  # fmt: skip
-    return dataset, findings
+    return dataset, defects(findings)
 
 
 def load_pairs(
@@ -85,7 +86,7 @@ def load_pairs(
     located = _locate(Path(root), layout, infrared, visible)
     findings = list(located.findings)
     pairs = pair_up(Path(root), layouts.LAYOUTS[layout], located, None, findings)
-    _refuse(Path(root), layout, findings)
+    _refuse(Path(root), layout, defects(findings))
     return pairs
 
 
@@ -149,6 +150,12 @@ def pair_up(
     """
     _find_case_clashes(located, findings)
     parts = wanted.parts if wanted else located.splits
+    others = (located.infrared.keys() | located.visible.keys()) - parts.keys()
+    if others:
+        findings.append(
+            Finding("not-used", f"{root}: {len(others)} pairs that the split list does not name", note=True)
+        )
+    extra = 0
     pairs = []
     for name in sorted(parts):
         thermal, colour = located.infrared.get(name), located.visible.get(name)
@@ -159,10 +166,14 @@ def pair_up(
             missing = "visible" if colour is None else "infrared"
             findings.append(Finding("missing-partner", f"{thermal or colour}: no {missing} image {name!r}"))
         else:
-            size = _common_size(thermal, colour, findings)
+            size, frames = _common_size(thermal, colour, findings)
+            extra += frames
             if size is not None:
                 conditions = table.conditions(root, name)
                 pairs.append(Pair(name, parts[name], thermal, colour, size, conditions))
+    if extra:
+        text = f"{root}: {extra} further pictures inside JPEG files (previews, other cameras); the first is used"
+        findings.append(Finding("not-used", text, note=True))
     return tuple(sorted(pairs, key=lambda pair: (pair.split, pair.id)))
 
 
@@ -177,21 +188,22 @@ def _find_case_clashes(located: Located, findings: list[Finding]) -> None:
             findings.append(Finding("case-clash", f"{paths}: names that differ in case only; rename one"))
 
 
-def _common_size(infrared: Path, visible: Path, findings: list[Finding]) -> tuple[int, int] | None:
-    sizes = []
+def _common_size(infrared: Path, visible: Path, findings: list[Finding]) -> tuple[tuple[int, int] | None, int]:
+    """Size of both images, None with a finding; and how many further pictures their files hold."""
+    headers = []
     for path in (infrared, visible):
         try:
-            sizes.append(image_size(path))
+            headers.append(image_header(path))
         except RequestError as error:
             findings.append(Finding("unusable-image", str(error)))
-    if len(sizes) < 2:
-        return None
-    if sizes[0] != sizes[1]:
-        (a, b), (c, d) = sizes
-        text = f"{infrared}: {a}x{b}, but {visible} is {c}x{d}; register the pair to one size first"
-        findings.append(Finding("unequal-size", text))
-        return None
-    return sizes[0]
+    if len(headers) < 2:
+        return None, 0
+    (first, second), frames = (size for size, _ in headers), sum(count - 1 for _, count in headers)
+    if first != second:
+        text = f"{infrared}: {first[0]}x{first[1]}, but {visible} is {second[0]}x{second[1]}"
+        findings.append(Finding("unequal-size", f"{text}; register the pair to one size first"))
+        return None, frames
+    return first, frames
 
 
 def clean_pairs(dataset: Dataset) -> tuple[Pair, ...]:

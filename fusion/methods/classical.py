@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fuse2task.data.dataset import Pair
+from fuse2task.data.dataset import Pair, defects, files_by_id
 from fuse2task.data.images import SUFFIXES, as_rgb, image_size, luma, read_visible, with_chroma_of
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import file_digest, value_hash
@@ -88,13 +88,9 @@ class FolderMethod(Method):
         self.name, self.folder = name, Path(folder)
         if not self.folder.is_dir():
             raise RequestError(f"{folder}: no such folder of fused images")
-        self.files: dict[str, Path] = {}
-        for path in sorted(self.folder.rglob("*")):
-            if path.suffix.lower() in SUFFIXES:
-                key = "__".join(path.relative_to(self.folder).with_suffix("").parts)
-                if key in self.files:
-                    raise RequestError(f"{path}: {self.files[key].name} has the same id; remove one")
-                self.files[key] = path
+        self.files, findings = files_by_id(self.folder, SUFFIXES)
+        if bad := defects(findings):
+            raise RequestError(f"{folder}: unusable files\n{listing(finding.message for finding in bad)}")
         self.used: list[str] = []
 
     def identity(self) -> dict[str, Any]:

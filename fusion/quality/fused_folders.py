@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuse2task.data.dataset import Pair, files_by_id
+from fuse2task.data.dataset import Pair, defects, files_by_id
 from fuse2task.data.images import SUFFIXES, image_size
 from fuse2task.runtime.errors import RequestError, listing
 
@@ -56,6 +56,6 @@ def _files(folder: Path) -> dict[str, Path]:
     if not Path(folder).is_dir():
         raise RequestError(f"{folder}: no such folder of fused images")
     files, findings = files_by_id(Path(folder), SUFFIXES)
-    if findings:
-        raise RequestError(f"{folder}: unusable names\n{listing(finding.message for finding in findings)}")
+    if bad := defects(findings):
+        raise RequestError(f"{folder}: unusable names\n{listing(finding.message for finding in bad)}")
     return files

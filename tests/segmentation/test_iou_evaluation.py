@@ -103,7 +103,7 @@ def test_what_does_not_match_is_refused_by_name(tmp_path, labels, predictions, t
 def test_two_files_of_one_id_and_missing_folders_are_refused(tmp_path):
     folder = write(tmp_path / "l", a=[[0]])
     Image.fromarray(np.zeros((1, 1), np.uint8)).save(folder / "a.bmp")
-    with pytest.raises(RequestError, match="two files for one id"):
+    with pytest.raises(RequestError, match="same id 'a'"):
         evaluate(folder, folder, NAMES)
     with pytest.raises(RequestError, match="no such folder"):
         evaluate(tmp_path / "absent", folder, NAMES)

@@ -51,7 +51,7 @@ def parts_of(dataset: Dataset) -> list[Part]:
     lists = [*root.glob("*.txt"), *root.glob("*.tsv"), *root.glob("meta/*.txt")]
     for own in LAYOUTS[dataset.layout].truth:
         folders = [root / name for name in own.folders if (root / name).is_dir()]
-        files, _ = truth_files(folders, _TRUTH_SUFFIXES[own.kind])
+        files, _ = truth_files(folders, _TRUTH_SUFFIXES[own.kind], pairs)
         found += [Part(path, own.kind, pair) for pair in pairs if (path := file_of(pair, files)) is not None]
         lists += [folder / "classes.txt" for folder in folders if (folder / "classes.txt").is_file()]
     found += [Part(path, "list") for path in lists if not path.name.startswith(".")]

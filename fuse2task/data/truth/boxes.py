@@ -20,8 +20,13 @@ MAX_LABELS = 2**20  # bytes of one image's file of boxes
 _NOISE = 1e-6  # pixels of floating-point noise, clipped without being counted
 
 
-def truth_files(folders: Iterable[Path], suffixes: Sequence[str]) -> tuple[dict[str, Path], list[Finding]]:
-    """Truth files of `folders` by id; `classes.txt` is none. A second file of one id is a `duplicate-id`."""
+def truth_files(
+    folders: Iterable[Path], suffixes: Sequence[str], pairs: Iterable[Pair]
+) -> tuple[dict[str, Path], list[Finding]]:
+    """Truth files of `folders` by id, without classes.txt.
+
+    Findings: those of `files_by_id`, the same id in two folders (`duplicate-id`); files of no pair as a note.
+    """
     found: dict[str, Path] = {}
     findings = []
     for folder in folders:
@@ -33,6 +38,10 @@ def truth_files(folders: Iterable[Path], suffixes: Sequence[str]) -> tuple[dict[
             if name in found:
                 findings.append(Finding("duplicate-id", f"{path}: same id {name!r} as {found[name]}; keep one"))
             found.setdefault(name, path)
+    used = {file_of(pair, found) for pair in pairs} - {None}
+    if len(used) < len(found):
+        text = f"{next(iter(found.values())).parent}: {len(found) - len(used)} truth files of no pair that is used"
+        findings.append(Finding("not-used", text, note=True))
     return found, findings
 
 
@@ -107,7 +116,7 @@ def read_voc(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = No
     Raises:
         RequestError: without `known`, a class name that is empty or cannot be shown.
     """
-    files, findings = truth_files([path], [".xml"]) if path.is_dir() else ({path.stem: path}, [])
+    files, findings = truth_files([path], [".xml"], pairs) if path.is_dir() else ({path.stem: path}, [])
     trees: dict[str, tuple[Path, Element]] = {}
     for pair in pairs:
         source = file_of(pair, files)
@@ -188,7 +197,7 @@ def read_yolo(
     except RequestError as error:
         return None, [Finding("no-class-names", str(error))]
     collector = BoxCollector(known if only_known and known else in_known_order(names, known))
-    files, collector.findings = truth_files([folder], [".txt"])
+    files, collector.findings = truth_files([folder], [".txt"], pairs)
     for pair in pairs:
         collector.boxes[pair.id] = []
         path = file_of(pair, files)

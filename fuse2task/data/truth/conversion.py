@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Literal
 
-from fuse2task.data.dataset import BoxTruth, Pair, files_by_id
+from fuse2task.data.dataset import BoxTruth, Finding, Pair, defects, files_by_id
 from fuse2task.data.images import SUFFIXES, image_size
 from fuse2task.data.truth.boxes import format_voc, format_yolo, read_voc, read_yolo
 from fuse2task.data.truth.coco import coco_truth, is_coco, read_coco
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import write_json, write_text
+from fuse2task.runtime.progress import say
 
 BoxFormat = Literal["coco", "voc", "yolo"]
 
@@ -54,8 +55,7 @@ def _pairs(images: Path) -> tuple[list[Pair], dict[str, str]]:
     if not images.is_dir():
         raise RequestError(f"{images}: no such folder of images")
     files, findings = files_by_id(images, SUFFIXES)
-    if findings:
-        raise RequestError(f"{images}: unusable names\n{listing(finding.message for finding in findings)}")
+    _refuse(images, findings)
     if not files:
         raise RequestError(f"{images}: no images in it; boxes are checked against the sizes of their images")
     pairs = [Pair(name, "test", path, path, image_size(path)) for name, path in files.items()]
@@ -70,10 +70,17 @@ def _read(source: Path, pairs: list[Pair]) -> BoxTruth:
     else:
         read, findings = read_yolo(source, pairs)
         truth = read or BoxTruth((), {})
-    if findings:
-        lines = listing(f"{finding.kind}: {finding.message}" for finding in findings)
-        raise RequestError(f"{source}: {len(findings)} findings; fix the files, nothing was written\n{lines}")
+    _refuse(source, findings)
     return truth
+
+
+def _refuse(source: Path, findings: list[Finding]) -> None:
+    for finding in findings:
+        if finding.note:
+            say(finding.message)
+    if bad := defects(findings):
+        lines = listing(f"{finding.kind}: {finding.message}" for finding in bad)
+        raise RequestError(f"{source}: {len(bad)} findings; fix the files, nothing was written\n{lines}")
 
 
 def _refuse_used(out: Path, kind: BoxFormat) -> None:

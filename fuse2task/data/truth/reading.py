@@ -26,7 +26,7 @@ def read_masks(
         `mask-value` (neither a class index nor 255).
     """
     folders = list(folders)
-    files, findings = truth_files(folders, SUFFIXES)
+    files, findings = truth_files(folders, SUFFIXES, pairs)
     masks: dict[str, Path] = {}
     for pair in pairs:
         path = file_of(pair, files)

@@ -1,0 +1,91 @@
+"""No file is passed over silently: links are followed, loops refused, unused files counted by cause."""
+
+import os
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fuse2task.data.dataset import defects, files_by_id
+from fuse2task.data.images import SUFFIXES
+from fuse2task.data.loading import load_dataset, load_pairs, scan_dataset
+from fuse2task.runtime.errors import RequestError
+
+
+@pytest.fixture
+def linked(folder_dataset, tmp_path):
+    """A dataset whose night folders are links to another disk, with YOLO labels."""
+    root, store = folder_dataset(2, boxes=True), tmp_path / "store"
+    for name in ("ir", "vi", "boxes"):
+        suffix = "txt" if name == "boxes" else "png"
+        (store / name).mkdir(parents=True)
+        for path in (root / name).glob(f"p*.{suffix}"):
+            (store / name / path.name).write_bytes(path.read_bytes())
+        os.symlink(store / name, root / name / "night")
+    return root
+
+
+def test_linked_folders_are_followed(linked):
+    dataset = load_dataset(linked, "folder", boxes=linked / "boxes")
+    assert [pair.id for pair in dataset.pairs] == ["night__p0", "night__p1", "p0", "p1"]
+    assert all(dataset.boxes.boxes[f"night__{name}"] == dataset.boxes.boxes[name] for name in ("p0", "p1"))
+
+
+@pytest.mark.parametrize("target", ["ir", "ir/day", "."])
+def test_a_link_to_a_folder_above_is_refused(folder_dataset, target):
+    root = folder_dataset(1)
+    (root / "ir" / "day").mkdir()
+    os.symlink(root / target, root / "ir" / "day" / "again")
+    with pytest.raises(RequestError, match=r"linked-loop.*remove the link"):
+        load_pairs(root, "folder")
+
+
+def test_a_broken_link_is_a_finding(folder_dataset):
+    root = folder_dataset(1)
+    os.symlink(root / "gone.png", root / "vi" / "x.png")
+    _, findings = files_by_id(root / "vi", SUFFIXES)
+    assert [finding.kind for finding in defects(findings)] == ["broken-link"]
+
+
+def test_unused_files_are_counted_by_cause(folder_dataset, run_cli):
+    root = folder_dataset(2)
+    for name in ("a.gif", "b.gif", "Thumbs.db", "README", ".hidden.png"):
+        (root / "ir" / name).write_bytes(b"x")
+    (root / "vi" / ".cache").mkdir()
+    (root / "vi" / ".cache" / "c.png").write_bytes(b"x")
+    dataset, findings = scan_dataset(root, "folder")
+    assert findings == []
+    assert dataset.notes == (
+        f"{root / 'ir'}: 5 files not used (1 .db, 2 .gif, 1 hidden, 1 without suffix)",
+        f"{root / 'vi'}: 1 files not used (1 hidden)",
+    )
+    assert run_cli("data", "check", root, "--layout", "folder") == 0
+    assert "2 .gif" in run_cli.output
+
+
+def test_truth_and_pairs_that_are_not_used_are_counted(folder_dataset, tmp_path):
+    root = folder_dataset(3, boxes=True)
+    (root / "boxes" / "other.txt").write_text("")
+    (tmp_path / "some.txt").write_text("test\tp0\n")
+    dataset = load_dataset(root, "folder", boxes=root / "boxes", split=str(tmp_path / "some.txt"))
+    assert any("2 pairs that the split list does not name" in note for note in dataset.notes)
+    assert any("3 truth files of no pair" in note for note in dataset.notes)
+
+
+def test_further_pictures_of_a_jpeg_are_counted(folder_dataset):
+    root = folder_dataset(1)
+    pixels = np.asarray(Image.open(root / "vi" / "p0.png"))
+    (root / "vi" / "p0.png").unlink()
+    picture = Image.fromarray(pixels)
+    picture.save(root / "vi" / "p0.jpg", format="MPO", save_all=True, append_images=[picture], quality=95)
+    assert any("1 further pictures inside JPEG files" in note for note in load_dataset(root, "folder").notes)
+
+
+def test_names_are_compared_after_nfc(folder_dataset):
+    root = folder_dataset(1)
+    for folder, form in (("ir", "NFC"), ("vi", "NFD")):
+        path = root / folder / "p0.png"
+        path.rename(Path(path.parent, unicodedata.normalize(form, "Grün.png")))
+    assert [pair.id for pair in load_pairs(root, "folder")] == [unicodedata.normalize("NFC", "Grün")]
