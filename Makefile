@@ -1,16 +1,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test docs audit clean
+.PHONY: demo lint check test docs audit clean
 
 demo: .venv/demo.stamp
 	$(BIN)/fuse2task demo -o runs/demo
 
-test: .venv/test.stamp
+lint: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Before a commit: minutes on two cores.
+check: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 docs: .venv/test.stamp

@@ -153,7 +153,7 @@ def _readable_failures(run: RunFolder) -> Iterator[None]:
         yield
     except Exception as error:
         if not run.is_begun:
-            # Ultralytics makes folders anew; what it put there would look like no run.
+            # Ultralytics makes folders again; what it put there would look like no run.
             shutil.rmtree(run.resume, ignore_errors=True)
             with suppress(OSError):
                 run.root.rmdir()

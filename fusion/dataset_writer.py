@@ -126,7 +126,7 @@ class FusedWriter:
 
     def _claim(self) -> None:
         remove_leftovers(self.out, self._owned_stems())
-        self._part(self.shard.index).unlink(missing_ok=True)  # lest others merge what is being checked again
+        self._part(self.shard.index).unlink(missing_ok=True)  # so that no other merges what is being checked again
         write_json(self.work / "plan.json", self.plan)
 
     def _lock(self, shard: Shard) -> Path:

@@ -58,7 +58,7 @@ def exported(network: nn.Module) -> ExportedProgram:
     example = tuple(torch.rand(1, 1, *EXAMPLE, generator=generator) * 255 for _ in INPUTS)
     sides = {2: Dim("height", min=MIN_SIDE), 3: Dim("width", min=MIN_SIDE)}
     try:
-        # Sizes that could be 0 or 1 (tiles across) are not to be told apart from others.
+        # Sizes that could be 0 or 1 (tiles across) are to be treated like others.
         with size_free(), _config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
             program = torch.export.export(network, example, dynamic_shapes=(sides, sides))
     except (RuntimeError, ValueError) as error:

@@ -100,7 +100,7 @@ class TaskStage(Stage):
     detector: Path
     size: int = Field(384, ge=64, multiple_of=32)
     detection_weight: float = Field(10.0, gt=0)
-    fusion_weight: float = Field(0.3, ge=0, description="of stage 2's loss, which goes on")
+    fusion_weight: float = Field(0.3, ge=0, description="of stage 2's loss, which is kept")
     general_weight: float = Field(
         0.0,
         ge=0,

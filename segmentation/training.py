@@ -35,7 +35,7 @@ SHEET_TIMES = 10  # how often in a run they are drawn
 
 
 def train(recipe: SegmentationRecipe, root: Path) -> Path:
-    """Train a segmenter by `recipe` in the run folder `root`, going on where a killed run stopped.
+    """Train a segmenter by `recipe` in the run folder `root`, resuming where a killed run stopped.
 
     Trains on the split `train`; the checkpoint with the highest mIoU on the split `val` is the best, or the
     last one where there is no such split: the test split never chooses. Under torchrun or `accelerate launch`
@@ -226,7 +226,7 @@ class Trainer:
                     "give another -o, or remove that folder"
                 )
             self.counters = counters
-            say(f"going on after epoch {counters['epoch']}")
+            say(f"resuming after epoch {counters['epoch']}")
         self.folder.keep_rows(self.counters["epoch"])
 
     def _finish(self, seconds: float) -> None:

@@ -48,7 +48,7 @@ def run_command(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run what results.csv does not hold yet, then compare; the same command goes on after any interruption."""
+    """Run what results.csv does not hold yet, then compare; the same command resumes after any interruption."""
     from fuse2task.bench.recipe import BenchRecipe
     from fuse2task.bench.session import Resources, run_bench
     from fuse2task.config.recipes import load_recipe

@@ -81,7 +81,7 @@ def train_command(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key.sub=value, for instance data.0.root=KAIST.")
     ] = None,
-    run: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an interrupted run goes on.")] = Path(
+    run: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an interrupted run resumes.")] = Path(
         "runs/crossfuse"
     ),
 ) -> None:

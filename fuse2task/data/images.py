@@ -207,7 +207,7 @@ def _upright(path: Path, image: Image.Image) -> Image.Image:
     except Exception as error:  # as in `_opened`
         raise RequestError(f"{path}: damaged image ({one_line(error)}); replace the file") from None
     if late.get(ExifTags.Base.Orientation, 1) != 1:
-        raise RequestError(f"{path}: its EXIF orientation comes after the pixels; save the image anew, upright")
+        raise RequestError(f"{path}: its EXIF orientation comes after the pixels; save the image again, upright")
     return image.transpose(_TURNS[orientation]) if orientation > 1 else image
 
 

@@ -58,7 +58,7 @@ class Guard:
 
     A page elsewhere can make its own name lead to this machine (DNS rebinding) and would then read what is
     served here as its own; its name gives it away in the Host header. A page that merely sends a form here is
-    known by its Origin header.
+    recognised by its Origin header.
     """
 
     def __init__(self, app: ASGIApp, allowed: Callable[[str], bool]):

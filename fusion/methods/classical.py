@@ -98,7 +98,7 @@ class FolderMethod(Method):
         return {"name": self.name, "version": 1, "files": value_hash(files)}
 
     def check(self, pairs: Sequence[Pair]) -> None:
-        """Every pair has a file of its size; files of no pair are counted aloud."""
+        """Every pair has a file of its size; files of no pair are counted and reported."""
         missing = [f"{pair.id}: no fused image" for pair in pairs if pair.id not in self.files]
         if missing:
             raise RequestError(

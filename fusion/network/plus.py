@@ -124,7 +124,7 @@ class CrossFusePlus(nn.Module):
             ValueError: as `check_pair`.
         """
         check_pair(infrared, visible)
-        # Channels last as the features are, lest what is made of both is converted at full resolution.
+        # Channels last as the features are, so that what is made of both is not converted at full size.
         images = (torch.cat([infrared, visible], dim=1) / 255).contiguous(memory_format=torch.channels_last)
         ir, vi = self.encoder_ir(images[:, :1]), self.encoder_vi(images[:, 1:])
         return self.decoder(self.attention(ir[1], vi[1]), ir, vi, images)

@@ -31,8 +31,8 @@ def score_folders(
 ) -> dict[str, Any]:  # fmt: skip
     """Score every fused image and write `out` (method,image,scores...) and its summary beside it (.json).
 
-    What is done is kept in a journal, so that an interrupted call goes on where it was; images that have
-    changed since are scored anew. The journal goes when the table is written.
+    What is done is kept in a journal, so that an interrupted call resumes where it was; images that have
+    changed since are scored again. The journal goes when the table is written.
 
     Args:
         pairs: the sources.

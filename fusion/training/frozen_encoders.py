@@ -27,7 +27,7 @@ class FrozenEncoders:
         """Deep features (B, 128, h, w) of infrared and visible samples (B, 1, H, W) of the pairs `numbers` (B,)."""
         if self.kept is None:
             return self._deep(infrared, visible)
-        # One by one, lest they depend on which others a resumed run finds missing in the batch.
+        # One by one, so that they do not depend on which others a resumed run lacks.
         each = zip(numbers.tolist(), infrared.split(1), visible.split(1), strict=True)
         features = [self.kept.get(number, partial(self._of_a_pair, *pair)) for number, *pair in each]
         infrared_deep, visible_deep = torch.stack(features).to(infrared.device).unbind(1)

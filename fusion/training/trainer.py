@@ -33,7 +33,7 @@ from fusion.weights import AnyCrossFuse, save_crossfuse
 
 
 def train(recipe: FusionRecipe, root: Path, detector: LoadDetector | None = None) -> Path:
-    """Train CrossFuse by `recipe` in the run folder `root`, going on where a killed run stopped.
+    """Train CrossFuse by `recipe` in the run folder `root`, resuming where a killed run stopped.
 
     detector: loads the loss of the stage that `recipe.task` asks for (`detection.differentiable.DetectionLoss`).
 
@@ -293,7 +293,7 @@ class StageRun:
         counters = load_state(self.folder.resume, {"network": self.network}, optimizer)
         assert counters is not None
         self.folder.keep_rows(counters["rows"])
-        say(f"{self.stage.name}: going on from step {counters['step']}")
+        say(f"{self.stage.name}: resuming from step {counters['step']}")
         return counters
 
     def _save(self) -> None:

@@ -36,9 +36,11 @@ def test_actions_run_what_ci_runs(project):
     assert "make test" in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
-def test_pre_commit_runs_the_linters_of_make_test():
+def test_pre_commit_runs_the_linters_of_make_check_and_make_test():
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    body = makefile.split("\ntest:")[1].split("\n\n")[0]
+    assert "\ncheck: lint\n" in makefile
+    assert "\ntest: lint\n" in makefile
+    body = makefile.split("\nlint:")[1].split("\n\n")[0]
     linters = re.findall(r"^\t\$\(BIN\)/([a-z-]+)", body, re.M)
     (repository,) = read_yaml(".pre-commit-config.yaml")["repos"]
     assert [re.findall(r"bin/([a-z-]+)", hook["entry"])[0] for hook in repository["hooks"]] == ["ruff", *linters[1:]]

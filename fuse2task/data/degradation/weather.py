@@ -167,7 +167,7 @@ SNOW_VISIBILITY = (2000, 1000, 500, 250, 125)  # metres
 EXPOSURE = {"visible": 0.008, "infrared": 0.012}  # seconds; the second is a microbolometer's time constant
 
 _KOSCHMIEDER = 3.912  # extinction times visibility at 2 % contrast
-_FORWARD = 0.3  # share of scattered light that goes on nearly straight: the glow about lamps
+_FORWARD = 0.3  # share of scattered light that keeps nearly its direction: the glow about lamps
 _RAIN_DROPS = (1.0, 6.0)  # millimetres, diameters that are drawn one by one
 _RAIN_REACH = 5.0  # metres to which they are
 _FLAKES = (1.0, 1.5, 10.0)  # millimetres: least, mean excess, greatest diameter
