@@ -25,16 +25,16 @@ from writing import synthetic
 from fuse2task.data.loading import load_pairs
 from fuse2task.runtime.compute import keep_freed_memory, pick_device
 from fuse2task.runtime.overlap import threads
+from fuse2task.training.loop import batches
 from fusion.losses import fusion_loss, plus_loss, reconstruction_loss
 from fusion.network.attention import TokenLinear
 from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.layers import AutoEncoder
 from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
 from fusion.recipe import Sampling
-from fusion.training.frozen_encoders import FrozenEncoders
 from fusion.training.kept_tensors import KeptTensors
-from fusion.training.loading import batches
-from fusion.training.samples import Samples, draws_of_epoch
+from fusion.training.samples import PairSamples, draws_of_epoch
+from fusion.training.stages import FrozenEncoders
 
 RELEASE = {"stage 1": 2 * 4 * 40_000, "stage 2": 32 * 20_000}  # samples; docs/crossfuse.md
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -177,7 +177,7 @@ def report(stage: str, runs: list[Run], rates: dict[bool, float]) -> dict[str, f
 def loading(options: argparse.Namespace, folder: Path) -> None:
     """Samples a second that the threads make, when a pair is new and when it is kept."""
     pairs = load_pairs(options.data, options.layout) if options.data else synthetic(folder / "source", 16)
-    samples = Samples(pairs, Sampling(size=options.size), KeptTensors(folder, "pairs"))
+    samples = PairSamples(pairs, Sampling(size=options.size), KeptTensors(folder, "pairs"))
     print(f"\nloading, {threads()} threads, {len(pairs)} pairs:", end="")
     for name, epochs in (("decoded", 1), ("kept", 20)):
         draws = [draw for epoch in range(epochs) for draw in draws_of_epoch(len(pairs), len(pairs), (0, name, epoch))]

@@ -46,7 +46,7 @@ class DetectionLoss(nn.Module):
         module.args = SimpleNamespace(**GAINS)
         self.module, self.head = module, head
         self._make_criterion: Any = v8DetectionLoss
-        self._criterion: Any = None
+        self._criterion: Any = None  # bound to the device of the images
         self.train()
 
     def train(self, mode: bool = True) -> "DetectionLoss":

@@ -51,7 +51,7 @@ def _remove(folder: Path) -> None:
 def _train_crossfuse(out: Path, scenes: dict[str, Path]) -> Path:
     from fuse2task.config import load_recipe
     from fusion.recipe import FusionRecipe
-    from fusion.training.trainer import train
+    from fusion.training.run import train
 
     say("2/3 CrossFuse: two auto-encoders, then cross attention and fusion decoder")
     overrides = [

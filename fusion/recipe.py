@@ -7,7 +7,6 @@ from pydantic import Discriminator, Field, Tag
 
 from fuse2task.config.recipes import Recipe
 from fuse2task.runtime.compute import Precision
-from fuse2task.training.tracking import TrackerName
 from fusion.losses import MsSsim
 
 
@@ -123,4 +122,6 @@ class FusionRecipe(Recipe):
     device: str = "auto"
     workers: int | None = Field(None, ge=1, description="threads that decode and cut samples; null for one a core")
     save_every: float = Field(60, gt=0, description="seconds between saved states for resuming")
-    tracker: TrackerName | None = Field(None, description="where curves go: tensorboard, wandb or mlflow, offline")
+    tracker: Literal["tensorboard", "wandb", "mlflow"] | None = Field(
+        None, description="where curves go: tensorboard, wandb or mlflow, offline"
+    )

@@ -1,7 +1,8 @@
-"""Per-class IoU of a folder of predictions from one dataset-level confusion matrix."""
+"""Per-class IoU from confusion matrices: of folders of predictions, and under many weightings of the images."""
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from fuse2task.data.fused import verify_truth_at
 from fuse2task.data.images import SUFFIXES, read_mask
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.reading import read_text
-from segmentation.confusion import IGNORE, confusion
 
+IGNORE = 255  # in a mask: a pixel that no score counts
 DEFINITION = (
     "One int64 confusion matrix over all pixels of the set; pixels whose truth is 255 are left out. "
     "IoU = TP / (TP + FP + FN), null where the union is 0; accuracy = TP / (TP + FN), null without truth. "
@@ -89,6 +90,26 @@ def matrices(labels: Path, predictions: Path, classes: Sequence[str]) -> dict[st
     return found
 
 
+def confusion(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
+    """Pixel counts (classes, classes) int64, rows truth, columns prediction; truth 255 is left out.
+
+    Args:
+        truth: integer indices below `classes`, or 255.
+        prediction: integer indices below `classes`, of the same shape.
+
+    Raises:
+        ValueError: shapes differ, or an index is outside the classes.
+    """
+    if truth.shape != prediction.shape:
+        raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}")
+    counted = truth != IGNORE
+    rows, columns = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
+    for name, indices in (("truth", rows), ("prediction", columns)):
+        if indices.size and (indices.min() < 0 or indices.max() >= classes):
+            raise ValueError(f"{name} has indices outside 0..{classes - 1}")
+    return np.bincount(rows * classes + columns, minlength=classes * classes).reshape(classes, classes)
+
+
 def scores(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """Scores of one confusion matrix (rows truth), None where undefined; see `DEFINITION`."""
     hits, truth = np.diagonal(matrix), matrix.sum(axis=1)
@@ -106,6 +127,52 @@ def scores(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
         },
         "definition": DEFINITION,
     }
+
+
+@dataclass(frozen=True)
+class WeightedIoU:
+    """Scores of R replicates and C classes as `scores` has them; NaN where it has None."""
+
+    mIoU: np.ndarray  # (R,), as the next three
+    mIoU_foreground: np.ndarray
+    mAcc: np.ndarray
+    aAcc: np.ndarray
+    class_IoU: np.ndarray  # (R, C), as the next
+    class_accuracy: np.ndarray
+
+
+def weighted_iou(matrices: np.ndarray, weights: np.ndarray) -> WeightedIoU:
+    """Scores of the weighted sum of the images' confusion matrices, for every row of image weights.
+
+    Args:
+        matrices: (I, C, C) pixel counts, rows truth.
+        weights: (R, I), finite, >= 0; a weight of 2 counts as the image being there twice.
+
+    Raises:
+        ValueError: other shapes, or weights that are negative or not finite.
+    """
+    matrices, weights = np.asarray(matrices), np.asarray(weights)
+    if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2]:
+        raise ValueError(f"confusion matrices are {matrices.shape}, not (images, classes, classes)")
+    images, classes, _ = matrices.shape
+    if weights.ndim != 2 or weights.shape[1] != images:
+        raise ValueError(f"weights are {weights.shape}, not (replicates, {images} images)")
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError("weights must be finite and not negative")
+    # float64 holds integer sums exactly up to 2^53 pixels.
+    flat = matrices.reshape(images, classes * classes).astype(np.float64)
+    total = (weights.astype(np.float64) @ flat).reshape(-1, classes, classes)
+    hits, truth = np.diagonal(total, axis1=1, axis2=2), total.sum(axis=2)
+    iou = _ratios(hits, truth + total.sum(axis=1) - hits)
+    accuracy = _ratios(hits, truth)
+    return WeightedIoU(
+        mIoU=_means(iou),
+        mIoU_foreground=_means(iou[:, 1:]),
+        mAcc=_means(accuracy),
+        aAcc=_ratios(hits.sum(axis=1), truth.sum(axis=1)),
+        class_IoU=iou,
+        class_accuracy=accuracy,
+    )
 
 
 def _masks(folder: Path) -> dict[str, Path]:
@@ -130,3 +197,12 @@ def _ratio(part: int, whole: int) -> float | None:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def _ratios(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+
+
+def _means(values: np.ndarray) -> np.ndarray:
+    defined = ~np.isnan(values)
+    return _ratios(np.where(defined, values, 0).sum(axis=1), defined.sum(axis=1).astype(np.float64))

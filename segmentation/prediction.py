@@ -1,14 +1,25 @@
-"""Predicting the masks of a fused dataset."""
+"""Masks of a fused dataset, predicted, and sheets of image, truth and prediction for the eye."""
 
+import colorsys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from PIL import Image, ImageDraw
+
+from fuse2task.data.classes import FMB, FMB_PALETTE, MSRS, MSRS_PALETTE
 from fuse2task.data.fused import FusedDataset, verify_images
 from fuse2task.data.images import as_rgb, read_mask, read_visible, write_image
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.locks import sole_writer
 from fuse2task.runtime.progress import Meter
+from segmentation.evaluation import IGNORE
 from segmentation.model import Segmenter
-from segmentation.overlay import sheet
+
+Colour = tuple[int, int, int]
+OPACITY = 0.7
+IGNORED: Colour = (255, 255, 255)
+ROW, SWATCH, LETTER = 16, 10, 7  # legend geometry in pixels
 
 
 def predict(segmenter: Segmenter, data: FusedDataset, split: str, out: Path, overlays: Path | None = None) -> int:
@@ -45,3 +56,43 @@ def predict(segmenter: Segmenter, data: FusedDataset, split: str, out: Path, ove
                 write_image(Path(overlays) / f"{name}.png", sheet(image, mask, segmenter.classes, known))
             meter.advance()
     return len(names)
+
+
+def palette(classes: Sequence[str]) -> tuple[Colour, ...]:
+    """RGB colours of `classes`: MSRS's and FMB's own, else evenly spread hues after black for class 0."""
+    known: dict[tuple[str, ...], tuple[Colour, ...]] = {MSRS: MSRS_PALETTE, FMB: FMB_PALETTE}
+    if tuple(classes) in known:
+        return known[tuple(classes)]
+    hues = [colorsys.hsv_to_rgb(i / max(len(classes) - 1, 1), 0.9, 0.9) for i in range(len(classes) - 1)]
+    return ((0, 0, 0), *[(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in hues])
+
+
+def overlay(image: np.ndarray, mask: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
+    """`image` (H, W, 3) uint8 with `mask` (H, W) laid over it; class 0 stays bare, 255 is white."""
+    table = np.zeros((256, 3), np.float32)
+    table[: len(colours)] = colours
+    table[IGNORE] = IGNORED
+    opacity = np.where(mask == 0, 0.0, OPACITY)[..., None].astype(np.float32)
+    return np.rint((1 - opacity) * image + opacity * table[mask]).astype(np.uint8)
+
+
+def sheet(
+    image: np.ndarray, prediction: np.ndarray, classes: Sequence[str], truth: np.ndarray | None = None
+) -> np.ndarray:
+    """image | truth | prediction (without truth: image | prediction) over a legend; (H', W', 3) uint8 RGB."""
+    colours = palette(classes)
+    masks = [prediction] if truth is None else [truth, prediction]
+    panels = np.concatenate([image, *(overlay(image, mask, colours) for mask in masks)], axis=1)
+    return np.concatenate([panels, _legend(panels.shape[1], classes, colours)], axis=0)
+
+
+def _legend(width: int, classes: Sequence[str], colours: Sequence[Colour]) -> np.ndarray:
+    cell = min(SWATCH + 12 + LETTER * max(len(name) for name in classes), width)
+    columns = max(width // cell, 1)
+    canvas = Image.new("RGB", (width, ROW * -(-len(classes) // columns)), (32, 32, 32))
+    draw = ImageDraw.Draw(canvas)
+    for index, (name, colour) in enumerate(zip(classes, colours, strict=True)):
+        left, top = index % columns * cell + 3, index // columns * ROW + 3
+        draw.rectangle((left, top, left + SWATCH, top + SWATCH), fill=colour, outline=(128, 128, 128))
+        draw.text((left + SWATCH + 4, top - 1), name, fill=(255, 255, 255))
+    return np.array(canvas)

@@ -1,20 +1,27 @@
-"""Images and masks of a fused dataset, checked as they are read, and training samples made of them."""
+"""Training samples: images and masks of a fused dataset, their statistics and augmentation."""
 
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from fuse2task.data.fused import FusedDataset
 from fuse2task.data.images import as_rgb, read_mask, read_visible
 from fuse2task.runtime.compute import generator
-from fuse2task.runtime.errors import RequestError
-from segmentation.augmentation import Augment
-from segmentation.confusion import IGNORE
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError
+from fuse2task.runtime.packages import go_offline
+from fuse2task.runtime.progress import Meter
+from segmentation.evaluation import IGNORE
+from segmentation.recipe import Augmentation
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+VERSION = "2.0.8"  # of albumentations: the last one under the MIT licence; its transforms decide the weights
+STRENGTH = 0.25  # largest relative change of brightness, contrast and saturation
+Draw = tuple[int, int]  # epoch, number of the pair
 
 
 @dataclass(frozen=True)
@@ -63,26 +70,125 @@ class Normalisation:
         return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))
 
 
-Sample = tuple[torch.Tensor, torch.Tensor, str]
+class SegmentationSamples:
+    """Augmented samples: (3, h, w) float32, (h, w) int64, number of the pair; fixed by (seed, epoch, id)."""
+
+    def __init__(self, pairs: Sequence[Labelled], augment: "Augment", normalisation: Normalisation, seed: int):
+        self.pairs, self.augment, self.normalisation, self.seed = pairs, augment, normalisation, seed
+
+    def __getitem__(self, draw: Draw) -> tuple[np.ndarray, np.ndarray, int]:
+        epoch, number = draw
+        pair = self.pairs[number]
+        image, mask = self.augment(*pair.read(), self.seed, "augment", epoch, pair.id)
+        return self.normalisation(image).numpy(), mask.astype(np.int64), number
 
 
-class Samples(Dataset[Sample]):
-    """Augmented samples of one epoch: (3, h, w) float32, (h, w) int64, id; fixed by (seed, epoch, id)."""
+def draws_of_epoch(pairs: int, seed: int, epoch: int) -> list[Draw]:
+    """Every pair once, in the epoch's order."""
+    return [(epoch, number) for number in generator(seed, "order", epoch).permutation(pairs).tolist()]
 
-    def __init__(self, pairs: list[Labelled], augment: Augment, normalisation: Normalisation, seed: int, epoch: int):
-        self.pairs, self.augment, self.normalisation = pairs, augment, normalisation
-        self.seed, self.epoch = seed, epoch
 
-    def __len__(self) -> int:
-        return len(self.pairs)
+class Augment:
+    """Random size, crop, flip and colour of (image, mask), fixed by a key; from any thread.
 
-    def __getitem__(self, index: int) -> Sample:
-        pair = self.pairs[index]
-        image, mask = self.augment(*pair.read(), self.seed, "augment", self.epoch, pair.id)
-        return self.normalisation(image), torch.from_numpy(mask.astype(np.int64)), pair.id
+    Args:
+        recipe: ranges and probabilities.
+        crop: (height, width) of what comes out.
+        fill: RGB colour, 0 to 255, with which an image smaller than the crop is padded; its mask gets 255.
 
-    def batches(self, size: int, process: int = 0, processes: int = 1) -> list[list[int]]:
-        """One process's share of every batch of `size`; what fills no batch is left for other epochs."""
-        order = generator(self.seed, "order", self.epoch).permutation(len(self)).tolist()
-        starts = range(0, len(order) - size + 1, size)
-        return [order[start : start + size][process::processes] for start in starts]
+    Raises:
+        Fuse2TaskError: albumentations is not the pinned release.
+    """
+
+    def __init__(self, recipe: Augmentation, crop: tuple[int, int], fill: Sequence[float]):
+        _check_release()
+        import albumentations as A
+
+        factors = (1 - STRENGTH, 1 + STRENGTH)
+        low, high = recipe.scale
+        self._make = lambda: A.Compose(
+            [
+                A.RandomScale(scale_limit=(low - 1, high - 1), p=1),
+                A.PadIfNeeded(min_height=crop[0], min_width=crop[1], fill=tuple(fill), fill_mask=IGNORE, p=1),
+                A.RandomCrop(height=crop[0], width=crop[1], p=1),
+                A.HorizontalFlip(p=recipe.flip),
+                A.ColorJitter(brightness=factors, contrast=factors, saturation=factors, hue=(0, 0), p=recipe.colour),
+            ]
+        )
+        self._own = threading.local()  # a pipeline holds its random state
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, *key: object) -> tuple[np.ndarray, np.ndarray]:
+        """(H, W, 3) uint8 RGB and (H, W) uint8 to the same of the crop's size; equal keys draw equally."""
+        if not hasattr(self._own, "pipeline"):
+            self._own.pipeline = self._make()
+        self._own.pipeline.set_random_seed(int(generator(*key).integers(2**32)))
+        changed = self._own.pipeline(image=image, mask=mask)
+        return changed["image"], changed["mask"]
+
+
+def _check_release() -> None:
+    go_offline()  # the import asks the network for a newer release otherwise
+    try:
+        metadata.version("albumentationsx")
+    except metadata.PackageNotFoundError:
+        pass
+    else:
+        raise Fuse2TaskError(
+            "albumentationsx is installed: it takes albumentations' place, with telemetry and the AGPL; "
+            f"run `pip uninstall albumentationsx`, `pip install --force-reinstall albumentations=={VERSION}`"
+        )
+    if metadata.version("albumentations") != VERSION:
+        raise Fuse2TaskError(
+            f"albumentations {metadata.version('albumentations')} is installed, but recipes are defined by "
+            f"{VERSION}; run `pip install albumentations=={VERSION}`"
+        )
+
+
+@dataclass(frozen=True)
+class Survey:
+    """colours: (3, 256) int64 histogram. pixels: (C,) int64 of each class.
+
+    pixels_where_present: (C,) int64, counted pixels of the images that show the class.
+    """
+
+    colours: np.ndarray
+    pixels: np.ndarray
+    pixels_where_present: np.ndarray
+
+    def normalisation(self) -> Normalisation:
+        """Mean and population standard deviation of the pixels on [0, 1]; the latter at least 1/255."""
+        values, counts = np.arange(256) / 255, self.colours / self.colours.sum(axis=1, keepdims=True)
+        mean = counts @ values
+        std = np.sqrt(np.maximum((counts * (values - mean[:, None]) ** 2).sum(axis=1), 1 / 255**2))
+        return Normalisation(tuple(mean.tolist()), tuple(std.tolist()))
+
+    def median_frequency_weights(self) -> list[float]:
+        """median(f) / f[c] (median frequency balancing, Eigen and Fergus, ICCV 2015).
+
+        f[c] is the pixels of class c over all counted pixels of the images that show it. A class that
+        training never shows gets 1.
+        """
+        shown = self.pixels > 0
+        frequency = self.pixels[shown] / self.pixels_where_present[shown]
+        weights = np.ones(len(self.pixels))
+        weights[shown] = np.median(frequency) / frequency
+        return weights.tolist()
+
+
+def survey(pairs: Sequence[Labelled], classes: int) -> Survey:
+    """Read all `pairs`.
+
+    Raises:
+        RequestError: as `Labelled.read`.
+    """
+    found = Survey(np.zeros((3, 256), np.int64), np.zeros(classes, np.int64), np.zeros(classes, np.int64))
+    with Meter("reading training pairs", len(pairs)) as meter:
+        for pair in pairs:
+            image, mask = pair.read()
+            for channel in range(3):
+                found.colours[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
+            counts = np.bincount(mask[mask != IGNORE], minlength=classes)
+            found.pixels[:] += counts
+            found.pixels_where_present[:] += np.where(counts > 0, counts.sum(), 0)
+            meter.advance()
+    return found

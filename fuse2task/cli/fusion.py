@@ -89,7 +89,7 @@ def train_command(
     from detection.differentiable import DetectionLoss
     from fuse2task.config import load_recipe
     from fusion.recipe import FusionRecipe
-    from fusion.training.trainer import train
+    from fusion.training.run import train
 
     train(load_recipe(FusionRecipe, recipe, overrides or []), run, DetectionLoss)
 

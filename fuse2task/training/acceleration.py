@@ -1,14 +1,19 @@
-"""Accelerate's helper object, made from a recipe's device and precision."""
+"""Devices, processes and experiment trackers, through accelerate."""
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 from accelerate.utils import DataLoaderConfiguration
 from torch import Tensor
 
 from fuse2task.runtime.compute import Precision, pick_device, pick_precision
+from fuse2task.runtime.errors import RequestError
 
 
 def make_accelerator(device: str, precision: Precision) -> Accelerator:
@@ -38,3 +43,53 @@ def numbers_of(losses: Mapping[str, Tensor], accelerator: Accelerator) -> dict[s
     """
     values = accelerator.reduce(torch.stack([loss.detach() for loss in losses.values()]), "mean")
     return dict(zip(losses, values.tolist(), strict=True))
+
+
+class Tracker(Protocol):
+    """What the training loop needs: numbers by name at a step, and an end."""
+
+    def log(self, values: dict[str, float], step: int | None) -> None:
+        """Add one point to each curve."""
+
+    def finish(self) -> None:
+        """Flush and close."""
+
+
+def open_tracker(name: str, folder: Path, recipe: dict[str, Any]) -> Tracker:
+    """The tracker `name` (tensorboard, wandb or mlflow), writing into `folder`, with the recipe beside the curves.
+
+    Nothing is sent anywhere unless WANDB_MODE or MLFLOW_TRACKING_URI ask for it: W&B works offline (`wandb sync`
+    uploads later), MLflow in a file of its own.
+
+    Raises:
+        RequestError: its package is missing.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    PartialState()  # trackers write on the main process alone, and ask which one that is
+    if name == "wandb":
+        os.environ.setdefault("WANDB_MODE", "offline")
+        options: dict[str, Any] = {"run_name": "fuse2task", "dir": str(folder), "name": folder.parent.name}
+    elif name == "mlflow":
+        os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{folder.resolve()}/mlflow.db")
+        options = {"experiment_name": "fuse2task", "logging_dir": str(folder), "run_name": folder.parent.name}
+    else:
+        options = {"run_name": ".", "logging_dir": str(folder)}
+    try:
+        tracker = LOGGER_TYPE_TO_CLASS[name](**options)
+        tracker.start()
+    except ImportError:
+        raise RequestError(f"tracking with {name} needs its package: pip install 'fuse2task[{name}]'") from None
+    tracker.store_init_configuration(_flat(recipe))
+    return tracker
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str | int | float]:
+    """Nested values by dotted name; what is neither number nor text becomes text."""
+    flat: dict[str, str | int | float] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value if isinstance(value, str | int | float) else str(value)
+    return flat

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from fuse2task.runtime.locks import make_folder, sole_writer
 from fuse2task.runtime.reading import read_csv, read_yaml
 
 NOT_DECISIVE = ("device", "workers")
+SCRATCH = "kept"  # what a run can make again at any time
 _LOCK = ".lock"
 
 
@@ -29,6 +31,11 @@ def kept_recipe(root: Path) -> dict[str, Any]:
     if not isinstance(recipe, dict):
         raise RequestError(f"{path}: not the recipe of a run; give another -o, or remove the folder")
     return recipe
+
+
+def forget(root: Path) -> None:
+    """Remove the scratch folder of the run in `root`."""
+    shutil.rmtree(root / SCRATCH, ignore_errors=True)
 
 
 class RunFolder:
@@ -65,6 +72,7 @@ class RunFolder:
         with sole_writer(self.root, self.root / _LOCK):
             self._check()
             remove_leftovers(self.root)
+            forget(self.root)  # its sources may have changed since
             if not self._kept.is_file():
                 write_text(self._kept, yaml.safe_dump(self._recipe, sort_keys=False))
             for folder in (self.samples, self.resume):
@@ -86,7 +94,8 @@ class RunFolder:
         return read_json(self._card, "run card")
 
     def finish(self, card: Mapping[str, Any]) -> None:
-        """Write the card, which marks the run as finished."""
+        """Remove the scratch folder and write the card, which marks the run as finished."""
+        forget(self.root)
         write_json(self._card, dict(card))
 
     def log(self, row: Mapping[str, Any]) -> None:

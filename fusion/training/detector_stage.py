@@ -1,48 +1,56 @@
-"""The stage of training that a detector drives."""
+"""The stage of training that a detector drives: crops with colour and boxes, and the detector's loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fuse2task.data.dataset import Box, Pair
+from fuse2task.data.images import as_rgb, read_infrared, read_visible
+from fuse2task.data.loading import load_dataset
+from fuse2task.runtime.compute import generator
+from fuse2task.runtime.errors import RequestError
 from fusion.recipe import FusionRecipe
-from fusion.training.box_samples import TaskSamples, WithGeneral, boxes_of
 from fusion.training.kept_tensors import KeptTensors
-from fusion.training.samples import PairDataset
+from fusion.training.samples import Draw, PairDataset, TrainingPairs
 from fusion.training.stages import FusionStage, fusion_stage
 from fusion.weights import load_crossfuse
 
+MOST_BOXES = 64
+SEEN = 0.4  # share of a box that must be inside the crop for the box to stay
+
+TaskSample = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]
 DetectorLoss = Callable[[Tensor, Tensor], Tensor]  # of RGB images (B, 3, H, W) in [0, 1] and boxes (B, 64, 5)
 LoadDetector = Callable[[Path, tuple[str, ...]], DetectorLoss]  # from its weights and the classes of the boxes
 
 
 class DetectorStage(FusionStage):
-    """The whole fusion network learns on: a frozen detector's loss on the fused images in colour, and stage 2's.
+    """The whole fusion network, trained further: a frozen detector's loss on the fused images in colour, and stage 2's.
 
-    After TarDAL (Liu et al., CVPR 2022), whose detector learns along; here it stays what the images are judged by.
-    Where the recipe asks for it, pairs without boxes go on with stage 2's loss beside them.
+    After TarDAL (Liu et al., CVPR 2022), whose detector is trained as well; here it stays what the images are judged
+    by. Where the recipe asks for it, pairs without boxes take part with stage 2's loss.
     """
 
-    name = "task"
-    keeps_last = True  # the held-out pairs need not have boxes, so there is nothing to choose by
+    def __init__(self, pairs: TrainingPairs, load_detector: LoadDetector):
+        recipe, task = pairs.recipe, pairs.recipe.task
+        assert task is not None
+        self.task, self.fusion = task, fusion_stage(pairs)
+        classes, boxes = boxes_of(recipe)
+        boxed = BoxSamples(pairs.training.pairs, classes, boxes, task.size, KeptTensors(pairs.root, "task"))
+        samples = WithGeneral(boxed, pairs.training) if task.general_weight else boxed
+        super().__init__("task", task, pairs, samples)
+        self.detector = load_detector(task.detector, classes)
 
-    def __init__(self, recipe: FusionRecipe, run: Path, load_detector: LoadDetector):
-        super().__init__(run)
-        assert recipe.task is not None
-        self.settings = self.task = recipe.task
-        self.fusion = fusion_stage(recipe, run)
-        self.classes, self.boxes = boxes_of(recipe)
-        self.detector = load_detector(recipe.task.detector, self.classes)
-
-    def build(self) -> nn.Module:
-        network, _ = load_crossfuse(self.fusion.weights_file(self.run))
+    def network(self) -> nn.Module:
+        network, _ = load_crossfuse(self.fusion.weights_file)
         return network
 
-    def samples(self, shared: PairDataset) -> PairDataset:
-        kept = KeptTensors(self.run, "task")
-        samples = TaskSamples(shared.pairs, self.classes, self.boxes, self.task.size, kept)
-        return WithGeneral(samples, shared) if self.task.general_weight else samples
+    def cost(self, found: Mapping[str, float]) -> float | None:
+        return None  # the held-out pairs need not have boxes, so there is nothing to choose by
 
     def losses(self, network: nn.Module, *images: Tensor) -> dict[str, Tensor]:
         infrared, visible, chroma, boxes, *general = images
@@ -64,3 +72,101 @@ def in_colour(luma: Tensor, chroma: Tensor) -> Tensor:
     cr, cb = (chroma - 128).split(1, dim=1)
     rgb = torch.cat([luma + 1.403 * cr, luma - 0.714 * cr - 0.344 * cb, luma + 1.773 * cb], dim=1)
     return (rgb / 255).clamp(0, 1)
+
+
+def boxes_of(recipe: FusionRecipe) -> tuple[tuple[str, ...], dict[Path, tuple[Box, ...]]]:
+    """Classes, and the boxes of every pair of the sources that have some, by infrared file.
+
+    Raises:
+        RequestError: no source has boxes, or two sources differ in their classes.
+    """
+    classes: tuple[str, ...] = ()
+    boxes: dict[Path, tuple[Box, ...]] = {}
+    for source in recipe.data:
+        if source.boxes is None:
+            continue
+        dataset = load_dataset(source.root, source.layout, split=source.split, boxes=source.boxes)
+        assert dataset.boxes is not None
+        if classes and dataset.boxes.classes != classes:
+            raise RequestError(
+                f"{source.boxes}: classes {dataset.boxes.classes} differ from another source's {classes}"
+            )
+        classes = dataset.boxes.classes
+        boxes |= {pair.infrared: dataset.boxes.boxes[pair.id] for pair in dataset.pairs}
+    if not classes:
+        raise RequestError("task: a detector needs boxes; give data.N.boxes=FOLDER to a source of the recipe")
+    return classes, boxes
+
+
+class BoxSamples(PairDataset):
+    """Crops at native scale, mirrored at random, of those of `pairs` that have boxes (or are known to have none)."""
+
+    def __init__(
+        self, pairs: Sequence[Pair], classes: Sequence[str], boxes: Mapping[Path, tuple[Box, ...]], size: int,
+        kept: KeptTensors,
+    ):  # fmt: skip
+        self.numbers = [number for number, pair in enumerate(pairs) if pair.infrared in boxes]
+        self.pairs = [pairs[number] for number in self.numbers]
+        if not self.pairs:
+            raise RequestError("task: no training pair has boxes; give data.N.boxes=FOLDER to a source of the recipe")
+        small = [pair.id for pair in self.pairs if min(pair.size) < size]
+        if small:
+            raise RequestError(f"task: {small[0]} is smaller than the crops; lower task.size={size}")
+        self.size = size
+        self._boxes = [_rows(boxes[pair.infrared], classes) for pair in self.pairs]
+        self._kept = kept
+
+    def __getitem__(self, draw: Draw) -> TaskSample:
+        """infrared (1, S, S), visible luma (1, S, S) and chroma Cr, Cb (2, S, S), all uint8, boxes (64, 5) float32 as
+        `DetectionLoss` takes them, number of the pair in the run's list."""
+        # infrared, Y, Cr, Cb (4, H, W) uint8
+        planes = self._kept.get(draw.number, lambda: _decoded(self.pairs[draw.number])).numpy()
+        size, (height, width) = self.size, planes.shape[1:]
+        rng = generator(*(draw.key or ("centre",)))
+        top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
+        planes = planes[:, top : top + size, left : left + size]
+        boxes = _cropped(self._boxes[draw.number], left, top, size)
+        if rng.random() < 0.5:
+            planes = planes[..., ::-1]
+            boxes[:, 1] = 1 - boxes[:, 1]
+        filled = np.full((MOST_BOXES, 5), -1, dtype=np.float32)
+        filled[: len(boxes)] = boxes[:MOST_BOXES]
+        return planes[:1], planes[1:2], planes[2:], filled, self.numbers[draw.number]
+
+
+class WithGeneral(PairDataset):
+    """Each sample of `task` with one of `shared`, drawn from the pairs that are not in `task`."""
+
+    def __init__(self, task: BoxSamples, shared: PairDataset):
+        self.pairs, self._task, self._shared = task.pairs, task, shared
+        self._others = sorted(set(range(len(shared.pairs))) - set(task.numbers))
+        if not self._others:
+            raise RequestError("task.general_weight: every training pair has boxes; give more data, or a weight of 0")
+
+    def __getitem__(self, draw: Draw) -> tuple[Any, ...]:
+        """What `task` gives, with infrared and visible (1, S, S) uint8 of the other sample before the number."""
+        *images, number = self._task[draw]
+        key = (*(draw.key or ("centre",)), "general")
+        other = self._others[generator(*key).integers(len(self._others))]
+        infrared, visible, _ = self._shared[Draw(other, key)]
+        return *images, infrared, visible, number
+
+
+def _decoded(pair: Pair) -> torch.Tensor:
+    ycrcb = cv2.cvtColor(as_rgb(read_visible(pair.visible)), cv2.COLOR_RGB2YCrCb)
+    return torch.from_numpy(np.concatenate([read_infrared(pair.infrared)[None], ycrcb.transpose(2, 0, 1)]))
+
+
+def _rows(boxes: Sequence[Box], classes: Sequence[str]) -> np.ndarray:
+    rows = [[classes.index(box.name), box.x, box.y, box.w, box.h] for box in boxes]
+    return np.array(rows, dtype=np.float32).reshape(-1, 5)
+
+
+def _cropped(boxes: np.ndarray, left: int, top: int, size: int) -> np.ndarray:
+    """Rows (class, x, y, w, h) in pixels of the image to (class, centre x, centre y, w, h) as fractions of a crop."""
+    corner = np.array([left, top], dtype=np.float32)
+    low, high = boxes[:, 1:3] - corner, boxes[:, 1:3] + boxes[:, 3:5] - corner
+    low, high = low.clip(0, size), high.clip(0, size)
+    seen = (high - low).prod(axis=1) > SEEN * boxes[:, 3:5].prod(axis=1)
+    found = np.concatenate([boxes[:, :1], (low + high) / 2 / size, (high - low) / size], axis=1)
+    return found[seen]

@@ -1,7 +1,6 @@
 """What a run has decoded or computed once: in memory as far as that goes, the rest in a folder of the run."""
 
 import os
-import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +12,8 @@ from torch import Tensor
 
 from fuse2task.runtime.files import atomic_path
 from fuse2task.runtime.progress import say
+from fuse2task.training.run_folder import SCRATCH
 
-FOLDER = "kept"
 SHARE = 0.25  # of the memory that is free at the start, for all processes of a run on one machine
 KEY = "kept"
 
@@ -22,11 +21,11 @@ KEY = "kept"
 class KeptTensors:
     """Tensors by number, under a name within a run folder; any thread may ask and keep.
 
-    What goes to the folder can be made again at any time: `forget` removes it.
+    What goes to the folder can be made again at any time.
     """
 
     def __init__(self, run: Path, name: str):
-        self.folder = run / FOLDER / name
+        self.folder = run / SCRATCH / name
         self._memory: dict[int, Tensor] = {}
         self._left = _affordable()
         self._lock = threading.Lock()
@@ -69,11 +68,6 @@ class KeptTensors:
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:07d}.safetensors"
-
-
-def forget(run: Path) -> None:
-    """Remove everything that was kept in files for `run`."""
-    shutil.rmtree(run / FOLDER, ignore_errors=True)
 
 
 def _affordable() -> int:

@@ -1,19 +1,23 @@
 """Training samples: square grey crops or squashed images, fixed by (seed, stage, epoch, position) alone."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import lines_hash
 from fusion.recipe import FusionRecipe, Sampling
 from fusion.training.kept_tensors import KeptTensors
 
@@ -60,7 +64,7 @@ class PairDataset(ABC):
         """Arrays of the same shapes for every draw, the number of the pair in the run's list last."""
 
 
-class Samples(PairDataset):
+class PairSamples(PairDataset):
     """Samples of `pairs`, decoded once and kept as uint8 (squashed ones at their final size)."""
 
     def __init__(self, pairs: Sequence[Pair], sampling: Sampling, kept: KeptTensors):
@@ -84,7 +88,7 @@ class Samples(PairDataset):
         # (2, H, W) uint8, sides at least the sample's
         return self._kept.get(number, lambda: self._decoded(self.pairs[number])).numpy()
 
-    def _decoded(self, pair: Pair) -> torch.Tensor:
+    def _decoded(self, pair: Pair) -> Tensor:
         planes, size = [read_infrared(pair.infrared), luma(read_visible(pair.visible))], self.sampling.size
         if self.sampling.mode == "resize":
             planes = [cv2.resize(plane, (size, size)) for plane in planes]
@@ -98,8 +102,34 @@ class Samples(PairDataset):
         return cv2.copyMakeBorder(plane, dy // 2, dy - dy // 2, dx // 2, dx - dx // 2, cv2.BORDER_REFLECT)
 
 
-def draws_of_epoch(pairs: int, count: int, key: tuple[object, ...], start: int = 0) -> list[Draw]:
-    """The draws of one epoch, from `start` on: permutations of the pairs, one after the other."""
-    rounds = -(-count // pairs)
-    order = np.concatenate([generator(*key, "order", i).permutation(pairs) for i in range(rounds)])
-    return [Draw(int(order[position]), (*key, position)) for position in range(start, count)]
+class TrainingPairs:
+    """The pairs that a run in the folder `root` trains on and those held out for validation, with their samples.
+
+    Raises:
+        RequestError: as `gather`.
+    """
+
+    def __init__(self, recipe: FusionRecipe, root: Path):
+        self.recipe, self.root = recipe, root
+        training, held_out = gather(recipe)
+        self.training = PairSamples(training, recipe.sampling, KeptTensors(root, "pairs"))
+        self.held_out = PairSamples(held_out, recipe.sampling, KeptTensors(root, "held-out"))
+
+    @cached_property
+    def hash(self) -> str:
+        """Of the ids and sizes of all pairs."""
+        pairs = [*self.training.pairs, *self.held_out.pairs]
+        return lines_hash(f"{pair.id}\t{pair.size[0]}x{pair.size[1]}" for pair in pairs)
+
+    def held_out_batches(self, batch: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+        """Centre samples of the held-out pairs, infrared and visible (B, 1, S, S) in [0, 255]."""
+        drawn = [self.held_out[Draw(number, None)] for number in range(len(self.held_out.pairs))]
+        infrared, visible, _ = (torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True))
+        parts = (image.to(device).float().split(batch) for image in (infrared, visible))
+        return zip(*parts, strict=True)
+
+
+def draws_of_epoch(pairs: int, count: int, key: tuple[object, ...]) -> list[Draw]:
+    """The `count` draws of one epoch: permutations of the pairs, one after the other."""
+    order = np.concatenate([generator(*key, "order", i).permutation(pairs) for i in range(count // pairs + 1)])
+    return [Draw(int(order[position]), (*key, position)) for position in range(count)]

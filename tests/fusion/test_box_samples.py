@@ -10,10 +10,9 @@ from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
 from fusion.recipe import Sampling
-from fusion.training.box_samples import TaskSamples, WithGeneral, _cropped
-from fusion.training.detector_stage import in_colour
+from fusion.training.detector_stage import BoxSamples, WithGeneral, _cropped, in_colour
 from fusion.training.kept_tensors import KeptTensors
-from fusion.training.samples import Draw, Samples
+from fusion.training.samples import Draw, PairSamples
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def dataset(folder_dataset):
 def samples(dataset, tmp_path):
     def make(size=64):
         boxes = {pair.infrared: dataset.boxes.boxes[pair.id] for pair in dataset.pairs}
-        return TaskSamples(dataset.pairs, dataset.boxes.classes, boxes, size, KeptTensors(tmp_path, "task"))
+        return BoxSamples(dataset.pairs, dataset.boxes.classes, boxes, size, KeptTensors(tmp_path, "task"))
 
     return make
 
@@ -84,13 +83,13 @@ def test_crops_larger_than_an_image_and_missing_boxes_are_refused(dataset, sampl
     with pytest.raises(RequestError, match=r"p0 is smaller than the crops; lower task.size=96"):
         samples(96)
     with pytest.raises(RequestError, match="boxes"):
-        TaskSamples(dataset.pairs, (), {}, 32, KeptTensors(tmp_path, "task"))
+        BoxSamples(dataset.pairs, (), {}, 32, KeptTensors(tmp_path, "task"))
 
 
 def test_general_samples_come_from_the_pairs_without_boxes(dataset, tmp_path):
     boxes = {pair.infrared: dataset.boxes.boxes[pair.id] for pair in (dataset.pairs[0], dataset.pairs[2])}
-    task = TaskSamples(dataset.pairs, dataset.boxes.classes, boxes, 64, KeptTensors(tmp_path, "task"))
-    shared = Samples(dataset.pairs, Sampling(size=32, flips=False), KeptTensors(tmp_path, "pairs"))
+    task = BoxSamples(dataset.pairs, dataset.boxes.classes, boxes, 64, KeptTensors(tmp_path, "task"))
+    shared = PairSamples(dataset.pairs, Sampling(size=32, flips=False), KeptTensors(tmp_path, "pairs"))
     both = WithGeneral(task, shared)
     assert len(both.pairs) == 2
     others = [(read_infrared(dataset.pairs[i].infrared), luma(read_visible(dataset.pairs[i].visible))) for i in (1, 3)]
@@ -109,6 +108,6 @@ def test_general_samples_come_from_the_pairs_without_boxes(dataset, tmp_path):
 
 
 def test_general_samples_need_pairs_without_boxes(samples, dataset, tmp_path):
-    shared = Samples(dataset.pairs, Sampling(size=32), KeptTensors(tmp_path, "pairs"))
+    shared = PairSamples(dataset.pairs, Sampling(size=32), KeptTensors(tmp_path, "pairs"))
     with pytest.raises(RequestError, match=r"general_weight: every training pair has boxes"):
         WithGeneral(samples(), shared)

@@ -10,11 +10,13 @@ from detection.differentiable import DetectionLoss
 from fuse2task.config import load_recipe
 from fuse2task.runtime.checkpoints import read_safetensors
 from fuse2task.runtime.errors import RequestError
+from fuse2task.training.loop import StageRun
 from fusion.network.plus import CrossFusePlus
 from fusion.recipe import FusionRecipe
 from fusion.training.detector_stage import DetectorStage
+from fusion.training.run import train
+from fusion.training.samples import TrainingPairs
 from fusion.training.stages import fusion_stage
-from fusion.training.trainer import StageRun, train
 from fusion.weights import load_crossfuse
 
 TINY = """
@@ -83,11 +85,12 @@ def test_pairs_without_boxes_go_on_with_the_loss_of_stage_2(recipe, folder_datas
     total, *parts = (float(row[f"train_{name}"]) for name in ("total", "detection", "fusion", "general"))
     assert total == pytest.approx(sum(parts), rel=1e-4)
 
-    stage = DetectorStage(joint, tmp_path / "run", DetectionLoss)
+    pairs = TrainingPairs(joint, tmp_path / "run")
+    stage = DetectorStage(pairs, DetectionLoss)
     network = stage.build().eval()
     images = [torch.rand(1, planes, side, side) * 255 for planes, side in ((1, 64), (1, 64), (2, 64))]
     boxes, general = torch.full((1, 64, 5), -1.0), [torch.rand(1, 1, 32, 32) * 255 for _ in range(2)]
     with torch.no_grad():
         alone, both = stage.losses(network, *images, boxes), stage.losses(network, *images, boxes, *general)
-        of_stage_2 = fusion_stage(joint, tmp_path).loss_of(network(*general), *general)["total"]
+        of_stage_2 = fusion_stage(pairs).loss_of(network(*general), *general)["total"]
     torch.testing.assert_close(both["total"] - alone["total"], 2 * of_stage_2, rtol=1e-4, atol=1e-3)

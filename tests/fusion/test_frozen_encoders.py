@@ -6,8 +6,8 @@ import torch
 from fusion.losses import fusion_loss
 from fusion.network.attention import CrossAttention, TokenLinear
 from fusion.network.crossfuse import CrossFuseNetwork
-from fusion.training.frozen_encoders import FrozenEncoders
 from fusion.training.kept_tensors import KeptTensors
+from fusion.training.stages import FrozenEncoders
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import threading
 import pytest
 import torch
 
+from fuse2task.training.run_folder import forget
 from fusion.training import kept_tensors
-from fusion.training.kept_tensors import KeptTensors, forget
+from fusion.training.kept_tensors import KeptTensors
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
 from fusion.recipe import FusionRecipe, Sampling, Source, Stage1, Stage2
 from fusion.training.kept_tensors import KeptTensors
-from fusion.training.samples import Draw, Samples, draws_of_epoch, gather
-from fusion.training.schedule import learning_rate
+from fusion.training.samples import Draw, PairSamples, draws_of_epoch, gather
+from fusion.training.stages import learning_rate
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def pairs(folder_dataset):
 @pytest.fixture
 def make(pairs, tmp_path):
     """`make(**sampling)`: samples of `pairs`, with a memory of their own."""
-    return lambda **sampling: Samples(pairs, Sampling(**sampling), KeptTensors(tmp_path / "run", "pairs"))
+    return lambda **sampling: PairSamples(pairs, Sampling(**sampling), KeptTensors(tmp_path / "run", "pairs"))
 
 
 def recipe(root, held_out=2, **changes) -> FusionRecipe:
@@ -72,8 +72,9 @@ def test_samples_that_never_change_are_told(make):
 @given(pairs=st.integers(1, 9), count=st.integers(1, 30), start=st.integers(0, 30))
 def test_an_epoch_resumed_anywhere_draws_the_same(pairs, count, start):
     start = min(start, count)
-    whole, rest = (draws_of_epoch(pairs, count, (0, "s", 1), at) for at in (0, start))
-    assert rest == whole[start:]
+    whole, again, begun = (draws_of_epoch(pairs, total, (0, "s", 1)) for total in (count, count, start))
+    assert again[start:] == whole[start:]
+    assert begun == whole[:start]
     assert len(whole) == count
     numbers = [draw.number for draw in whole]
     for begin in range(0, count - pairs + 1, pairs):

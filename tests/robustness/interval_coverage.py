@@ -16,7 +16,7 @@ from detection.matching import Matches, WeightedAP, match, weighted_ap
 from fuse2task.bench.statistics.intervals import AP_ORDER, acceleration, bca, percentile, recentred
 from fuse2task.bench.statistics.paired import compare
 from fuse2task.bench.statistics.resampling import bootstrap, jackknife
-from segmentation.weighted_iou import weighted_iou
+from segmentation.evaluation import weighted_iou
 
 WIDTH, HEIGHT = 1024, 768
 IMAGES, REPLICATES, POPULATION = 100, 1000, 20_000

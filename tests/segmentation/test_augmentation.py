@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuse2task.runtime.errors import Fuse2TaskError
-from segmentation.augmentation import Augment
 from segmentation.recipe import Augmentation
+from segmentation.samples import Augment
 
 RNG = np.random.default_rng(3)
 MASK = RNG.integers(0, 5, (50, 60)).astype(np.uint8)

@@ -14,8 +14,7 @@ from torchmetrics.classification import (
 
 from fuse2task.data.classes import FMB, FMB_PALETTE, MSRS, MSRS_PALETTE
 from fuse2task.runtime.errors import RequestError
-from segmentation.confusion import confusion
-from segmentation.evaluation import class_names, evaluate, scores
+from segmentation.evaluation import class_names, confusion, evaluate, scores
 
 NAMES = ("background", "car", "person", "bike")
 

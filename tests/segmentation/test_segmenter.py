@@ -9,8 +9,7 @@ from fuse2task.data.fused import open_fused
 from fuse2task.runtime.checkpoints import save_checkpoint
 from fuse2task.runtime.errors import RequestError
 from segmentation.model import KIND, Segmenter, build_model, load_segmenter, save_segmenter
-from segmentation.overlay import overlay, palette, sheet
-from segmentation.prediction import predict
+from segmentation.prediction import overlay, palette, predict, sheet
 from segmentation.samples import Normalisation
 
 UNIT = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))

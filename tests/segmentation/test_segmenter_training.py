@@ -9,6 +9,9 @@ from safetensors.torch import load_file
 
 from fuse2task.data.fused import open_fused
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
+from fuse2task.training import loop
+from fuse2task.training.resume import save_state
+from fuse2task.training.run_folder import RunFolder
 from segmentation import training
 from segmentation.evaluation import evaluate
 from segmentation.model import load_segmenter
@@ -49,8 +52,8 @@ def test_killed_run_ends_with_the_same_weights(make_fused, make_recipe, tmp_path
     recipe = make_recipe(make_fused(train=6, val=2), architecture="deeplabv3plus", epochs=3)
     train(recipe, tmp_path / "whole")
 
-    def killed_at(name, call):
-        real, calls = getattr(training, name), []
+    def killed_at(module, name, call):
+        real, calls = getattr(module, name), []
 
         def dies(*arguments):
             calls.append(1)
@@ -59,18 +62,31 @@ def test_killed_run_ends_with_the_same_weights(make_fused, make_recipe, tmp_path
             return real(*arguments)
 
         with monkeypatch.context() as patch:
-            patch.setattr(training, name, dies)
+            patch.setattr(module, name, dies)
             with pytest.raises(KeyboardInterrupt):
                 train(recipe, tmp_path / "killed")
 
-    killed_at("learning_rate", 5)  # in the second epoch
-    killed_at("save_state", 1)  # at its end, after the row was logged
+    killed_at(training, "learning_rate", 5)  # in the second epoch
+    killed_at(loop, "save_state", 1)  # at its end, after the row was logged
     train(recipe, tmp_path / "killed")
     for name in ("best", "last"):
         whole, killed = (load_file(tmp_path / run / f"{name}.safetensors") for run in ("whole", "killed"))
         assert whole.keys() == killed.keys()
         assert all(torch.equal(whole[key], killed[key]) for key in whole), name
     assert log_of(tmp_path / "whole") == log_of(tmp_path / "killed")
+
+
+def test_a_run_begun_by_a_former_version_is_refused_in_one_line(make_fused, make_recipe, tmp_path):
+    recipe = make_recipe(make_fused(train=2))
+    network = torch.nn.Linear(1, 1)
+    folder = RunFolder(tmp_path / "run", recipe.model_dump(mode="json"))
+    with folder.held():
+        save_state(
+            folder.resume, {"network": network}, torch.optim.SGD(network.parameters()), {"epoch": 1, "best": 0.5}
+        )
+    with pytest.raises(RequestError, match=r"begun by a former version.*remove the folder") as caught:
+        train(recipe, tmp_path / "run")
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_without_val_the_last_epoch_is_best_and_test_is_not_touched(make_fused, make_recipe, tmp_path):

@@ -5,11 +5,10 @@ from PIL import Image
 
 from fuse2task.data.fused import open_fused
 from fuse2task.runtime.errors import RequestError
-from segmentation.augmentation import Augment
-from segmentation.losses import CrossEntropyDice
+from fuse2task.training.loop import batches
 from segmentation.recipe import Augmentation, Loss
-from segmentation.samples import Normalisation, Samples, labelled
-from segmentation.survey import survey
+from segmentation.samples import Augment, Normalisation, SegmentationSamples, draws_of_epoch, labelled, survey
+from segmentation.training import CrossEntropyDice
 
 
 def put(path, pixels):
@@ -74,17 +73,26 @@ def test_loss_is_float32_even_from_bf16():
     assert loss["loss"].dtype == torch.float32
 
 
-def test_batches_share_out_the_images(make_fused):
+def test_epochs_draw_every_image_once_in_other_orders(make_fused):
     pairs = labelled(open_fused(make_fused(train=11)), "train")
+    augment = Augment(Augmentation(), (64, 64), (0, 0, 0))
+    samples = SegmentationSamples(pairs, augment, Normalisation((0, 0, 0), (1, 1, 1)), 0)
+    first, second = (draws_of_epoch(len(pairs), 0, epoch) for epoch in (0, 1))
+    assert sorted(first) == [(0, number) for number in range(11)]
+    assert [number for _, number in first] != [number for _, number in second]
+    image, mask, number = samples[first[3]]
+    assert (image.shape, image.dtype, mask.shape, mask.dtype) == ((3, 64, 64), np.float32, (64, 64), np.int64)
+    assert number == first[3][1]
 
-    def batches(epoch, process=0, processes=1):
+
+def test_threads_draw_what_one_thread_draws(make_fused):
+    pairs = labelled(open_fused(make_fused(train=6)), "train")
+
+    def drawn(threads):
         augment = Augment(Augmentation(), (64, 64), (0, 0, 0))
-        samples = Samples(pairs, augment, Normalisation((0, 0, 0), (1, 1, 1)), 0, epoch)
-        return samples.batches(4, process, processes)
+        samples = SegmentationSamples(pairs, augment, Normalisation((0, 0, 0), (1, 1, 1)), 0)
+        draws = [draw for epoch in range(3) for draw in draws_of_epoch(6, 0, epoch)]
+        return list(batches(samples, draws, 3, threads, pinned=False))
 
-    whole = batches(0)
-    assert [len(batch) for batch in whole] == [4, 4]
-    assert len({index for batch in whole for index in batch}) == 8
-    assert batches(1) != whole
-    halves = zip(batches(0, 0, 2), batches(0, 1, 2), strict=True)
-    assert [sorted(a + b) for a, b in halves] == [sorted(batch) for batch in whole]
+    for one, four in zip(drawn(1), drawn(4), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, four, strict=True))

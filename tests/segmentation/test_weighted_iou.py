@@ -6,9 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segmentation.confusion import confusion
-from segmentation.evaluation import scores
-from segmentation.weighted_iou import weighted_iou
+from segmentation.evaluation import confusion, scores, weighted_iou
 
 
 def matrices(seed: int, images: int = 5, classes: int = 4) -> np.ndarray:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from fuse2task.runtime.errors import RequestError
-from fuse2task.training.tracking import open_tracker
+from fuse2task.training.acceleration import open_tracker
 
 
 def test_tensorboard_reads_the_curves(tmp_path):

@@ -31,8 +31,7 @@ def predict_masks(bench: Workspace, dataset: str, method: str, judge: str, weigh
 
 def measure_masks(bench: Workspace, dataset: str, method: str, judge: str, truth: Truth, folder: Path) -> Measured:
     """Count pixels once, write metrics.json and matches.npz (confusion matrices), and measure every condition."""
-    from segmentation.evaluation import matrices, scores
-    from segmentation.weighted_iou import weighted_iou
+    from segmentation.evaluation import matrices, scores, weighted_iou
 
     data = bench.dataset(dataset)
     labels = bench.fused(dataset, method) / "masks" / data.part
@@ -53,7 +52,7 @@ def measure_masks(bench: Workspace, dataset: str, method: str, judge: str, truth
 
 def scores_of_images(file: Path) -> np.ndarray:
     """mIoU of every image in a matches.npz by itself, over the classes in its truth or prediction, (I,)."""
-    from segmentation.weighted_iou import weighted_iou
+    from segmentation.evaluation import weighted_iou
 
     try:
         with np.load(file, allow_pickle=False) as content:

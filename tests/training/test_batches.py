@@ -1,6 +1,7 @@
-"""Batches made ahead: the same as one after the other, bounded, and what goes wrong is told when it is due."""
+"""Batches made ahead: the same as one after the other, bounded, and an error is raised when its batch is due."""
 
 import threading
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -9,11 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuse2task.runtime.overlap import SPARE
-from fusion.training.loading import batches
-from fusion.training.samples import Draw, PairDataset
+from fuse2task.training.loop import batches, share_of
 
 
-class Counting(PairDataset):
+class Draw(NamedTuple):
+    number: int
+    key: object
+
+
+class Counting:
     """A sample says which draw it is; remembers which were asked for."""
 
     def __init__(self, broken: int | None = None):
@@ -49,8 +54,19 @@ def test_no_more_is_made_ahead_than_said_and_threads_end_with_the_loop():
     assert threading.active_count() == before
 
 
-def test_a_broken_sample_is_told_when_its_batch_is_due():
+def test_a_broken_sample_is_reported_when_its_batch_is_due():
     loader = batches(Counting(broken=5), [Draw(number, None) for number in range(8)], 2, 2, pinned=False)
     assert [next(loader)[-1].tolist(), next(loader)[-1].tolist()] == [[0, 1], [2, 3]]
     with pytest.raises(ValueError, match="this one is broken"):
         next(loader)
+
+
+@given(count=st.integers(0, 9), share=st.integers(1, 4), processes=st.integers(1, 4))
+def test_processes_share_out_every_batch(count, share, processes):
+    batch = share * processes
+    draws = list(range(count * batch))
+    shares = [share_of(draws, batch, process, processes) for process in range(processes)]
+    assert {len(mine) for mine in shares} == {count * share}
+    for start in range(count):
+        parts = [mine[start * share : (start + 1) * share] for mine in shares]
+        assert sorted(draw for part in parts for draw in part) == draws[start * batch : (start + 1) * batch]

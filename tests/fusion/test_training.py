@@ -11,10 +11,11 @@ import torch
 from fuse2task.config import load_recipe, shipped_recipes
 from fuse2task.runtime.checkpoints import read_safetensors
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
+from fuse2task.training.loop import StageRun
 from fuse2task.training.run_folder import RunFolder
 from fusion.recipe import FusionRecipe, Sampling
 from fusion.training import kept_tensors
-from fusion.training.trainer import StageRun, train
+from fusion.training.run import train
 from fusion.weights import load_crossfuse
 
 TINY = """
@@ -171,5 +172,5 @@ def test_shipped_recipes_load_and_unknown_keys_are_refused(tmp_path, run_cli):
 
 def test_batches_must_fill(recipe, tmp_path):
     few = recipe.model_copy(update={"stage1": recipe.stage1.model_copy(update={"samples": 1})})
-    with pytest.raises(RequestError, match="do not fill one batch"):
+    with pytest.raises(RequestError, match="do not fill a batch of 2"):
         train(few, tmp_path / "run")
