@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fuse2task.data.classes import FMB, MAX_LIST, MSRS, check_names
+from fuse2task.data.classes import FMB, MSRS, read_class_list
 from fuse2task.data.dataset import defects, files_by_id
 from fuse2task.data.fused import verify_truth_at
 from fuse2task.data.images import SUFFIXES, read_mask
 from fuse2task.runtime.errors import RequestError, listing
-from fuse2task.runtime.reading import read_text
 
 IGNORE = 255  # in a mask: a pixel that no score counts
 DEFINITION = (
@@ -25,7 +24,7 @@ DEFINITION = (
 
 
 def class_names(reference: str) -> tuple[str, ...]:
-    """Class names behind `msrs`, `fmb` or a UTF-8 text file with one name a line, in index order.
+    """Class names behind `msrs`, `fmb` or a UTF-8 text file with one `name` or `id name` a line.
 
     Raises:
         RequestError: no such file, no names, a name given twice, more than 255 names.
@@ -35,11 +34,9 @@ def class_names(reference: str) -> tuple[str, ...]:
         return known[reference]
     if not os.path.lexists(reference):
         raise RequestError(f"{reference}: not msrs, not fmb and not a readable text file (it does not exist)")
-    text = read_text(Path(reference), "list of class names (msrs and fmb are known)", MAX_LIST)
-    names = tuple(line.strip() for line in text.splitlines() if line.strip())
-    if not names or len(set(names)) < len(names) or len(names) > IGNORE:
-        raise RequestError(f"{reference}: a class file has 1 to {IGNORE} different names, one a line, in index order")
-    check_names(Path(reference), names)
+    names = read_class_list(Path(reference))
+    if len(names) > IGNORE:
+        raise RequestError(f"{reference}: {len(names)} classes; a mask has room for {IGNORE}")
     return names
 
 

@@ -108,7 +108,8 @@ class Layout:
     trees: alternatives, each a tuple of folders. flat: name prefixes (infrared, visible) of files side by side in the
     root. truth: the first kind that exists is read. split_lists: files with one name a line. box_classes: fixed class
     order of boxes. mask_classes: of masks given apart. conditions: (root, id) -> names. clean: trees of undegraded
-    references with the pairs' ids.
+    references with the pairs' ids. numbered_by_split: each split may number its pairs from the start, and then their
+    ids begin with the split; else one id in two splits is a finding.
     """
 
     trees: tuple[tuple[Folders, ...], ...]
@@ -119,6 +120,7 @@ class Layout:
     mask_classes: tuple[str, ...] = classes.MSRS
     conditions: Callable[[Path, str], tuple[str, ...]] = lambda _root, _id: ()
     clean: tuple[tuple[Folders, ...], ...] = ()
+    numbered_by_split: bool = False
 
 
 _AWMM = ("{}", "*/{}", "*/*/{}")  # the weather's folder is the root, or one or two levels below
@@ -172,6 +174,7 @@ class Located:
     visible: dict[str, Path] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    restarted: bool = False  # ids of one split are there in another as well
 
     def add(self, infrared: Path, visible: Path, split: str = "test", prefix: str = "") -> None:
         """Add the images of two folders."""
@@ -182,6 +185,7 @@ class Located:
                 self.findings.append(Finding("empty-folder", f"{folder}: no images in it"))
             for name, path in files.items():
                 if name in known:
+                    self.restarted |= self.splits[name] != split
                     text = f"{path}: same id {name!r} as {known[name]}; a pair belongs to one split"
                     self.findings.append(Finding("duplicate-id", text))
                 else:
@@ -207,14 +211,22 @@ def locate(root: Path, layout: str, clean: bool = False) -> Located:
         if table.flat and _flat(root, table.flat, located):
             return located
         raise RequestError(f"{root}: not of layout {layout}; its folders are {_wanted(wanted)}")
-    for folders in trees[0]:
+    located = _in_tree(root, trees[0], by_split=False)
+    return _in_tree(root, trees[0], by_split=True) if located.restarted and table.numbered_by_split else located
+
+
+def _in_tree(root: Path, tree: tuple[Folders, ...], by_split: bool) -> Located:
+    """Images of one tree; by_split: with the split before each id, where splits number their images anew."""
+    located = Located()
+    for folders in tree:
         infrared, visible, common = _both(root, folders)
         for prefix in sorted(infrared.keys() ^ visible.keys()):
             found = infrared.get(prefix) or visible[prefix]
             text = f"{found}: its {'visible' if prefix in infrared else 'infrared'} folder is missing"
             located.findings.append(Finding("missing-partner", text))
         for prefix in common:
-            located.add(infrared[prefix], visible[prefix], folders.split, prefix)
+            first = f"{folders.split}/{prefix}".rstrip("/") if by_split else prefix
+            located.add(infrared[prefix], visible[prefix], folders.split, first)
     return located
 
 
@@ -336,6 +348,7 @@ def read_layout(path: Path) -> Layout:
         trees=(tuple(Folders(**item.model_dump()) for item in described.folders),),
         truth=tuple(OwnTruth(**item.model_dump()) for item in described.truth),
         split_lists=described.split_lists,
+        numbered_by_split=True,
         box_classes=next((truth.classes for truth in described.truth if truth.kind != "masks"), None),
         mask_classes=next((truth.classes for truth in described.truth if truth.kind == "masks"), classes.MSRS),
     )

@@ -1,6 +1,7 @@
 """Split lists: which pair is for training and which for testing, as a file with a hash."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -107,7 +108,7 @@ def make_split(ids: Sequence[str], parts: Mapping[str, float], seed: int = 0, bl
     Raises:
         RequestError: fewer blocks than parts.
     """
-    ordered = sorted(ids)
+    ordered = sorted(ids, key=natural_order)
     blocks = [ordered[start : start + block] for start in range(0, len(ordered), block)]
     counts = _shares(len(blocks), parts)
     if min(counts.values()) == 0:
@@ -115,6 +116,12 @@ def make_split(ids: Sequence[str], parts: Mapping[str, float], seed: int = 0, bl
     labels = [name for name, count in counts.items() for _ in range(count)]
     order = generator(seed, "split", block).permutation(len(blocks))
     return {name: labels[rank] for rank, index in enumerate(order) for name in blocks[index]}
+
+
+def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Sort key under which frame2 comes before frame10."""
+    pieces = re.split(r"([0-9]+)", name)
+    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces], name
 
 
 def _shares(total: int, parts: Mapping[str, float]) -> Counter[str]:

@@ -13,7 +13,7 @@ from defusedxml.ElementTree import parse
 from fuse2task.data.dataset import Box
 from fuse2task.data.degradation.sensor import Shot
 from fuse2task.data.images import encode_png, read_mask
-from fuse2task.data.truth.boxes import EDGES, format_yolo, yolo_edges
+from fuse2task.data.truth.boxes import EDGES, format_yolo, voc_edges, yolo_edges
 from fuse2task.data.truth.reading import IGNORED
 from fuse2task.runtime.compute import generator
 
@@ -103,15 +103,17 @@ def moved_voc(path: Path, motion: Motion, size: Size) -> bytes:
     tree: Any = parse(path, forbid_dtd=True).getroot()
     for parent in list(tree.iter()):
         for item in parent.findall("object"):
-            corners = [item.find(f"bndbox/{edge}") for edge in EDGES]
-            left, top, right, bottom = (float(corner.text) for corner in corners)
-            box = move_box(_within("", left, top, right, bottom, size), motion, size)
-            if box is None:
+            for bounds in item.findall("bndbox"):
+                box = move_box(_within("", *voc_edges(bounds), size), motion, size)
+                if box is None:
+                    item.remove(bounds)
+                    continue
+                values = dict(zip(EDGES, (box.x, box.y, box.x + box.w, box.y + box.h), strict=True))
+                for name, value in {**values, "x": box.x, "y": box.y, "w": box.w, "h": box.h}.items():
+                    if (place := bounds.find(name)) is not None:
+                        place.text = f"{value:.12g}"
+            if item.find("bndbox") is None:
                 parent.remove(item)
-                continue
-            edges = (box.x, box.y, box.x + box.w, box.y + box.h)
-            for corner, edge in zip(corners, edges, strict=True):
-                corner.text = f"{edge:.12g}"
     return tostring(tree, encoding="utf-8") + b"\n"
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError  # only names; defusedxml parses
+from xml.etree.ElementTree import Element, ParseError  # no parser; defusedxml parses
 from xml.sax.saxutils import escape
 
 from defusedxml.common import DefusedXmlException
@@ -25,16 +25,22 @@ def truth_files(
 ) -> tuple[dict[str, Path], list[Finding]]:
     """Truth files of `folders` by id, without classes.txt.
 
-    Findings: those of `files_by_id`, the same id in two folders (`duplicate-id`); files of no pair as a note.
+    A file of a folder that a split is named in (train/labels) belongs to the pair of that split where splits number
+    their pairs from the start again. Findings: those of `files_by_id`, the same id in two folders (`duplicate-id`);
+    files of no pair as a note.
     """
+    pairs = tuple(pairs)
+    ids, splits = {pair.id for pair in pairs}, {pair.split for pair in pairs}
     found: dict[str, Path] = {}
     findings = []
     for folder in folders:
         files, problems = files_by_id(folder, suffixes)
         findings += problems
+        own = next((part for part in reversed(folder.parts) if part in splits), "")
         for name, path in files.items():
             if path.name == "classes.txt":
                 continue
+            name = within if (within := f"{own}__{name}") in ids else name
             if name in found:
                 findings.append(Finding("duplicate-id", f"{path}: same id {name!r} as {found[name]}; keep one"))
             found.setdefault(name, path)
@@ -58,6 +64,7 @@ class BoxCollector:
         self.boxes: dict[str, list[Box]] = {}
         self.findings: list[Finding] = []
         self.clipped = 0
+        self.copies = 0
 
     def find(self, kind: str, message: str) -> None:
         """Note something wrong."""
@@ -66,8 +73,8 @@ class BoxCollector:
     def add(self, pair: Pair, where: str, name: str, edges: Sequence[float]) -> None:
         """Add a box with edges (left, top, right, bottom) in pixels of `pair`; `where` names file and place.
 
-        Up to 0.5 px beyond the image is clipped and counted. Findings: `unknown-class`, `bad-box` (not
-        finite, no width or height), `box-outside`.
+        Up to 0.5 px beyond the image is clipped and counted, a copy of another box is counted and left out.
+        Findings: `unknown-class`, `bad-box` (not finite, no width or height), `box-outside`.
         """
         if name not in self.classes:
             known = ", ".join(self.classes)
@@ -89,23 +96,34 @@ class BoxCollector:
             self.find("box-outside", f"{text}; {CLIP} px are allowed")
             return
         self.clipped += beyond > _NOISE
-        self.boxes[pair.id].append(Box(name, left, top, right - left, bottom - top))
+        box = Box(name, left, top, right - left, bottom - top)
+        if box in self.boxes[pair.id]:
+            self.copies += 1
+        else:
+            self.boxes[pair.id].append(box)
 
     def truth(self) -> BoxTruth:
-        """All boxes added."""
+        """All boxes added; what has been left out becomes a note."""
+        if self.copies:
+            text = f"{self.copies} boxes are copies of another box of their image and class; each box counts once"
+            self.findings.append(Finding("duplicate-box", text, note=True))
         return BoxTruth(self.classes, {name: tuple(found) for name, found in self.boxes.items()}, self.clipped)
 
 
+_BBGT = "% bbGt"
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
-def read_voc(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None) -> tuple[BoxTruth, list[Finding]]:
-    """Boxes of `pairs` from a folder of `<id>.xml` (or `<split>/<id>.xml`), or from one such file.
+def read_voc(
+    path: Path | Sequence[Path], pairs: Sequence[Pair], known: Sequence[str] | None = None
+) -> tuple[BoxTruth, list[Finding]]:
+    """Boxes of `pairs` from a folder of `<id>.xml` (or `<split>/<id>.xml`), from several, or from one such file.
 
-    Entities and document types are refused. `difficult` objects count as any other.
+    An object may have several `bndbox`, each with edges or with KAIST's `x y w h`. Entities and document types are
+    refused. `difficult` objects count as any other.
 
     Args:
-        path: folder or file.
+        path: folder, folders or file.
         pairs: each must have a file.
         known: the classes in order; without it, all names in the files, sorted.
 
@@ -116,12 +134,16 @@ def read_voc(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = No
     Raises:
         RequestError: without `known`, a class name that is empty or cannot be shown.
     """
-    files, findings = truth_files([path], [".xml"], pairs) if path.is_dir() else ({path.stem: path}, [])
+    folders = [path] if isinstance(path, Path) else list(path)
+    if folders[0].is_dir():
+        files, findings = truth_files(folders, [".xml"], pairs)
+    else:
+        files, findings = {folders[0].stem: folders[0]}, []
     trees: dict[str, tuple[Path, Element]] = {}
     for pair in pairs:
         source = file_of(pair, files)
         if source is None:
-            findings.append(Finding("missing-truth", f"{path / pair.id}.xml: missing"))
+            findings.append(Finding("missing-truth", f"{folders[0] / pair.id}.xml: missing"))
             continue
         try:
             check_regular(source, "VOC file", MAX_LABELS)
@@ -133,7 +155,7 @@ def read_voc(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = No
             findings.append(Finding("bad-annotation", f"{source}: not usable XML: {one_line(error)}"))
     if known is None:
         known = sorted({_text(item, "name") for _, tree in trees.values() for item in tree.iter("object")})
-        check_names(path, known)
+        check_names(folders[0], known)
     collector = BoxCollector(known)
     collector.findings = findings
     for pair in pairs:
@@ -150,8 +172,17 @@ def _add_file(collector: BoxCollector, pair: Pair, source: Path, tree: Element) 
         collector.find("truth-size", text)
     for number, item in enumerate(tree.iter("object"), 1):
         where = f"{source}, object {number}"
-        edges = [_number(item, f"bndbox/{edge}") for edge in EDGES]
-        collector.add(pair, where, _text(item, "name"), edges)
+        for bounds in item.findall("bndbox") or [Element("bndbox")]:
+            collector.add(pair, where, _text(item, "name"), voc_edges(bounds))
+
+
+def voc_edges(bounds: Element) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of a `bndbox`; NaN where there is no number."""
+    if bounds.find("xmin") is None and bounds.find("w") is not None:
+        x, y, w, h = (_number(bounds, name) for name in "xywh")
+        return x, y, x + w, y + h
+    left, top, right, bottom = (_number(bounds, edge) for edge in EDGES)
+    return left, top, right, bottom
 
 
 def _text(element: Element, path: str) -> str:
@@ -179,12 +210,12 @@ def format_voc(file_name: str, boxes: Iterable[Box], size: tuple[int, int], fold
 
 
 def read_yolo(
-    folder: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None, only_known: bool = False
+    folder: Path | Sequence[Path], pairs: Sequence[Pair], known: Sequence[str] | None = None, only_known: bool = False
 ) -> tuple[BoxTruth | None, list[Finding]]:
-    """Boxes of `pairs` from the text files in `folder`.
+    """Boxes of `pairs` from the text files in a folder or several: YOLO's, or Caltech's (bbGt, as KAIST has them).
 
     Args:
-        folder: holds `<id>.txt` (or `<split>/<id>.txt`), and `classes.txt` here or in its parent.
+        folder: holds `<id>.txt` (or `<split>/<id>.txt`), and for YOLO `classes.txt` here or in its parent.
         known: classes whose order is kept where the file's names are among them.
         only_known: a name that is not among `known` is a finding.
 
@@ -192,28 +223,61 @@ def read_yolo(
         The truth (None without class names), and findings: `no-class-names`, `missing-truth`,
         `bad-annotation` (a line of another form), and those of `BoxCollector.add`.
     """
-    try:
-        names = read_class_list(_class_list(folder))
-    except RequestError as error:
-        return None, [Finding("no-class-names", str(error))]
+    folders = [folder] if isinstance(folder, Path) else list(folder)
+    files, findings = truth_files(folders, [".txt"], pairs)
+    texts, problems = _texts(folders[0], pairs, files)
+    findings += problems
+    caltech = any(lines and lines[0].startswith(_BBGT) for lines in texts.values())
+    if caltech:
+        names = sorted({line.split()[0] for lines in texts.values() for line in lines if line[:1] not in ("", "%")})
+    else:
+        try:
+            lists = {read_class_list(_class_list(place)) for place in folders}
+            if len(lists) > 1:
+                raise RequestError(f"{folders[0]}: its class list differs from that of {folders[-1]}; make them one")
+            names = list(lists.pop())
+        except RequestError as error:
+            return None, [Finding("no-class-names", str(error))]
     collector = BoxCollector(known if only_known and known else in_known_order(names, known))
-    files, collector.findings = truth_files([folder], [".txt"], pairs)
+    collector.findings = findings
     for pair in pairs:
         collector.boxes[pair.id] = []
+        for number, line in enumerate(texts.get(pair.id, ()), 1):
+            where = f"{file_of(pair, files)}, line {number}"
+            if caltech and line.strip() and not line.startswith("%"):
+                _add_bbgt(collector, pair, where, line)
+            elif line.strip() and not caltech:
+                _add_line(collector, pair, where, line, names)
+    return collector.truth(), collector.findings
+
+
+def _texts(
+    folder: Path, pairs: Sequence[Pair], files: Mapping[str, Path]
+) -> tuple[dict[str, list[str]], list[Finding]]:
+    """Lines of the truth file by pair id, and findings."""
+    texts, findings = {}, []
+    for pair in pairs:
         path = file_of(pair, files)
         if path is None:
             text = f"{folder / pair.id}.txt: missing; write an empty file if the image has no objects"
-            collector.find("missing-truth", text)
+            findings.append(Finding("missing-truth", text))
             continue
         try:
-            lines = read_text(path, "YOLO file", MAX_LABELS).splitlines()
+            texts[pair.id] = read_text(path, "text file of boxes", MAX_LABELS).splitlines()
         except RequestError as error:
-            collector.find("bad-annotation", str(error))
-            continue
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                _add_line(collector, pair, f"{path}, line {number}", line, names)
-    return collector.truth(), collector.findings
+            findings.append(Finding("bad-annotation", str(error)))
+    return texts, findings
+
+
+def _add_bbgt(collector: BoxCollector, pair: Pair, where: str, line: str) -> None:
+    """A line `name x y w h ...` of Dollar's toolbox; what follows (occlusion, visible part, angle) is not used."""
+    name, *fields = line.split()
+    try:
+        x, y, w, h = (float(field) for field in fields[:4])
+    except ValueError:
+        collector.find("bad-annotation", f"{where}: {line.strip()[:60]!r} is not `name x y w h ...`")
+        return
+    collector.add(pair, where, name, (x, y, x + w, y + h))
 
 
 def yolo_edges(fields: Sequence[str], size: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -246,10 +310,16 @@ def _class_list(folder: Path) -> Path:
     )
 
 
+def _whole(value: float) -> int:
+    if not value.is_integer():
+        raise ValueError(f"{value} is no class id")
+    return int(value)
+
+
 def _add_line(collector: BoxCollector, pair: Pair, where: str, line: str, names: Sequence[str]) -> None:
     fields = line.split()
     try:
-        number = int(fields[0])
+        number = int(fields[0]) if fields[0].isdecimal() else _whole(float(fields[0]))
         edges = yolo_edges(fields[1:], pair.size)
     except ValueError:
         collector.find("bad-annotation", f"{where}: {line.strip()[:60]!r} is not `id cx cy w h`")

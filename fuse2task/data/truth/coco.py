@@ -16,13 +16,24 @@ from fuse2task.runtime.files import read_json
 
 @dataclass
 class CocoImage:
-    """An image of a COCO file with its annotations. scene: the file's own field, or empty."""
+    """An image of a COCO file with its annotations. name: its `file_name`. scene: the file's own field, or empty."""
 
     source: Path
-    id: str
+    name: str
     size: tuple[Any, Any]
     scene: str
     annotations: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """The id of the whole path."""
+        return path_id(self.name, SUFFIXES)
+
+    @property
+    def tails(self) -> list[str]:
+        """Ids of the path without its first folder, its first two folders, ... and of the bare name."""
+        parts = self.name.replace("\\", "/").split("/")
+        return [path_id("/".join(parts[start:]), SUFFIXES) for start in range(1, len(parts))]
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,7 @@ class CocoCounts:
 def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None) -> tuple[BoxTruth, list[Finding]]:
     """Boxes of `pairs` from a COCO file, or from all `*.json` of a folder together.
 
-    An image belongs to the pair whose id its `file_name` gives, with its folders or without them. Classes are
+    An image belongs to the pair whose id its `file_name` gives, with all, some or none of its folders. Classes are
     the categories in id order, or all of `known` where those hold every category.
 
     Returns:
@@ -50,16 +61,17 @@ def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = N
     names, images = _load(path)
     collector = BoxCollector(in_known_order(list(dict.fromkeys(names.values())), known))
     by_id: dict[str, CocoImage] = {}
-    stems: dict[str, list[CocoImage]] = {}
+    tails: dict[str, list[CocoImage]] = {}
     for image in images:
         if image.id in by_id:
             collector.find("duplicate-id", f"{image.source}: image {image.id!r} is there twice")
         by_id[image.id] = image
-        stems.setdefault(image.id.rsplit("__", 1)[-1], []).append(image)
+        for tail in image.tails:
+            tails.setdefault(tail, []).append(image)
     for pair in pairs:
         collector.boxes[pair.id] = []
-        same_stem = stems.get(pair.id, [])
-        found = by_id.get(pair.id) or (same_stem[0] if len(same_stem) == 1 else None)
+        same_tail = tails.get(pair.id, [])
+        found = by_id.get(pair.id) or (same_tail[0] if len(same_tail) == 1 else None)
         if found is None:
             collector.find("missing-truth", f"{path}: no image {pair.id!r}, or several of that name")
             continue
@@ -137,7 +149,7 @@ def _load(path: Path) -> tuple[dict[int, str], list[CocoImage]]:
             categories = {_whole(item["id"]): str(item["name"]) for item in value["categories"]}
             own = {
                 item["id"] if isinstance(item["id"], str) else _whole(item["id"]): CocoImage(
-                    source, path_id(str(item["file_name"]), SUFFIXES),
+                    source, str(item["file_name"]),
                     (item.get("width"), item.get("height")), str(item.get("scene") or ""),
                 )
                 for item in value["images"]

@@ -18,7 +18,8 @@ def convert_boxes(source: Path, images: Path, kind: BoxFormat, out: Path) -> Box
     """Write the boxes of all images in the folder `images` as `kind`, and return them.
 
     COCO is one JSON file whose `file_name`s are paths below `images`; VOC and YOLO are folders with a file for each
-    image, YOLO with classes.txt. Coordinates keep twelve digits or more, and are edges (x = xmin) in all three.
+    image in subfolders as the images', YOLO with classes.txt. Coordinates keep twelve digits or more, and are edges
+    (x = xmin) in all three.
 
     Args:
         source: a COCO file or a folder of COCO files, a folder of VOC files, or a folder of YOLO files with
@@ -40,11 +41,11 @@ def convert_boxes(source: Path, images: Path, kind: BoxFormat, out: Path) -> Box
         write_json(Path(out), content, sort_keys=False)
         return truth
     for pair in pairs:
-        boxes = truth.boxes[pair.id]
+        boxes, place = truth.boxes[pair.id], Path(out) / names[pair.id]
         if kind == "voc":
-            write_text(Path(out) / f"{pair.id}.xml", format_voc(names[pair.id], boxes, pair.size))
+            write_text(place.with_suffix(".xml"), format_voc(names[pair.id], boxes, pair.size))
         else:
-            write_text(Path(out) / f"{pair.id}.txt", format_yolo(boxes, truth.classes, pair.size))
+            write_text(place.with_suffix(".txt"), format_yolo(boxes, truth.classes, pair.size))
     if kind == "yolo":
         write_text(Path(out) / "classes.txt", "".join(f"{name}\n" for name in truth.classes))
     return truth

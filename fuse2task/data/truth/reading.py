@@ -96,8 +96,8 @@ def _own_truth(root: Path, table: Layout, pairs: Sequence[Pair]) -> Truth:
             mask_truth, findings = read_masks(folders, pairs, own.classes)
             return None, mask_truth, findings
         if own.kind == "voc":
-            return _boxes_only(read_voc(folders[0], pairs, own.classes))
-        return _boxes_only(read_yolo(folders[0], pairs, own.classes, only_known=True))
+            return _boxes_only(read_voc(folders, pairs, own.classes))
+        return _boxes_only(read_yolo(folders, pairs, own.classes, only_known=True))
     return None, None, []
 
 

@@ -1,0 +1,166 @@
+"""Boxes as labelling tools and released data sets write them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fuse2task.data import layouts
+from fuse2task.data.dataset import Box, defects
+from fuse2task.data.images import write_image
+from fuse2task.data.loading import load_dataset, scan_dataset
+from fuse2task.data.splits import make_split
+from fuse2task.data.truth.boxes import read_voc, read_yolo
+from fuse2task.data.truth.coco import read_coco
+from fuse2task.data.truth.conversion import convert_boxes
+
+SIZE = (40, 32)
+VOC = "<annotation>{}</annotation>"
+BOUNDS = "<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>"
+
+
+@pytest.fixture
+def pairs(folder_dataset):
+    root = folder_dataset(2, size=SIZE)
+    return load_dataset(root, "folder").pairs
+
+
+def test_copies_of_a_box_count_once_in_every_format(pairs, tmp_path):
+    row = "0 0.5 0.5 0.2 0.25\n"
+    for name in ("p0", "p1"):
+        (tmp_path / f"{name}.txt").write_text(row * 3 + "1 0.5 0.5 0.2 0.25\n")  # another class is another box
+        bounds = BOUNDS.format(16, 12, 24, 20)
+        objects = f"<object><name>a</name>{bounds}</object>" * 3 + f"<object><name>b</name>{bounds}</object>"
+        (tmp_path / f"{name}.xml").write_text(VOC.format(objects))
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    annotations = [
+        {"id": 4 * image + k, "image_id": image, "category_id": 2 if k == 3 else 1, "bbox": [16, 12, 8, 8]}
+        for image in (0, 1) for k in range(4)
+    ]  # fmt: skip
+    categories = [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
+    images = [{"id": k, "file_name": f"p{k}.png"} for k in (0, 1)]
+    (tmp_path / "c.json").write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    )
+    for truth, findings in (
+        read_yolo(tmp_path, pairs), read_voc(tmp_path, pairs), read_coco(tmp_path / "c.json", pairs),
+    ):  # fmt: skip
+        assert defects(findings) == []
+        assert {name: [box.name for box in boxes] for name, boxes in truth.boxes.items()} == {
+            "p0": ["a", "b"], "p1": ["a", "b"],
+        }  # fmt: skip
+        assert any(finding.message.startswith("4 boxes are copies") for finding in findings)
+
+
+def test_an_object_with_several_bndbox_is_several_boxes(pairs, tmp_path):
+    objects = f"<object><name>a</name>{BOUNDS.format(1, 2, 9, 9)}{BOUNDS.format(20, 2, 30, 9)}</object>"
+    for name in ("p0", "p1"):
+        (tmp_path / f"{name}.xml").write_text(VOC.format(objects))
+    truth, findings = read_voc(tmp_path, pairs)
+    assert defects(findings) == []
+    assert truth.boxes["p1"] == (Box("a", 1, 2, 8, 7), Box("a", 20, 2, 10, 7))
+
+
+def test_an_object_without_bndbox_is_a_finding(pairs, tmp_path):
+    for name in ("p0", "p1"):
+        (tmp_path / f"{name}.xml").write_text(VOC.format("<object><name>a</name></object>"))
+    assert [finding.kind for finding in defects(read_voc(tmp_path, pairs)[1])] == ["bad-box", "bad-box"]
+
+
+def test_kaist_xml_and_text(pairs, tmp_path):
+    bounds = "<bndbox><x>3</x><y>4</y><w>10</w><h>12</h></bndbox>"
+    for name in ("p0", "p1"):
+        (tmp_path / f"{name}.xml").write_text(VOC.format(f"<object><name>person</name>{bounds}</object>"))
+        (tmp_path / f"{name}.txt").write_text(
+            "% bbGt version=3\nperson 3 4 10 12 0 0 0 0 0 0 0\npeople 20 4 10 12 1 0 0 0 0 0 0\n"
+        )
+    (tmp_path / "p0.txt").write_text("% bbGt version=3\n")
+    assert read_voc(tmp_path, pairs)[0].boxes["p0"] == (Box("person", 3, 4, 10, 12),)
+    truth, findings = read_yolo(tmp_path, pairs)
+    assert defects(findings) == []
+    assert truth.classes == ("people", "person")
+    assert truth.boxes == {"p0": (), "p1": (Box("person", 3, 4, 10, 12), Box("people", 20, 4, 10, 12))}
+    (tmp_path / "p0.txt").write_text("% bbGt version=3\nperson 3 4 ten 12\n")
+    assert [finding.kind for finding in defects(read_yolo(tmp_path, pairs)[1])] == ["bad-annotation"]
+
+
+@pytest.mark.parametrize(("text", "kind"), [("1.0", None), ("1.000000e+00", None), ("1.5", "bad-annotation")])
+def test_class_ids_may_be_whole_floats(pairs, tmp_path, text, kind):
+    for name in ("p0", "p1"):
+        (tmp_path / f"{name}.txt").write_text(f"{text} 0.5 0.5 0.2 0.25\n")
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    truth, findings = read_yolo(tmp_path, pairs)
+    assert {finding.kind for finding in defects(findings)} == ({kind} if kind else set())
+    assert [box.name for box in truth.boxes["p0"]] == ([] if kind else ["b"])
+
+
+@pytest.mark.parametrize("prefix", ["", "images/", "data/images/", "D:\\data\\images\\"])
+@pytest.mark.parametrize("name", ["DJI_0001__0001", "frame_7"])
+def test_coco_file_names_may_have_folders(tmp_path, prefix, name):
+    for folder in ("ir", "vi"):
+        write_image(tmp_path / folder / f"{name}.png", np.eye(32, dtype=np.uint8) * 200)
+    content = {
+        "images": [{"id": 1, "file_name": f"{prefix}{name}.png", "width": 32, "height": 32}],
+        "categories": [{"id": 1, "name": "a"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    dataset = load_dataset(tmp_path, "folder", annotations=tmp_path / "c.json")
+    assert dataset.boxes.boxes == {name: (Box("a", 1, 2, 3, 4),)}
+
+
+@pytest.mark.parametrize("kind", ["voc", "yolo", "masks"])
+@pytest.mark.parametrize("anew", [False, True])
+def test_truth_in_a_folder_for_each_part(tmp_path, kind, anew, monkeypatch):
+    monkeypatch.setattr(layouts, "LAYOUTS", dict(layouts.LAYOUTS))
+    rng = np.random.default_rng(0)
+    for part, first in (("train", 1), ("test", 1 if anew else 3)):
+        for number in range(first, first + 2):
+            for folder in ("ir", "rgb"):
+                write_image(tmp_path / part / folder / f"{number:05d}.png", rng.integers(0, 255, (32, 40), np.uint8))
+            place = tmp_path / part / "truth"
+            place.mkdir(exist_ok=True)
+            left = 5 if part == "train" else 20
+            if kind == "voc":
+                text = VOC.format(f"<object><name>car</name>{BOUNDS.format(left, 8, left + 10, 16)}</object>")
+                (place / f"{number:05d}.xml").write_text(text)
+            elif kind == "yolo":
+                (place / f"{number:05d}.txt").write_text(f"0 {(left + 5) / 40} 0.375 0.25 0.25\n")
+                (place / "classes.txt").write_text("car\n")
+            else:
+                write_image(place / f"{number:05d}.png", np.full((32, 40), part == "train", np.uint8))
+    (tmp_path / "rig.yaml").write_text(
+        "folders:\n"
+        '  - {infrared: ir, visible: rgb, template: "train/{}", split: train}\n'
+        '  - {infrared: ir, visible: rgb, template: "test/{}", split: test}\n'
+        f"truth: [{{kind: {kind}, folders: [train/truth, test/truth], classes: [car, bus]}}]\n"
+    )
+    dataset, findings = scan_dataset(tmp_path, str(tmp_path / "rig.yaml"))
+    assert findings == []
+    assert [pair.id for pair in dataset.pairs] == (
+        ["test__00001", "test__00002", "train__00001", "train__00002"] if anew else ["00003", "00004", "00001", "00002"]
+    )
+    for pair in dataset.pairs:
+        if kind == "masks":
+            assert dataset.masks.masks[pair.id].parts[-3] == pair.split
+        else:
+            assert [box.x for box in dataset.boxes.boxes[pair.id]] == [5 if pair.split == "train" else 20]
+
+
+def test_blocks_follow_the_natural_order():
+    plain = make_split([f"frame{n}" for n in range(1, 301)], {"train": 0.8, "test": 0.2}, seed=1, block=10)
+    padded = make_split([f"frame{n:04d}" for n in range(1, 301)], {"train": 0.8, "test": 0.2}, seed=1, block=10)
+    assert [plain[f"frame{n}"] for n in range(1, 301)] == [padded[f"frame{n:04d}"] for n in range(1, 301)]
+
+
+def test_yolo_files_of_nested_images_lie_in_their_folders(tmp_path):
+    for folder in ("day", "night"):
+        write_image(tmp_path / "imgs" / folder / "0.png", np.eye(32, dtype=np.uint8))
+        (tmp_path / "xml" / folder).mkdir(parents=True)
+        text = VOC.format(f"<object><name>a</name>{BOUNDS.format(1, 2, 9, 9)}</object>")
+        (tmp_path / "xml" / folder / "0.xml").write_text(text)
+    for kind, suffix in (("yolo", "txt"), ("voc", "xml")):
+        convert_boxes(tmp_path / "xml", tmp_path / "imgs", kind, tmp_path / kind)
+        assert (tmp_path / kind / "night" / f"0.{suffix}").is_file()
+        again = convert_boxes(tmp_path / kind, tmp_path / "imgs", "coco", tmp_path / f"{kind}.json")
+        assert {name: len(boxes) for name, boxes in again.boxes.items()} == {"day__0": 1, "night__0": 1}
