@@ -25,11 +25,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.runtime.compute import keep_freed_memory, pick_device
+from fusion.checkpoint import AnyCrossFuse, load_crossfuse
 from fusion.network.attention import TILE, CrossBlock, SelfBlock, to_maps, to_tokens
 from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.inference import for_inference, has_packed_linear
 from fusion.network.layers import pad_reflect, pad_to, upsample
-from fusion.weights import AnyCrossFuse, find_checkpoint, load_crossfuse
+from fusion.weights import find_checkpoint
 
 EPS = 1e-6
 MATMUL = 1536  # rows, columns and depth of the product whose rate is called the peak

@@ -12,16 +12,24 @@ from fuse2task.runtime.compute import Precision
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import atomic_path, write_text
 from fuse2task.runtime.packages import VERSION
+from fusion.checkpoint import load_crossfuse, network_name
 from fusion.methods.crossfuse import CrossFuseMethod
 from fusion.network.crossfuse import MIN_SIDE
-from fusion.weights import find_checkpoint, load_crossfuse
+from fusion.weights import find_checkpoint
+
+WEIGHTS, CARD = "crossfuse.safetensors", "README.md"
+MISSING = "the hub needs huggingface_hub: pip install 'fuse2task[hub]'"
+ABOUT = {
+    "crossfuse": "The network of the CrossFuse paper.",
+    "crossfuse-plus": "A network of fuse2task after CrossFuse, not the paper's.",
+}
 
 
 class CrossFuse:
-    """A trained CrossFuse on one device.
+    """A trained fusion network on one device: the paper's, or ours after it (crossfuse-plus).
 
     Args:
-        checkpoint: a safetensors file, the name of shipped weights, or None for the default ones.
+        checkpoint: a safetensors file of either network, the name of shipped weights, or None for crossfuse-plus.
         device: auto, cpu, cuda, cuda:1, mps.
         precision: auto, fp32 or bf16.
 
@@ -53,20 +61,24 @@ class CrossFuse:
 
     @classmethod
     def from_pretrained(cls, name: str | Path, device: str = "auto", precision: Precision = "auto") -> "CrossFuse":
-        """Weights that `save_pretrained` or `push_to_hub` wrote: a local folder, or a model's name on the hub.
+        """Weights that `save_pretrained` or `push_to_hub` wrote: a local folder, else a model (owner/model) on the hub.
+
+        A download is kept in the hub's own cache, and found there without network (or with HF_HUB_OFFLINE=1).
 
         Raises:
-            RequestError: neither can be found, or a damaged file.
+            RequestError: no such folder or model, a folder without weights or with damaged ones, or huggingface_hub
+                is missing.
         """
-        from fusion.crossfuse import find_pretrained
-
-        return cls(find_pretrained(name), device, precision)
+        return cls(_find_pretrained(name), device, precision)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write weights and model card into a folder that `from_pretrained` reads; returns the weights' file."""
-        from fusion.crossfuse import write_pretrained
-
-        return write_pretrained(self.checkpoint, Path(folder))
+        target = Path(folder) / WEIGHTS
+        network, digest = load_crossfuse(self.checkpoint)
+        with atomic_path(target) as temporary:
+            shutil.copyfile(self.checkpoint, temporary)
+        write_text(Path(folder) / CARD, _card(network_name(network), digest))
+        return target
 
     def push_to_hub(self, name: str, private: bool = True, token: str | None = None) -> str:
         """Upload weights and model card as `name` (owner/model) to the Hugging Face hub; returns the page's address.
@@ -75,33 +87,22 @@ class CrossFuse:
             RequestError: huggingface_hub is missing.
             Fuse2TaskError: the hub cannot be reached, or refuses.
         """
-        from fusion.crossfuse import upload
-
-        return upload(self.checkpoint, name, private, token)
-
-
-def _check(infrared: np.ndarray, visible: np.ndarray) -> None:
-    shapes = f"infrared {infrared.dtype} {infrared.shape}, visible {visible.dtype} {visible.shape}"
-    if infrared.dtype != np.uint8 or visible.dtype != np.uint8:
-        raise RequestError(f"{shapes}: images are uint8, 0 to 255")
-    if infrared.ndim != 2 or not (visible.ndim == 2 or (visible.ndim == 3 and visible.shape[2] == 3)):
-        raise RequestError(f"{shapes}: infrared is (H, W), visible (H, W, 3) RGB or (H, W)")
-    if infrared.shape != visible.shape[:2] or min(infrared.shape) < MIN_SIDE:
-        raise RequestError(f"{shapes}: a pair has one size, at least {MIN_SIDE}x{MIN_SIDE}; register it first")
-
-
-WEIGHTS, CARD = "crossfuse.safetensors", "README.md"
-MISSING = "the hub needs huggingface_hub: pip install 'fuse2task[hub]'"
+        try:
+            from huggingface_hub import HfApi
+        except ImportError:
+            raise RequestError(MISSING) from None
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            try:
+                hub = HfApi(token=token)
+                page = hub.create_repo(name, private=private, exist_ok=True)
+                hub.upload_folder(repo_id=name, folder_path=folder, commit_message="CrossFuse weights of fuse2task")
+            except Exception as error:  # network, hub and validation errors share no base class
+                raise Fuse2TaskError(f"{name}: the hub did not take the weights ({error})") from None
+        return str(page)
 
 
-def find_pretrained(name: str | Path) -> Path:
-    """The weights of a local folder, else those of the model `name` (owner/model) on the hub.
-
-    A download is kept in the hub's own cache, and found there without network (or with HF_HUB_OFFLINE=1).
-
-    Raises:
-        RequestError: no such folder or model, a folder without weights, or huggingface_hub is missing.
-    """
+def _find_pretrained(name: str | Path) -> Path:
     folder = Path(name)
     if folder.is_dir():
         if not (folder / WEIGHTS).is_file():
@@ -117,53 +118,29 @@ def find_pretrained(name: str | Path) -> Path:
         return Path(hf_hub_download(str(name), WEIGHTS))
     except Exception as error:  # network, hub and validation errors share no base class
         reason = str(error).strip().splitlines()[0]
-        raise RequestError(f"{name}: no such folder, and not to be had from the hub ({reason})") from None
+        raise RequestError(f"{name}: no such folder, and not found on the hub ({reason})") from None
 
 
-def write_pretrained(checkpoint: Path, folder: Path) -> Path:
-    """Copy checked weights into `folder` with a model card; returns their path there.
-
-    Raises:
-        RequestError: not CrossFuse weights, or damaged.
-    """
-    _, digest = load_crossfuse(checkpoint)
-    target = folder / WEIGHTS
-    with atomic_path(target) as temporary:
-        shutil.copyfile(checkpoint, temporary)
-    write_text(folder / CARD, _card(digest))
-    return target
+def _check(infrared: np.ndarray, visible: np.ndarray) -> None:
+    shapes = f"infrared {infrared.dtype} {infrared.shape}, visible {visible.dtype} {visible.shape}"
+    if infrared.dtype != np.uint8 or visible.dtype != np.uint8:
+        raise RequestError(f"{shapes}: images are uint8, 0 to 255")
+    if infrared.ndim != 2 or not (visible.ndim == 2 or (visible.ndim == 3 and visible.shape[2] == 3)):
+        raise RequestError(f"{shapes}: infrared is (H, W), visible (H, W, 3) RGB or (H, W)")
+    if infrared.shape != visible.shape[:2] or min(infrared.shape) < MIN_SIDE:
+        raise RequestError(f"{shapes}: a pair has one size, at least {MIN_SIDE}x{MIN_SIDE}; register it first")
 
 
-def upload(checkpoint: Path, name: str, private: bool, token: str | None) -> str:
-    """Create the model `name` on the hub where it is missing, and upload; returns its address.
-
-    Raises:
-        RequestError: huggingface_hub is missing, or not CrossFuse weights.
-        Fuse2TaskError: the hub cannot be reached, or refuses.
-    """
-    try:
-        from huggingface_hub import HfApi
-    except ImportError:
-        raise RequestError(MISSING) from None
-    with tempfile.TemporaryDirectory() as folder:
-        write_pretrained(checkpoint, Path(folder))
-        try:
-            hub = HfApi(token=token)
-            page = hub.create_repo(name, private=private, exist_ok=True)
-            hub.upload_folder(repo_id=name, folder_path=folder, commit_message="CrossFuse weights of fuse2task")
-        except Exception as error:  # as above
-            raise Fuse2TaskError(f"{name}: the hub did not take the weights ({error})") from None
-    return str(page)
-
-
-def _card(digest: str) -> str:
+def _card(name: str, digest: str) -> str:
     return f"""---
 library_name: fuse2task
 license: agpl-3.0
-tags: [image-fusion, infrared, crossfuse]
+tags: [image-fusion, infrared, {name}]
 ---
 
-# CrossFuse weights
+# {name} weights
+
+{ABOUT[name]}
 
 Fuses a registered infrared and visible image. Written by fuse2task {VERSION}; tensor hash `{digest}`.
 

@@ -1,61 +1,12 @@
-"""CrossFuse weights: checkpoints, and the files that come with the package."""
+"""CrossFuse weights that come with the package: safetensors files, each with a JSON card of the same name."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from fuse2task.runtime.checkpoints import load_checkpoint, load_into, save_checkpoint
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import file_digest
-from fusion.network.crossfuse import CrossFuseNetwork
-from fusion.network.layers import AutoEncoder
-from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
-
-AnyCrossFuse = CrossFuseNetwork | CrossFusePlus
-AnyAutoEncoder = AutoEncoder | PlusAutoEncoder
-CROSSFUSE, PLUS = "fuse2task.crossfuse", "fuse2task.crossfuse-plus"
-AUTOENCODER, PLUS_AUTOENCODER = "fuse2task.autoencoder", "fuse2task.autoencoder-plus"
-NETWORKS: dict[str, type[AnyCrossFuse]] = {CROSSFUSE: CrossFuseNetwork, PLUS: CrossFusePlus}
-AUTOENCODERS: dict[str, type[AnyAutoEncoder]] = {AUTOENCODER: AutoEncoder, PLUS_AUTOENCODER: PlusAutoEncoder}
-
-
-def save_crossfuse(path: Path, network: AnyCrossFuse, recipe: Any) -> str:
-    """Write `network` with its recipe (JSON values); returns the tensor hash."""
-    return save_checkpoint(path, network.state_dict(), _kind(NETWORKS, network), recipe=recipe)
-
-
-def load_crossfuse(path: Path) -> tuple[AnyCrossFuse, str]:
-    """The network of a checkpoint (faithful or plus), in eval mode on the CPU, and its tensor hash.
-
-    Raises:
-        RequestError: missing, damaged, or a checkpoint of another network.
-    """
-    tensors, about = load_checkpoint(path, *NETWORKS)
-    network = NETWORKS[about["format"]]()
-    load_into(network, tensors, path)
-    return network.eval(), about["tensor_hash"]
-
-
-def save_autoencoder(path: Path, network: AnyAutoEncoder, modality: str) -> str:
-    """Write one modality's auto-encoder."""
-    return save_checkpoint(path, network.state_dict(), _kind(AUTOENCODERS, network), modality=modality)
-
-
-def load_autoencoder(path: Path) -> AnyAutoEncoder:
-    """The auto-encoder of a checkpoint, in eval mode on the CPU."""
-    tensors, about = load_checkpoint(path, *AUTOENCODERS)
-    network = AUTOENCODERS[about["format"]]()
-    load_into(network, tensors, path)
-    return network.eval()
-
-
-def _kind(kinds: Mapping[str, type], network: torch.nn.Module) -> str:
-    return next(kind for kind, made in kinds.items() if type(network) is made)
-
 
 FOLDER = Path(__file__).parent / "weights"
 DEFAULT, TASK = "crossfuse-plus", "crossfuse-task"

@@ -13,9 +13,10 @@ from pathlib import Path
 import yaml
 
 from fuse2task.runtime.files import file_digest, value_hash, write_bytes
+from fusion.checkpoint import load_crossfuse
 from fusion.recipe import FusionRecipe
 from fusion.training.samples import gather
-from fusion.weights import FOLDER, load_crossfuse
+from fusion.weights import FOLDER
 
 
 def main() -> None:

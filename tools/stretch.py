@@ -24,8 +24,8 @@ import torch
 
 from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_pairs
+from fusion.checkpoint import load_crossfuse
 from fusion.network.crossfuse import CrossFuseNetwork
-from fusion.weights import load_crossfuse
 
 Image = np.ndarray
 Fuse = Callable[[Image, Image], dict[str, Image]]

@@ -154,7 +154,7 @@ class BenchRecipe(Recipe):
     intervals: Intervals = Intervals()
     color: Literal["rgb", "gray"] = "rgb"
     precision: Precision = "auto"
-    """Arithmetic of crossfuse."""
+    """Arithmetic of crossfuse, crossfuse-plus and crossfuse-task."""
     costs: bool = True
     published: list[PublishedRow] = Field(default=[])
     """Numbers of others to print beside ours; they decide nothing."""

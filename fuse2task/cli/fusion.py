@@ -40,13 +40,14 @@ MethodOption = Annotated[
     str,
     typer.Option(
         "--method",
-        help="crossfuse, visible, infrared, average, maximum, laplacian, or NAME=DIR of fused images.",
+        help="crossfuse (the paper's network; needs --checkpoint), crossfuse-plus or crossfuse-task (networks of "
+        "ours, weights shipped), visible, infrared, average, maximum, laplacian, or NAME=DIR of fused images.",
     ),
 ]
 CheckpointOption = Annotated[
     Path | None,
     typer.Option(
-        "--checkpoint", help="CrossFuse weights: a file, or a name of `fusion weights`. Default: crossfuse-plus."
+        "--checkpoint", help="Weights for crossfuse or crossfuse-plus: a file, or a name of `fusion weights`."
     ),
 ]
 ColorOption = Annotated[Color, typer.Option("--color", help="rgb: chroma of the visible image; gray: luma alone.")]
@@ -104,8 +105,8 @@ def import_command(
     ),
 ) -> None:
     """Convert the authors' three checkpoints (loaded without running pickled code)."""
+    from fusion.checkpoint import save_crossfuse
     from fusion.release import import_release
-    from fusion.weights import save_crossfuse
 
     digest = save_crossfuse(out, import_release(ir, visible, fusion), {"imported": "public CrossFuse release"})
     typer.echo(f"{out}: {digest[:12]}")
@@ -123,8 +124,9 @@ def export_command(
 
     Inputs `infrared` and `visible`, output `fused`: luma, (1, 1, H, W) float32, 0 to 255.
     """
+    from fusion.checkpoint import load_crossfuse
     from fusion.export import export_network
-    from fusion.weights import find_checkpoint, load_crossfuse
+    from fusion.weights import find_checkpoint
 
     network, digest = load_crossfuse(find_checkpoint(checkpoint))
     about = {
@@ -180,7 +182,14 @@ def pairs_command(
     ir: Annotated[Path, typer.Option("--ir", help="Folder of infrared images.")],
     visible: Annotated[Path, typer.Option("--visible", help="Folder of visible images of the same names.")],
     out: Annotated[Path, typer.Option("-o", "--output", help="Folder for the fused images.")],
-    method: MethodOption = "crossfuse",
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method",
+            show_default="crossfuse-plus, a network of ours; with --checkpoint the network in it",
+            help="As for `fusion apply`.",
+        ),
+    ] = None,
     checkpoint: CheckpointOption = None,
     color: ColorOption = Color.rgb,
     device: DeviceOption = "auto",
@@ -189,11 +198,14 @@ def pairs_command(
     """Fuse loose folders of images, without labels: writes OUT/<id>.png."""
     from fuse2task.data.loading import load_dataset
     from fusion.methods import make_method
+    from fusion.methods.registry import OURS
     from fusion.pair_writer import fuse_pairs
 
     fuser = make_method(method, checkpoint, device, precision.value)
     dataset = load_dataset(ir.parent, "folder", infrared=ir, visible=visible)
     for note in dataset.notes:
         typer.echo(f"note: {note}", err=True)
+    if method is None:
+        typer.echo(f"method: {fuser.name}{OURS.get(fuser.name, '')}")
     count = fuse_pairs(dataset, fuser, out, color.value)
-    typer.echo(f"{out}: {count} fused images")
+    typer.echo(f"{out}: {count} images fused by {fuser.name}")

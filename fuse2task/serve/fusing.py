@@ -92,22 +92,22 @@ def load_fuser(checkpoint: Path | None = None, judge: Path | None = None, device
     """Every method that can be made here, and the judge.
 
     Args:
-        checkpoint: weights of CrossFuse, a file or the name of shipped ones; None for the default ones. What
-            cannot be made without being asked for by name (shipped weights missing, a broken plug-in) is left out.
+        checkpoint: weights of crossfuse or crossfuse-plus, a file or the name of shipped ones, offered first. Methods
+            that cannot be made (shipped weights missing, a broken plug-in) are left out.
         judge: detector weights, as `detection.judge.load_judge` takes them.
 
     Raises:
         RequestError: unreadable weights, an unknown device.
     """
     pick_device(device)  # refuses an unknown one before any method does
-    methods: dict[str, Method] = {}
+    given = [make_method(None, checkpoint, device)] if checkpoint else []
+    methods: dict[str, Method] = {method.name: method for method in given}
     for name in (*METHODS, *plugin_names(PLUGINS)):
-        given = checkpoint if name == "crossfuse" else None
+        if name in methods or name == "crossfuse":  # the paper's network, which has no weights but given ones
+            continue
         try:
-            methods[name] = make_method(name, given, device)
+            methods[name] = make_method(name, None, device)
         except RequestError as error:
-            if given is not None:
-                raise
             say(f"{name} is not offered: {error}")
     if judge is None:
         return PairFuser(methods)

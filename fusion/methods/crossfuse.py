@@ -11,22 +11,31 @@ from fuse2task.data.dataset import Pair
 from fuse2task.data.images import luma, with_chroma_of
 from fuse2task.runtime.compute import Precision, pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
+from fusion.checkpoint import load_crossfuse, network_name
 from fusion.methods.base import Fused, LumaMethod
 from fusion.network.crossfuse import MIN_SIDE
 from fusion.network.inference import for_inference, pick_inference_precision
-from fusion.weights import load_crossfuse
 
 BATCH_PIXELS = 1 << 22  # thirteen pairs of 640x480, in about 2 GiB of a GPU's memory
 
 
 class CrossFuseMethod(LumaMethod):
-    """Fuses luma with the network; files get the floor of its output, as the release writes them."""
+    """Fuses luma with the network; files get the floor of its output, as the release writes them.
 
-    def __init__(self, checkpoint: Path, device: str = "auto", precision: Precision = "auto", name: str = "crossfuse"):
-        self.name = name
+    name: `crossfuse` for the paper's network, `crossfuse-plus` or `crossfuse-task` for ours; None: by the checkpoint.
+
+    Raises:
+        RequestError: unreadable weights, or a name that belongs to the other network.
+    """
+
+    def __init__(self, checkpoint: Path, device: str = "auto", precision: Precision = "auto", name: str | None = None):
         self.device = pick_device(device)
         self.precision = pick_inference_precision(precision, self.device)
         self.network, self.tensor_hash = load_crossfuse(checkpoint)  # as trained: what costs are counted from
+        own = network_name(self.network)
+        self.name = name or own
+        if (self.name == "crossfuse") != (own == "crossfuse"):
+            raise RequestError(f"{checkpoint}: holds the network {own}; the method {self.name} is another, give {own}")
         self.batch_pixels = BATCH_PIXELS if self.device.type == "cuda" else 0  # nothing is saved by it on a CPU
         self.fast_network = for_inference(self.network, self.device, self.precision)
 
@@ -51,6 +60,6 @@ class CrossFuseMethod(LumaMethod):
         fused = self.fast_network(ir, vi)[:, 0]
         if not bool(torch.isfinite(fused).all()):
             raise Fuse2TaskError(
-                "crossfuse gave values that are not finite; check the checkpoint, or use --precision fp32"
+                f"{self.name} gave values that are not finite; check the checkpoint, or use --precision fp32"
             )
         return fused.floor().clamp(0, 255).byte().cpu().numpy()

@@ -11,30 +11,37 @@ from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.packages import load_plugin, plugin_names
 from fusion.methods.base import Method
 from fusion.methods.classical import Arithmetic, FolderMethod, Infrared, Visible, average, laplacian_pyramid
-from fusion.weights import TASK, find_checkpoint
+from fusion.weights import DEFAULT, TASK, find_checkpoint
 
-CROSSFUSE = ("crossfuse", "crossfuse-task")
-"""The network, with the one or the other of the shipped weights."""
+CROSSFUSE = ("crossfuse", DEFAULT, TASK)
+"""The paper's network, which needs a checkpoint; our network with the one or the other of the shipped weights."""
+OURS = dict.fromkeys((DEFAULT, TASK), ", a network of ours after CrossFuse, not the paper's")
 METHODS = (*CROSSFUSE, "visible", "infrared", "average", "maximum", "laplacian")
 PLUGINS = "fuse2task.methods"
 """Entry-point group of methods from other packages: `Method` classes, or functions that return a method."""
 
 
 def make_method(
-    name: str, checkpoint: Path | None = None, device: str = "auto", precision: Precision = "auto"
+    name: str | None, checkpoint: Path | None = None, device: str = "auto", precision: Precision = "auto"
 ) -> Method:
     """The method called `name`: one of `METHODS`, a plug-in's, or `NAME=DIR` for a folder of fused images.
 
-    checkpoint: for crossfuse a file, the name of shipped weights, or None for the default ones; for a plug-in
+    Without a name: crossfuse-plus, or with a checkpoint whichever network it holds.
+
+    checkpoint: a file for crossfuse or crossfuse-plus, the latter of which has shipped weights; for a plug-in
     whatever it takes.
 
     Raises:
         RequestError: no such method, a bad checkpoint, a checkpoint for another method.
     """
+    if name is None and (checkpoint is None or str(checkpoint) in CROSSFUSE):
+        name, checkpoint = str(checkpoint or DEFAULT), None
+    if name is None:
+        return _network(checkpoint, device, precision, None)
     if name not in METHODS and name in plugin_names(PLUGINS):
         return _from_plugin(name, checkpoint=checkpoint, device=device, precision=precision)
-    if checkpoint is not None and name != "crossfuse":
-        raise RequestError(f"--checkpoint belongs to crossfuse; {name} has no weights")
+    if checkpoint is not None and name not in CROSSFUSE[:2]:
+        raise RequestError(f"--checkpoint belongs to crossfuse and crossfuse-plus; {name} has no weights to replace")
     label, is_folder, folder = name.partition("=")
     if is_folder:
         if not label or label in METHODS:
@@ -51,13 +58,21 @@ def make_method(
             return Arithmetic("maximum", np.maximum)
         case "laplacian":
             return Arithmetic("laplacian", laplacian_pyramid)
-        case "crossfuse" | "crossfuse-task":
-            from fusion.methods.crossfuse import CrossFuseMethod
-
-            weights = Path(TASK) if name == "crossfuse-task" else checkpoint
-            return CrossFuseMethod(find_checkpoint(weights), device, precision, name)
+        case "crossfuse" if checkpoint is None:
+            raise RequestError(
+                "crossfuse is the paper's network, for which no weights are shipped: give --checkpoint FILE (made by "
+                "`fusion import` or `fusion train`), or --method crossfuse-plus, a network of ours with weights"
+            )
+        case "crossfuse" | "crossfuse-plus" | "crossfuse-task":
+            return _network(checkpoint or Path(name), device, precision, name)
     known = ", ".join([*METHODS, *plugin_names(PLUGINS)])
     raise RequestError(f"no method {name!r}; there are {known} and NAME=DIR for a folder of fused images")
+
+
+def _network(checkpoint: Path | None, device: str, precision: Precision, name: str | None) -> Method:
+    from fusion.methods.crossfuse import CrossFuseMethod
+
+    return CrossFuseMethod(find_checkpoint(checkpoint), device, precision, name)
 
 
 def _from_plugin(name: str, **options: Any) -> Method:

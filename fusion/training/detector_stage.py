@@ -14,11 +14,11 @@ from fuse2task.data.images import as_rgb, read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
+from fusion.checkpoint import load_crossfuse
 from fusion.recipe import FusionRecipe
 from fusion.training.kept_tensors import KeptTensors
 from fusion.training.samples import Draw, PairDataset, TrainingPairs
 from fusion.training.stages import FusionStage, fusion_stage
-from fusion.weights import load_crossfuse
 
 MOST_BOXES = 64
 SEEN = 0.4  # share of a box that must be inside the crop for the box to stay

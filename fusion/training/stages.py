@@ -14,6 +14,7 @@ from fuse2task.data.images import write_image
 from fuse2task.runtime.compute import generator
 from fuse2task.runtime.files import write_bytes
 from fuse2task.training.loop import TrainingStage
+from fusion.checkpoint import AnyAutoEncoder, AnyCrossFuse, load_autoencoder, save_autoencoder, save_crossfuse
 from fusion.losses import fusion_loss, plus_loss, reconstruction_loss
 from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.inference import InferenceEncoder
@@ -24,7 +25,6 @@ from fusion.quality.structure import ssim
 from fusion.recipe import PlusStage2, Stage, Stage1, Stage2
 from fusion.training.kept_tensors import KeptTensors
 from fusion.training.samples import Draw, PairDataset, TrainingPairs, draws_of_epoch
-from fusion.weights import AnyAutoEncoder, AnyCrossFuse, load_autoencoder, save_autoencoder, save_crossfuse
 
 
 class PairStage(TrainingStage):

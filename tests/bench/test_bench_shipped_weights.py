@@ -1,4 +1,4 @@
-"""CrossFuse in a benchmark without a checkpoint: the shipped weights, timed as a network, named in the report."""
+"""CrossFuse-plus in a benchmark without a checkpoint: the shipped weights, timed as a network, named in the report."""
 
 import pytest
 
@@ -11,17 +11,21 @@ from fusion.weights import DEFAULT, TASK, shipped_weights
 
 
 @pytest.mark.slow
-def test_crossfuse_without_a_checkpoint(tmp_path, make_recipe):
-    recipe = make_recipe(methods=["crossfuse", "crossfuse-task"])
+def test_networks_without_a_checkpoint(tmp_path, make_recipe):
+    recipe = make_recipe(methods=["crossfuse-plus", "crossfuse-task"])
     bench = Workspace(recipe, tmp_path / "run", "cpu")
     steps = {step.job.method: step for step in make_plan(bench, make_jobs(bench)) if step.job.kind == "fuse"}
     pairs = len(bench.dataset("tiny").dataset.pairs)
-    for method, kind in {"crossfuse": "fuse crossfuse", "crossfuse-task": "fuse crossfuse", "average": "fuse"}.items():
+    for method, kind in {
+        "crossfuse-plus": "fuse crossfuse",
+        "crossfuse-task": "fuse crossfuse",
+        "average": "fuse",
+    }.items():
         assert steps[method].seconds == pytest.approx(pairs * DEFAULTS[kind])
     assert run_bench(recipe, tmp_path / "run")
     hashes = {weights.name: weights.card["tensor_hash"] for weights in shipped_weights()}
     page = report_bench(tmp_path / "run").read_text("utf-8")
-    for method, weights in {"crossfuse": DEFAULT, "crossfuse-task": TASK}.items():
+    for method, weights in {"crossfuse-plus": DEFAULT, "crossfuse-task": TASK}.items():
         manifest = open_fused(tmp_path / "run" / "fused" / "tiny" / method).manifest
         assert manifest["method"]["checkpoint"] == hashes[weights]
         assert f"checkpoint {hashes[weights][:12]} ({weights})" in page

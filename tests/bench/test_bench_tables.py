@@ -180,8 +180,8 @@ def test_ranks_extremes_and_correlations():
 
 
 def test_costs(tmp_path, recipe_values, make_recipe):
+    from fusion.checkpoint import save_crossfuse
     from fusion.network.crossfuse import CrossFuseNetwork
-    from fusion.weights import save_crossfuse
 
     network = CrossFuseNetwork()
     save_crossfuse(tmp_path / "w.safetensors", network, {})

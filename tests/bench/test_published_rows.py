@@ -28,8 +28,8 @@ SMALL = ("costs=false", "intervals.replicates=50")
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
     """A CrossFuse of random weights."""
+    from fusion.checkpoint import save_crossfuse
     from fusion.network.crossfuse import CrossFuseNetwork
-    from fusion.weights import save_crossfuse
 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "crossfuse.safetensors"

@@ -21,8 +21,8 @@ def default_weights(monkeypatch, tmp_path):
 
     if shipped_weights():
         return
+    from fusion.checkpoint import save_crossfuse
     from fusion.network.crossfuse import CrossFuseNetwork
-    from fusion.weights import save_crossfuse
 
     save_crossfuse(tmp_path / "weights.safetensors", CrossFuseNetwork(), {})
     monkeypatch.setattr("fusion.crossfuse.find_checkpoint", lambda _: tmp_path / "weights.safetensors")
@@ -44,7 +44,7 @@ def test_the_cells_run(cells, default_weights, tmp_path, monkeypatch):
         values.append(eval(compile(ast.Expression(last.value), f"cell {number}", "eval"), names) if last else None)
     assert values[2] == ((96, 128, 3), "uint8")
     assert values[3].size == (3 * 128, 96)
-    assert set(values[4]) == {"crossfuse", "visible"}
+    assert set(values[4]) == {"crossfuse-plus", "visible"}
     assert values[5]["AP50"] > values[5]["AP"] > 0
     assert 0 < values[6]["mIoU"] < 1
     assert set(values[7]["a"]) >= {"laplacian", "infrared"}

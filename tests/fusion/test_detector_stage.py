@@ -11,13 +11,13 @@ from fuse2task.config import load_recipe
 from fuse2task.runtime.checkpoints import read_safetensors
 from fuse2task.runtime.errors import RequestError
 from fuse2task.training.loop import StageRun
+from fusion.checkpoint import load_crossfuse
 from fusion.network.plus import CrossFusePlus
 from fusion.recipe import FusionRecipe
 from fusion.training.detector_stage import DetectorStage
 from fusion.training.run import train
 from fusion.training.samples import TrainingPairs
 from fusion.training.stages import fusion_stage
-from fusion.weights import load_crossfuse
 
 TINY = """
 data: [{root: ROOT, layout: folder, parts: [test], boxes: ROOT/boxes}]

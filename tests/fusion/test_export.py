@@ -10,11 +10,11 @@ from torch import nn
 
 from fuse2task.runtime.errors import Fuse2TaskError
 from fusion import export as export_shapes
+from fusion.checkpoint import save_crossfuse
 from fusion.export import exported
 from fusion.network import attention, layers
 from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.plus import CrossFusePlus
-from fusion.weights import save_crossfuse
 
 SIZES = [(256, 256), (480, 640), (333, 421), (16, 16), (40, 300)]  # (height, width); the fourth is one tile
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from fuse2task.data.images import read_visible, write_image
+from fusion.checkpoint import load_crossfuse
 from fusion.losses import fusion_loss, reconstruction_loss
 from fusion.network.layers import AutoEncoder
 from fusion.release import AUTOENCODER, import_release, rename
-from fusion.weights import load_crossfuse
 
 
 def _images(archive, key):

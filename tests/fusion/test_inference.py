@@ -212,7 +212,7 @@ def test_packed_linear_equals_linear(packed, monkeypatch):
 def test_a_method_fuses_a_batch_as_its_pairs(tmp_path):
     rng = np.random.default_rng(4)
     images = [(rng.integers(0, 256, (40, 48), np.uint8), rng.integers(0, 256, (40, 48, 3), np.uint8)) for _ in range(3)]
-    method = make_method("crossfuse", device="cpu")
+    method = make_method("crossfuse-plus", device="cpu")
     assert method.batch_pixels == 0
     together = method.fuse_batch([None] * 3, images)
     for fused, both in zip(together, images, strict=True):

@@ -8,10 +8,10 @@ from fuse2task.data.dataset import Pair
 from fuse2task.data.images import luma, with_chroma_of, write_image
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
+from fusion.checkpoint import save_crossfuse
 from fusion.methods import METHODS, make_method
 from fusion.methods.classical import laplacian_pyramid
 from fusion.network.crossfuse import CrossFuseNetwork
-from fusion.weights import save_crossfuse
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import torch
 import fusion
 from fuse2task.data.dataset import Pair
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
+from fusion.checkpoint import save_crossfuse
 from fusion.methods import make_method
 from fusion.network.crossfuse import CrossFuseNetwork
-from fusion.weights import save_crossfuse
 
 RNG = np.random.default_rng(0)
 INFRARED = RNG.integers(0, 256, (24, 40), dtype=np.uint8)

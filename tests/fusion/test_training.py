@@ -13,10 +13,10 @@ from fuse2task.runtime.checkpoints import read_safetensors
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.training.loop import StageRun
 from fuse2task.training.run_folder import RunFolder
+from fusion.checkpoint import load_crossfuse
 from fusion.recipe import FusionRecipe, Sampling
 from fusion.training import kept_tensors
 from fusion.training.run import train
-from fusion.weights import load_crossfuse
 
 TINY = """
 data: [{root: ROOT, layout: folder, parts: [test]}]

@@ -1,0 +1,58 @@
+"""CrossFuse checkpoints: the paper's network and CrossFuse-plus, and their auto-encoders."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fuse2task.runtime.checkpoints import load_checkpoint, load_into, save_checkpoint
+from fusion.network.crossfuse import CrossFuseNetwork
+from fusion.network.layers import AutoEncoder
+from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
+
+AnyCrossFuse = CrossFuseNetwork | CrossFusePlus
+AnyAutoEncoder = AutoEncoder | PlusAutoEncoder
+CROSSFUSE, PLUS = "fuse2task.crossfuse", "fuse2task.crossfuse-plus"
+AUTOENCODER, PLUS_AUTOENCODER = "fuse2task.autoencoder", "fuse2task.autoencoder-plus"
+NETWORKS: dict[str, type[AnyCrossFuse]] = {CROSSFUSE: CrossFuseNetwork, PLUS: CrossFusePlus}
+AUTOENCODERS: dict[str, type[AnyAutoEncoder]] = {AUTOENCODER: AutoEncoder, PLUS_AUTOENCODER: PlusAutoEncoder}
+
+
+def save_crossfuse(path: Path, network: AnyCrossFuse, recipe: Any) -> str:
+    """Write `network` with its recipe (JSON values); returns the tensor hash."""
+    return save_checkpoint(path, network.state_dict(), _kind(NETWORKS, network), recipe=recipe)
+
+
+def load_crossfuse(path: Path) -> tuple[AnyCrossFuse, str]:
+    """The network of a checkpoint (faithful or plus), in eval mode on the CPU, and its tensor hash.
+
+    Raises:
+        RequestError: missing, damaged, or a checkpoint of another network.
+    """
+    tensors, about = load_checkpoint(path, *NETWORKS)
+    network = NETWORKS[about["format"]]()
+    load_into(network, tensors, path)
+    return network.eval(), about["tensor_hash"]
+
+
+def network_name(network: torch.nn.Module) -> str:
+    """Name of the method that the network of a checkpoint is: `crossfuse` (the paper's) or `crossfuse-plus` (ours)."""
+    return _kind(NETWORKS, network).removeprefix("fuse2task.")
+
+
+def save_autoencoder(path: Path, network: AnyAutoEncoder, modality: str) -> str:
+    """Write one modality's auto-encoder."""
+    return save_checkpoint(path, network.state_dict(), _kind(AUTOENCODERS, network), modality=modality)
+
+
+def load_autoencoder(path: Path) -> AnyAutoEncoder:
+    """The auto-encoder of a checkpoint, in eval mode on the CPU."""
+    tensors, about = load_checkpoint(path, *AUTOENCODERS)
+    network = AUTOENCODERS[about["format"]]()
+    load_into(network, tensors, path)
+    return network.eval()
+
+
+def _kind(kinds: Mapping[str, type], network: torch.nn.Module) -> str:
+    return next(kind for kind, made in kinds.items() if type(network) is made)
