@@ -1,7 +1,7 @@
 """What a score and a profile are."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,23 +14,25 @@ from fusion.quality.sharing import sharing
 Compute = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """One column of the table.
 
     compute: (infrared, visible, fused) as the profile prepares them -> (B,) float64. range: values it can take,
-    with the unit. formula, source: what is computed, and where it was published. scale: the pixel range that it
-    works on. aggregation: how the two sources (and channels) become one number.
+    with the unit. formula, source: what is computed, and where it was published. aggregation: how the two sources
+    (and channels) become one number. scale: the pixel range that it works on. version: to be raised whenever the
+    numbers change, whatever the words say.
     """
 
-    name: str
-    compute: Compute
-    higher_is_better: bool
+    name: str = field(kw_only=False)
+    compute: Compute = field(kw_only=False)
     range: str
     formula: str
     source: str
+    higher_is_better: bool = True
     aggregation: str = "fused image alone"
     scale: str = "0-255"
+    version: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ class Profile:
 
     @property
     def hash(self) -> str:
-        """Hash of all definitions as texts."""
-        return value_hash([self.name, self.channel, self.dtype, [definition(self, score) for score in self.scores]])
+        """Hash of what the numbers depend on: names, versions and parameters, not the words of the definitions."""
+        scores = [[score.name, score.version, score.scale] for score in self.scores]
+        return value_hash([self.name, self.prepare.__name__, self.dtype, scores])
 
     def chosen(self, names: Sequence[str] | None) -> tuple[Score, ...]:
         """The scores called `names`, in column order; all of them for None.
@@ -74,7 +77,7 @@ class Profile:
 
 
 def definition(profile: Profile, score: Score) -> dict[str, str]:
-    """Everything that fixes one score in one profile, as texts."""
+    """Everything that defines one score in one profile, as texts."""
     return {
         "profile": profile.name,
         "channel": profile.channel,
@@ -85,6 +88,7 @@ def definition(profile: Profile, score: Score) -> dict[str, str]:
         "range": score.range,
         "better": "higher" if score.higher_is_better else "lower",
         "source": score.source,
+        "version": str(score.version),
     }
 
 

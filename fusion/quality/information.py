@@ -1,14 +1,48 @@
-"""Scores from grey-level histograms: how much information the fused image holds, and shares with its sources."""
+"""Information of grey-level histograms: how much the fused image holds, and shares with its sources."""
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from fusion.quality.histograms import LEVELS, entropy_of, histogram, joint_histogram, stretched
+from fusion.quality.pixels import pearson
 from fusion.quality.sharing import shared
 
+LEVELS = 256
 TSALLIS_ORDER = 0.43137
+
+
+@shared
+def histogram(image: Tensor) -> Tensor:
+    """Share of pixels of each of 256 grey levels: (B, 256) float64 of (B, H, W) in [0, 255], fractions cut off."""
+    return _shares(levels(image), LEVELS)
+
+
+@shared
+def joint_histogram(a: Tensor, b: Tensor) -> Tensor:
+    """Share of pixels of each pair of grey levels: (B, 256, 256) float64, rows a, columns b."""
+    return _shares(levels(a) * LEVELS + levels(b), LEVELS * LEVELS).unflatten(1, (LEVELS, LEVELS))
+
+
+@shared
+def levels(image: Tensor) -> Tensor:
+    """(B, H * W) int64 grey levels 0..255."""
+    return image.floor().clamp(0, LEVELS - 1).long().flatten(1)
+
+
+@shared
+def stretched(image: Tensor) -> Tensor:
+    """(B, H, W) stretched to whole levels 0..255 from each image's minimum to its maximum; a constant image is 0."""
+    low, high = image.amin(dim=(1, 2), keepdim=True), image.amax(dim=(1, 2), keepdim=True)
+    span = torch.where(high > low, high - low, 1.0)
+    return ((image - low) / span * (LEVELS - 1) + 0.5).floor()
+
+
+def entropy_of(shares: Tensor, base: float = 2.0) -> Tensor:
+    """-sum p log p over all but the first dimension, in units of `base`; 0 log 0 is 0."""
+    nats = -torch.special.xlogy(shares, shares).flatten(1).sum(dim=1)
+    return nats / torch.log(torch.tensor(base, dtype=torch.float64, device=nats.device))
 
 
 @shared
@@ -27,6 +61,15 @@ def mutual_information(source: Tensor, fused: Tensor) -> Tensor:
     H(A) + H(F) - H(A, F): Qu et al., Electronics Letters 2002, equation 1. Never NaN.
     """
     return entropy(source) + entropy(fused) - entropy_of(joint_histogram(source, fused))
+
+
+def byte_mutual_information(source: Tensor, fused: Tensor) -> Tensor:
+    """MI in bits where the joint histogram alone has 254 and 255 in one bin (x + 1 is cut off); [0, 16).
+
+    Higher is better, never NaN, too large by what the merged bins lose of the joint entropy. No paper defines it:
+    MATLAB's uint8 in the kit of Tang et al. (2022) gives it.
+    """
+    return entropy(source) + entropy(fused) - entropy_of(joint_histogram(source.clamp(max=254), fused.clamp(max=254)))
 
 
 def stretched_mutual_information(source: Tensor, fused: Tensor) -> Tensor:
@@ -63,12 +106,16 @@ def nonlinear_correlation(infrared: Tensor, visible: Tensor, fused: Tensor) -> T
     entropies to the base of 256 levels, diagonal 1: Wang and Shen, "Image Fusion: Algorithms and Applications" 2008,
     chapter 19; Q_NCIE of Liu et al., TPAMI 2012. [0.802, 1]: 1 - log256(3) for unrelated images. Never NaN.
     """
-    pairs = {(0, 1): (infrared, visible), (0, 2): (infrared, fused), (1, 2): (visible, fused)}
-    matrix = torch.eye(3, dtype=torch.float64, device=fused.device).repeat(len(fused), 1, 1)
-    for (row, column), (a, b) in pairs.items():
-        matrix[:, row, column] = matrix[:, column, row] = mutual_information(a, b) / math.log2(LEVELS)
-    shares = torch.linalg.eigvalsh(matrix).clamp(min=0) / 3
-    return 1 - entropy_of(shares, LEVELS)
+    pairs = ((infrared, visible), (infrared, fused), (visible, fused))
+    return _correlation_information(*(mutual_information(*pair) / math.log2(LEVELS) for pair in pairs))
+
+
+def linear_correlation_information(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
+    """QNCIE of IVIF_ZOO: Pearson's r in place of the nonlinear coefficient; [0.80, 1], higher is better.
+
+    NaN where an image is constant.
+    """
+    return _correlation_information(pearson(infrared, visible), pearson(infrared, fused), pearson(visible, fused))
 
 
 def tsallis_information(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
@@ -94,6 +141,35 @@ def tsallis_information_of_kit(infrared: Tensor, visible: Tensor, fused: Tensor)
     return _over(_tsallis_mutual(a, f, True) + _tsallis_mutual(b, f, True), denominator)
 
 
+def zoo_entropy(fused: Tensor) -> Tensor:
+    """EN of IVIF_ZOO, with 1e-7 inside the logarithm, in bits; [-2e-7, 8], higher is better, never NaN."""
+    shares = histogram(fused)
+    return -(shares * (shares + 1e-7).log2()).sum(dim=1)
+
+
+def zoo_normalised_information(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
+    """NMI of IVIF_ZOO: 2 (MI(A, F) + MI(B, F)) / (H(A) + H(B)); [0, 4], higher is better; 0 for constant sources."""
+    mutual = mutual_information(infrared, fused) + mutual_information(visible, fused)
+    return 2 * mutual / (entropy(infrared) + entropy(visible) + 1e-10)
+
+
+def entropy_excess(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
+    """TE of IVIF_ZOO, order 1: H(A) + H(B) - H(F) in bits; [-8, 16], best for a fused image without information."""
+    return entropy(infrared) + entropy(visible) - entropy(fused)
+
+
+def sigmoid_cross_entropy(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
+    """CE of IVIF_ZOO: binary cross entropy of sigmoid(fused) against the sources' mean sigmoid, on grey levels.
+
+    [0, 8), lower is better, never NaN. In float32 as the kit: all levels above 16 are 1 there, so the score counts
+    dark pixels.
+    """
+    truth = (infrared.float().sigmoid() + visible.float().sigmoid()) / 2
+    guess = fused.float().sigmoid().clamp(1e-7, 1 - 1e-7)
+    losses = F.binary_cross_entropy(guess, truth.clamp(1e-7, 1 - 1e-7), reduction="none")
+    return losses.double().mean(dim=(1, 2))
+
+
 def _tsallis(image: Tensor) -> Tensor:
     return ((histogram(image) ** TSALLIS_ORDER).sum(dim=1) - 1) / (1 - TSALLIS_ORDER)
 
@@ -109,3 +185,21 @@ def _tsallis_mutual(a: Tensor, b: Tensor, swapped: bool = False) -> Tensor:
 def _over(information: Tensor, denominator: Tensor) -> Tensor:
     """The quotient; NaN over 0, where the information is 0 as well but for rounding errors."""
     return information / torch.where(denominator == 0, torch.nan, denominator)
+
+
+def _correlation_information(*coefficients: Tensor) -> Tensor:
+    """1 + sum (l / 3) log256(l / 3) over the eigenvalues l of 3 x 3 matrices with these elements beside a diagonal 1.
+
+    coefficients: of the image pairs 01, 02, 12, (B,) each; NaN where one is NaN, which the solver does not take.
+    """
+    matrix = torch.eye(3, dtype=torch.float64, device=coefficients[0].device).repeat(len(coefficients[0]), 1, 1)
+    for (row, column), values in zip(((0, 1), (0, 2), (1, 2)), coefficients, strict=True):
+        matrix[:, row, column] = matrix[:, column, row] = values.nan_to_num(nan=0.0)
+    shares = torch.linalg.eigvalsh(matrix).clamp(min=0) / 3
+    return (1 - entropy_of(shares, LEVELS)).masked_fill(torch.stack(coefficients).isnan().any(dim=0), torch.nan)
+
+
+def _shares(bins: Tensor, count: int) -> Tensor:
+    offsets = torch.arange(bins.shape[0], device=bins.device)[:, None] * count
+    counts = torch.bincount((bins + offsets).flatten(), minlength=bins.shape[0] * count)
+    return counts.view(bins.shape[0], count).double() / max(bins.shape[1], 1)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusion.quality.edges import strength
-from fusion.quality.histograms import stretched
+from fusion.quality.information import stretched
 from fusion.quality.sharing import shared
 
 CONTRAST_MARGIN = 15
@@ -26,9 +26,16 @@ def qcb(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
     has no contrast there but rounding errors, which then move the score.
     """
     a, b, f = (masked_contrast(stretched(image)) for image in (infrared, visible, fused))
-    salient_a, salient_b = a.square(), b.square()
-    preserved = _ratio(a, f).mul_(salient_a).add_(_ratio(b, f).mul_(salient_b))
-    return preserved.div_(salient_a.add_(salient_b)).mean(dim=(1, 2))
+    return _preserved(a, b, f)
+
+
+def zoo_qcb(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
+    """QCB of IVIF_ZOO, on images stretched to [0, 1] and at half the paper's frequencies; [0, 1], higher is better.
+
+    NaN where an image is constant: it cannot be stretched.
+    """
+    a, b, f = (_zoo_contrast(image) for image in (infrared, visible, fused))
+    return _preserved(a, b, f, 1e-10)
 
 
 def qcv(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
@@ -47,13 +54,17 @@ def qcv(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
 
 
 @shared
-def masked_contrast(image: Tensor) -> Tensor:
-    """Chen & Blum's perceived contrast after masking, (B, H, W), not negative; NaN where an image is black."""
+def masked_contrast(image: Tensor, part: int = 30, guard: float = 0.0) -> Tensor:
+    """Chen & Blum's perceived contrast after masking, (B, H, W), not negative; NaN where an image is black.
+
+    part: see `_radius`. guard: what is added to the wider Gaussian's result before the division.
+    """
     height, width = image.shape[1:]
-    seen = _filtered(image, chen_blum_sensitivity(height, width, image.device), (height, width))
+    seen = _filtered(image, chen_blum_sensitivity(height, width, part, image.device), (height, width))
     size, narrow, wide = _contrast_spectra(height, width, image.device)
     spectrum = torch.fft.rfft2(seen, s=size)
-    contrast = _back(spectrum, narrow, size)[:, :height, :width] / _back(spectrum, wide, size)[:, :height, :width]
+    inner, outer = (_back(spectrum, window, size)[:, :height, :width] for window in (narrow, wide))
+    contrast = inner.div(outer.add_(guard))
     squared = contrast.sub_(1).square()
     return contrast.abs_().mul_(squared).div_(squared.add_(1e-4))
 
@@ -73,9 +84,9 @@ def visible_difference(difference: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def chen_blum_sensitivity(height: int, width: int, device: torch.device) -> Tensor:
-    """Chen & Blum's difference of Gaussians over frequencies in thirtieths of the size, (H, W // 2 + 1) float64."""
-    radius = _radius(height, width, 30, device)
+def chen_blum_sensitivity(height: int, width: int, part: int, device: torch.device) -> Tensor:
+    """Chen & Blum's difference of Gaussians over the frequencies of `_radius`, (H, W // 2 + 1) float64."""
+    radius = _radius(height, width, part, device)
     return torch.exp(-((radius / 15.3870) ** 2)) - 0.7622 * torch.exp(-((radius / 1.3456) ** 2))
 
 
@@ -126,3 +137,16 @@ def _region_sums(values: Tensor) -> Tensor:
 def _ratio(a: Tensor, b: Tensor) -> Tensor:
     """The smaller over the greater."""
     return torch.minimum(a, b).div_(torch.maximum(a, b))
+
+
+def _preserved(a: Tensor, b: Tensor, f: Tensor, guard: float = 0.0) -> Tensor:
+    """Mean over the pixels of the contrast kept of both sources, weighted by its squares."""
+    salient_a, salient_b = a.square(), b.square()
+    kept = _ratio(a, f).mul_(salient_a).add_(_ratio(b, f).mul_(salient_b))
+    return kept.div_(salient_a.add_(salient_b).add_(guard)).mean(dim=(1, 2))
+
+
+@shared
+def _zoo_contrast(image: Tensor) -> Tensor:
+    low, high = image.amin(dim=(1, 2), keepdim=True), image.amax(dim=(1, 2), keepdim=True)
+    return masked_contrast((image - low) / (high - low), 60, 1e-10)

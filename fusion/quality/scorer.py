@@ -1,5 +1,7 @@
-"""Scoring whole datasets: sources decoded once for all methods, batches of one size, resumable."""
+"""Scoring whole datasets: sources decoded once for all methods, resumable; the table and its summary."""
 
+import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,16 +15,16 @@ from fuse2task.data.dataset import Pair
 from fuse2task.runtime.compute import keep_freed_memory, pick_device
 from fuse2task.runtime.errors import Fuse2TaskError
 from fuse2task.runtime.files import remove_halves, sole_file, value_hash, write_json, write_text
+from fuse2task.runtime.journal import JournalWriter, journal_rows
 from fuse2task.runtime.progress import Meter
-from fusion.quality.decoding import Decoded, batches
-from fusion.quality.definitions import Profile, score_batch
-from fusion.quality.fused_folders import match_folders
-from fusion.quality.journal import Journal
+from fusion.quality.definitions import Profile, Score, definition, score_batch
+from fusion.quality.folders import DecodedTriple, batches, match_folders
 from fusion.quality.profiles import find_profile
-from fusion.quality.score_tables import Row, summary, table
 from fusion.quality.sharing import sharing
 
 PIXELS = {"cpu": 400_000, "cuda": 16_000_000}  # of one batch: what a CPU's caches, and some 8 GB of a GPU, hold
+
+Row = dict[str, float]
 
 
 def score_folders(
@@ -31,8 +33,8 @@ def score_folders(
 ) -> dict[str, Any]:  # fmt: skip
     """Score every fused image and write `out` (method,image,scores...) and its summary beside it (.json).
 
-    What is done is kept in a journal, so that an interrupted call resumes where it was; images that have
-    changed since are scored again. The journal goes when the table is written.
+    Scored images are kept in a journal, from which an interrupted call resumes; images that have changed since are
+    scored again. The journal is removed when the table is written.
 
     Args:
         pairs: the sources.
@@ -85,8 +87,71 @@ def score(
     return {name: float(value) for name, value in score_batch(chosen, a, b, f, names).items()}
 
 
+def table(methods: Sequence[str], scores: Sequence[Score], rows: Mapping[tuple[str, str], Row]) -> str:
+    """CSV with a row per image and method, methods in the given order, images sorted; floats in full."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [score.name for score in scores]
+    writer.writerow(["method", "image", *names])
+    for method in methods:
+        for image in sorted(image for owner, image in rows if owner == method):
+            writer.writerow([method, image, *(repr(rows[method, image][name]) for name in names)])
+    return text.getvalue()
+
+
+def summary(
+    profile: Profile, methods: Sequence[str], scores: Sequence[Score], rows: Mapping[tuple[str, str], Row]
+) -> dict[str, Any]:
+    """Profile, definitions, and each score's mean and standard error over the images it is defined for."""
+
+    def of(method: str, name: str) -> dict[str, float | int | None]:
+        values = np.array([row[name] for (owner, _), row in sorted(rows.items()) if owner == method])
+        known = values[np.isfinite(values)]
+        return {
+            "mean": float(known.mean()) if known.size else None,
+            "standard_error": float(known.std(ddof=1)) / math.sqrt(known.size) if known.size > 1 else None,
+            "undefined": int(values.size - known.size),
+        }
+
+    return {
+        "format": "fuse2task.scores",
+        "profile": profile.name,
+        "profile_hash": profile.hash,
+        "images": len({image for _, image in rows}),
+        "methods": {method: {score.name: of(method, score.name) for score in scores} for method in methods},
+        "definitions": {score.name: definition(profile, score) for score in scores},
+    }
+
+
+class Journal(JournalWriter):
+    """Scored images beside the table that is being made, for one set of definitions (`key`).
+
+    rows: scores by method and image.
+    """
+
+    def __init__(self, out: Path, key: str):
+        self.path, self.key = out.with_name(f".{out.name}.journal.jsonl"), key
+        kept = {(row["method"], row["image"]): row for row in journal_rows(self.path) if row["key"] == key}
+        self.rows: dict[tuple[str, str], dict[str, float]] = {at: row["scores"] for at, row in kept.items()}
+        self._inputs: dict[tuple[str, str], list[str]] = {at: row["inputs"] for at, row in kept.items()}
+        super().__init__(self.path)
+
+    def holds(self, method: str, image: str, inputs: Sequence[str]) -> bool:
+        """Whether there are scores of the same three files (their digests)."""
+        return self._inputs.get((method, image)) == list(inputs)
+
+    def add(self, method: str, image: str, inputs: Sequence[str], scores: dict[str, float]) -> None:
+        """Keep one image's scores."""
+        self.rows[method, image], self._inputs[method, image] = scores, list(inputs)
+        self.append({"key": self.key, "method": method, "image": image, "inputs": list(inputs), "scores": scores})
+
+    def remove(self) -> None:
+        """Delete the file, once the table is written."""
+        self.path.unlink(missing_ok=True)
+
+
 def _score_method(
-    method: str, batch: Sequence[Decoded], infrared: Tensor, visible: Tensor, profile: Profile,
+    method: str, batch: Sequence[DecodedTriple], infrared: Tensor, visible: Tensor, profile: Profile,
     names: Sequence[str] | None, journal: Journal,
 ) -> None:  # fmt: skip
     missing = [number for number, item in enumerate(batch) if not journal.holds(method, item.id, item.digests[method])]

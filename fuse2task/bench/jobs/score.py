@@ -35,7 +35,7 @@ def score(bench: Workspace, dataset: str) -> list[dict[str, Any]]:
 def _write_summary(bench: Workspace, dataset: str, methods: list[str], rows: list[dict[str, str]]) -> None:
     """Definitions and means beside the table, as `fusion score` writes them."""
     from fusion.quality.profiles import find_profile
-    from fusion.quality.score_tables import summary
+    from fusion.quality.scorer import summary
 
     assert bench.recipe.scores is not None
     profile = find_profile(bench.recipe.scores.profile)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import convolve2d
 
-from fusion.quality.byte_arithmetic import byte_deviation, byte_mutual_information, byte_vif
-from fusion.quality.fidelity import vif
-from fusion.quality.information import mutual_information
+from fusion.quality.fidelity import byte_vif, vif
+from fusion.quality.information import byte_mutual_information, mutual_information
+from fusion.quality.pixels import byte_deviation
 
 
 def tensor(image):

@@ -8,7 +8,7 @@ import torch
 
 from fuse2task.data.images import read_visible
 from fusion.quality.channels import matlab_gray
-from fusion.quality.exposure_similarity import mef_ms_ssim, mef_ssim
+from fusion.quality.similarity import mef_ms_ssim, mef_ssim
 
 LINE = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)
 GAUSSIAN = np.outer(LINE, LINE) / LINE.sum() ** 2

@@ -10,8 +10,17 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.fft import dctn
 
-from fusion.quality.feature_information import CHUNK, fmi_dct, fmi_edge, fmi_pixel, fmi_w
-from fusion.quality.features import cosine_transform, meyer_bands, meyer_filter, sobel_edges
+from fusion.quality.feature_information import (
+    CHUNK,
+    cosine_transform,
+    fmi_dct,
+    fmi_edge,
+    fmi_pixel,
+    fmi_w,
+    meyer_bands,
+    meyer_filter,
+    sobel_edges,
+)
 
 SCORES = {fmi_pixel: lambda image: image, fmi_dct: cosine_transform, fmi_w: meyer_bands, fmi_edge: sobel_edges}
 

@@ -12,13 +12,13 @@ from PIL import Image
 from skimage.measure import shannon_entropy
 from skimage.metrics import normalized_mutual_information
 
-from fusion.quality.histograms import stretched
 from fusion.quality.information import (
     cross_entropy,
     entropy,
     mutual_information,
     nonlinear_correlation,
     normalised_mutual_information,
+    stretched,
     stretched_mutual_information,
     tsallis_information,
     tsallis_information_of_kit,

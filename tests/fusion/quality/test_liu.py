@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from fusion.quality.definitions import score_batch
+from fusion.quality.profiles import LIU as PROFILE
 from fusion.quality.profiles import PROFILES
-from fusion.quality.profiles.liu import PROFILE
 
 
 def images(height: int = 24, width: int = 30) -> list[np.ndarray]:

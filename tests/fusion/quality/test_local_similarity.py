@@ -9,7 +9,7 @@ from skimage.metrics import structural_similarity
 
 from fuse2task.data.images import read_visible
 from fusion.quality.channels import matlab_gray
-from fusion.quality.local_similarity import qs, qy
+from fusion.quality.similarity import qs, qy
 
 
 def window(size: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 
 from fuse2task.data.images import read_visible
 from fusion.quality.channels import matlab_gray
-from fusion.quality.unit_range_similarity import matlab_unit_ssim, uniform_ssim, unit_ms_ssim, unit_ssim
+from fusion.quality.similarity import matlab_unit_ssim, uniform_ssim, unit_ms_ssim, unit_ssim
 
 
 def pair(height, width):

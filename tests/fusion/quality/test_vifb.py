@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from fuse2task.data.images import read_visible
-from fusion.quality.channels import matlab_gray
-from fusion.quality.channelwise import channelwise
+from fusion.quality.channels import channelwise, matlab_gray
 from fusion.quality.definitions import averaged, of_fused, score_batch
 from fusion.quality.edges import qabf
 from fusion.quality.information import entropy
-from fusion.quality.profiles.vifb import PROFILE
-from fusion.quality.structure import ssim
+from fusion.quality.profiles import VIFB as PROFILE
+from fusion.quality.similarity import ssim
 
 METHODS = ("ADF", "GTF", "LatLRR", "MSVD")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fuse2task.data.images import read_visible
 from fusion.quality.channels import matlab_gray
-from fusion.quality.wavelets import haar_bands, qm
+from fusion.quality.edges import haar_bands, qm
 
 
 def numpy_bands(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,9 +8,19 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr
 from skimage.metrics import peak_signal_noise_ratio
 
-from fusion.quality.contrast import average_gradient, spatial_frequency, standard_deviation
-from fusion.quality.correlation import correlation, correlation_of_differences
-from fusion.quality.error import mse, psnr, rmse
+from fusion.quality.definitions import averaged
+from fusion.quality.pixels import (
+    average_gradient,
+    correlation_of_differences,
+    mse,
+    pearson,
+    psnr,
+    rmse,
+    spatial_frequency,
+    standard_deviation,
+)
+
+correlation = averaged(pearson)
 
 sizes = st.tuples(st.integers(2, 20), st.integers(2, 20))
 

@@ -8,7 +8,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from fuse2task.data.images import read_visible
 from fusion.quality.channels import matlab_gray
-from fusion.quality.structure import ms_ssim, ssim
+from fusion.quality.similarity import ms_ssim, ssim
 
 
 def smooth_pair(height: int, width: int, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,12 +1,19 @@
-"""Folders of fused images beside their sources: matched by id, checked before any work."""
+"""Folders of fused images beside their sources: matched by id, checked, and decoded in batches by threads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, groupby, islice
 from pathlib import Path
 
+import numpy as np
+
 from fuse2task.data.dataset import Pair, defects, files_by_id
-from fuse2task.data.images import SUFFIXES, image_size
+from fuse2task.data.images import SUFFIXES, image_size, read_visible
 from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.files import file_digest
+from fuse2task.runtime.overlap import SPARE, ahead, in_batches
+from fusion.quality.definitions import Profile
 
 
 @dataclass(frozen=True)
@@ -20,6 +27,17 @@ class Triple:
     def size(self) -> tuple[int, int]:
         """Width and height of every image of it."""
         return self.pair.size
+
+
+@dataclass(frozen=True)
+class DecodedTriple:
+    """The pixels of a triple as the profile prepares them, fused images by method, and the digests of the files."""
+
+    id: str
+    infrared: np.ndarray
+    visible: np.ndarray
+    fused: Mapping[str, np.ndarray]
+    digests: Mapping[str, list[str]]
 
 
 def match_folders(pairs: Sequence[Pair], folders: Mapping[str, Path]) -> list[Triple]:
@@ -52,6 +70,22 @@ def match_folders(pairs: Sequence[Pair], folders: Mapping[str, Path]) -> list[Tr
     return [Triple(pair, {method: files[pair.id] for method, files in found.items()}) for pair in pairs]
 
 
+def batches(triples: Sequence[Triple], profile: Profile, workers: int, pixels: int) -> Iterator[list[DecodedTriple]]:
+    """Batches of one size whose sources have equal shapes: as many as `pixels` hold, at least one.
+
+    `workers` threads decode ahead of their use: the next batch, or a little more.
+    """
+    groups = in_batches(triples, pixels)
+    bound = max(workers + SPARE, *map(len, groups))
+    with ThreadPoolExecutor(workers) as pool:
+        decoded = ahead(chain.from_iterable(groups), lambda triple: _decode(triple, profile), pool, bound)
+        for group in groups:
+            batch = islice(decoded, len(group))
+            # A profile that keeps colour has grey and colour files of one size in unlike shapes.
+            for _, part in groupby(batch, key=lambda item: (item.infrared.shape, item.visible.shape)):
+                yield list(part)
+
+
 def _files(folder: Path) -> dict[str, Path]:
     if not Path(folder).is_dir():
         raise RequestError(f"{folder}: no such folder of fused images")
@@ -59,3 +93,14 @@ def _files(folder: Path) -> dict[str, Path]:
     if bad := defects(findings):
         raise RequestError(f"{folder}: unusable names\n{listing(finding.message for finding in bad)}")
     return files
+
+
+def _decode(triple: Triple, profile: Profile) -> DecodedTriple:
+    sources = triple.pair.infrared, triple.pair.visible
+    infrared, visible = (profile.prepare(read_visible(path)) for path in sources)
+    known = [file_digest(path) for path in sources]
+    return DecodedTriple(
+        triple.pair.id, infrared, visible,
+        fused={method: profile.prepare(read_visible(path)) for method, path in triple.fused.items()},
+        digests={method: [*known, file_digest(path)] for method, path in triple.fused.items()},
+    )  # fmt: skip

@@ -11,7 +11,7 @@ from scipy.ndimage import correlate
 from scipy.special import expit
 
 from fuse2task.data.images import read_visible
-from fusion.quality import zoo
+from fusion.quality import fidelity, information, perception, similarity
 from fusion.quality.channels import pil_gray
 
 
@@ -119,22 +119,22 @@ def qcb(a, b, f):
 
 
 def summed_vif(infrared, visible, fused):
-    return zoo.padded_vif(infrared, fused) + zoo.padded_vif(visible, fused)
+    return fidelity.padded_vif(infrared, fused) + fidelity.padded_vif(visible, fused)
 
 
 def of_fused(_infrared, _visible, fused):
-    return zoo.zoo_entropy(fused)
+    return information.zoo_entropy(fused)
 
 
 PAIRS = [
     (of_fused, entropy),
-    (zoo.sigmoid_cross_entropy, cross_entropy),
-    (zoo.zoo_normalised_information, normalised_information),
-    (zoo.linear_correlation_information, correlation_information),
-    (zoo.entropy_excess, entropy_excess),
+    (information.sigmoid_cross_entropy, cross_entropy),
+    (information.zoo_normalised_information, normalised_information),
+    (information.linear_correlation_information, correlation_information),
+    (information.entropy_excess, entropy_excess),
     (summed_vif, vif),
-    (zoo.unnormalised_qy, qy),
-    (zoo.stretched_qcb, qcb),
+    (similarity.unnormalised_qy, qy),
+    (perception.zoo_qcb, qcb),
 ]
 
 
@@ -170,16 +170,21 @@ def test_flat_and_black_images():
     black, flat = (torch.full((1, 16, 16), level, dtype=torch.float64) for level in (0.0, 90.0))
     varied = tensors(triple(16, 16)[0])[0]
     undefined = {
-        zoo.linear_correlation_information: [(flat, varied, varied), (varied, varied, flat)],
+        information.linear_correlation_information: [(flat, varied, varied), (varied, varied, flat)],
         summed_vif: [(black, varied, varied)],
-        zoo.stretched_qcb: [(flat, varied, varied), (varied, varied, black)],
+        perception.zoo_qcb: [(flat, varied, varied), (varied, varied, black)],
     }
     for score, cases in undefined.items():
         assert all(score(*case).isnan().item() for case in cases)
-    for score in (zoo.sigmoid_cross_entropy, zoo.zoo_normalised_information, zoo.entropy_excess, zoo.unnormalised_qy):
+    for score in (
+        information.sigmoid_cross_entropy,
+        information.zoo_normalised_information,
+        information.entropy_excess,
+        similarity.unnormalised_qy,
+    ):
         for case in ((black, black, black), (flat, black, varied), (varied, varied, varied), (flat, flat, flat)):
             assert score(*case).isfinite().item()
-    assert zoo.linear_correlation_information(varied, varied, varied).item() == pytest.approx(1, abs=1e-6)
-    assert zoo.padded_vif(flat, flat).item() == pytest.approx(1, rel=1e-6)
-    assert zoo.stretched_qcb(varied, varied, varied).item() == pytest.approx(1, abs=1e-3)
-    assert math.isclose(zoo.zoo_entropy(flat).item(), 0, abs_tol=1e-6)
+    assert information.linear_correlation_information(varied, varied, varied).item() == pytest.approx(1, abs=1e-6)
+    assert fidelity.padded_vif(flat, flat).item() == pytest.approx(1, rel=1e-6)
+    assert perception.zoo_qcb(varied, varied, varied).item() == pytest.approx(1, abs=1e-3)
+    assert math.isclose(information.zoo_entropy(flat).item(), 0, abs_tol=1e-6)
