@@ -16,6 +16,7 @@ def recipe_file(recipe_values, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_compare_returns_what_the_file_holds(recipe_file, tmp_path, run_cli, capsys):
     plan = ("bench", "run", recipe_file, "-o", tmp_path / "run", "--dry-run", "--json")
     assert run_cli(*plan) == 0, run_cli.error

@@ -179,6 +179,7 @@ def test_ranks_extremes_and_correlations():
     assert found[0]["kendall"] == pytest.approx(-1)
 
 
+@pytest.mark.slow
 def test_costs(tmp_path, recipe_values, make_recipe):
     from fusion.checkpoint import save_crossfuse
     from fusion.network.crossfuse import CrossFuseNetwork

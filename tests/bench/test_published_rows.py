@@ -85,6 +85,7 @@ def test_every_row_of_the_task_has_a_recipe():
             assert row.caveat.endswith(".")
 
 
+@pytest.mark.slow
 def test_roadscene_vif(shared_path, tmp_path, run):
     root, split = shared_path("data", "RoadScene"), tmp_path / "three.txt"
     names = (root / "test50.txt").read_text().split()[:2]
@@ -105,6 +106,7 @@ def test_roadscene_vif(shared_path, tmp_path, run):
     assert "here, 0.58 published. Test list and kind of VIF are not stated" in text
 
 
+@pytest.mark.slow
 def test_llvip_entropy_in_bits(tmp_path, run):
     measure = pytest.importorskip("skimage.measure")
     root = tmp_path / "LLVIP"
@@ -124,6 +126,7 @@ def test_llvip_entropy_in_bits(tmp_path, run):
     assert re.search(r"[\d.]+ bits .*here, 6\.47 bits published\. Only one kind of EN", text)
 
 
+@pytest.mark.slow
 def test_msrs_scores_without_a_published_number(tmp_path, run):
     write_msrs(tmp_path / "MSRS", 1, 2, 0, (64, 64))
     folder, output = run("published-msrs-scores", f"datasets.msrs.root={tmp_path / 'MSRS'}", "datasets.msrs.split=null")
@@ -135,6 +138,7 @@ def test_msrs_scores_without_a_published_number(tmp_path, run):
     assert [row.split(",")[0] for row in output.splitlines() if row.startswith("MSRS (test)")] == labels
 
 
+@pytest.mark.slow
 def test_awmm_by_degraded_and_clean_sources(tmp_path, run):
     rng = np.random.default_rng(0)
     for folder in ("Test_rain", "Test_Snow", "Test_haze"):

@@ -166,6 +166,7 @@ def test_ranks_and_what_cannot_be_ranked() -> None:
     assert rank(np.ones((9, 6))) is None
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(seed=st.integers(0, 1000), count=st.integers(3, 6), digits=st.integers(0, 3))
 def test_rank_correlation_equals_scipy(seed: int, count: int, digits: int) -> None:

@@ -56,6 +56,7 @@ def table(folder: Path, name: str, **wanted) -> pd.DataFrame:
     return frame
 
 
+@pytest.mark.slow
 def test_copies_are_those_of_data_degrade_and_level_0_is_the_source(swept, tiny_source, tmp_path):
     folder, _ = swept
     names = ["tiny", "tiny@misalign-5", "tiny@night-2", "tiny@night-5"]
@@ -144,6 +145,7 @@ def test_clean_and_degraded_sources_of_scores(swept, make_recipe, tiny_source):
     assert set(table(folder, "robustness", metric="PSNR")["best_single"]) == {""}
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again_even_when_images_are_removed(swept, monkeypatch, capsys):
     folder, recipe = swept
     before = content(folder)
@@ -172,6 +174,7 @@ def test_what_is_done_is_not_done_again_even_when_images_are_removed(swept, monk
     assert (folder / "conditions.csv").read_bytes() == before["conditions.csv"]
 
 
+@pytest.mark.slow
 def test_a_folder_from_before_there_were_conditions_goes_on(tmp_path, finished, make_recipe, monkeypatch):
     folder = finished(tmp_path / "run", make_recipe())
     with (folder / "results.csv").open(newline="") as handle:

@@ -36,6 +36,7 @@ def effect_of(name, modality):
     return getattr(KINDS[name], modality)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "modality"), EFFECTS)
 def test_levels_are_monotone_in_psnr(shots, name, modality):
     effect = effect_of(name, modality)

@@ -94,6 +94,7 @@ def test_roadscene_split_is_the_published_test_list(shared_path):
     assert len(dataset.part("train")) == 171
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "layout", "pairs"), [("LLVIP", "llvip", 10), ("TNO_CrossFuse", "tno", 9), ("M3FD", "m3fd", 9)]
 )

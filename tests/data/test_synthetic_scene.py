@@ -65,6 +65,7 @@ def separations(scenes: list[Scene], name: str) -> tuple[float, float]:
     return visible, infrared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["People", "person"])
 def test_people_at_night_show_in_infrared_and_drown_in_visible(scenes, name):
     visible, infrared = contrasts(scenes["detection" if name == "People" else "segmentation", True], name)

@@ -82,6 +82,7 @@ def repeated(
     return read_truth(dataset), [{**item, "image_id": n} for item in results for n in copies[item["image_id"]]]
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(seed=st.integers(0, 10**6))
 def test_weights_of_one_equal_pycocotools(seed: int) -> None:
@@ -94,6 +95,7 @@ def test_weights_of_one_equal_pycocotools(seed: int) -> None:
         np.testing.assert_array_equal(ap.class_AP[1], [0.0 if n in present else np.nan for n in (1, 2, 3)])
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(seed=st.integers(0, 10**6), counts=st.lists(st.integers(0, 4), min_size=6, max_size=6))
 def test_integer_weights_are_repeated_images(seed: int, counts: list[int]) -> None:

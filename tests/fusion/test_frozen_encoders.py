@@ -32,6 +32,7 @@ def losses_and_gradients(network, batch, deep=()):
     return losses, torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
 
 
+@pytest.mark.slow
 def test_features_are_those_of_the_encoders_and_train_alike(network, batch, tmp_path):
     kept = KeptTensors(tmp_path, "deep features")
     encoders, numbers = FrozenEncoders(network, kept), torch.tensor([4, 0, 9])
@@ -47,6 +48,7 @@ def test_features_are_those_of_the_encoders_and_train_alike(network, batch, tmp_
     assert (gradient - same_gradient).norm() < 1e-3 * gradient.norm()
 
 
+@pytest.mark.slow
 def test_kept_features_are_not_computed_again_and_follow_their_number(network, batch, tmp_path, monkeypatch):
     encoders = FrozenEncoders(network, KeptTensors(tmp_path, "deep features"))
     computed, real = [], encoders._deep
@@ -59,6 +61,7 @@ def test_kept_features_are_not_computed_again_and_follow_their_number(network, b
     assert torch.equal(second[0][2], first[0][0])  # as it was in another batch
 
 
+@pytest.mark.slow
 def test_changing_samples_are_always_computed(network, batch):
     encoders, numbers = FrozenEncoders(network, None), torch.tensor([0, 1, 2])
     first = encoders(*batch, numbers)

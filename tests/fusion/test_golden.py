@@ -17,6 +17,7 @@ def _images(archive, key):
     return torch.from_numpy(archive[key]).float()[:, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["250x301", "256x256"])
 def test_forward_equals_the_release(golden, release_files, case):
     expected = np.load(golden / f"case_{case}.npz")
@@ -37,6 +38,7 @@ def test_forward_equals_the_release(golden, release_files, case):
     np.testing.assert_allclose(torch.stack(stats, 1), expected["feature_stats"], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_training_step_of_stage_1_equals_the_release(golden, release_files):
     expected = json.loads((golden / "train_step.json").read_text())["stage1_ir"]
     infrared = _images(np.load(golden / "train_step.npz"), "ir")
@@ -54,6 +56,7 @@ def test_training_step_of_stage_1_equals_the_release(golden, release_files):
     assert norms == pytest.approx(list(expected["grad_norms"].values()), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_training_step_of_stage_2_equals_the_release(golden, release_files):
     expected = json.loads((golden / "train_step.json").read_text())["stage2"]
     archive = np.load(golden / "train_step.npz")
@@ -72,6 +75,7 @@ def test_training_step_of_stage_2_equals_the_release(golden, release_files):
     assert norms == pytest.approx(list(expected["grad_norms"].values()), rel=3e-4)
 
 
+@pytest.mark.slow
 def test_imported_files_fuse_pairs_like_the_release(golden, release_files, tmp_path, run_cli):
     expected = np.load(golden / "case_250x301.npz")
     ir, visible, fusion = release_files(int(expected["seed"]))

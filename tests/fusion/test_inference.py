@@ -59,6 +59,7 @@ def _near(found, expected):
     assert (found - expected).abs().max() < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["250x301", "256x256"])
 def test_equals_the_release(golden, release_files, case):
     expected = np.load(golden / f"case_{case}.npz")
@@ -81,6 +82,7 @@ def test_the_benchmarks_baseline_equals_the_release(golden, release_files):
     assert np.percentile(np.abs(fused - expected["fused"][:1]), 99.9) < 1e-3
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(height=sides, width=sides)
 def test_equals_the_trained_network_at_any_size(network, fast, height, width):
@@ -89,6 +91,7 @@ def test_equals_the_trained_network_at_any_size(network, fast, height, width):
         _near(fast(*pair), network(*pair))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(16, 16), (16, 300), (263, 17), (264, 331)])
 def test_equals_the_trained_network_on_thin_and_several_tiled_images(network, fast, size):
     pair = _pair(*size)
@@ -96,6 +99,7 @@ def test_equals_the_trained_network_on_thin_and_several_tiled_images(network, fa
         _near(fast(*pair), network(*pair))
 
 
+@pytest.mark.slow
 def test_a_batch_equals_its_pairs_one_by_one(fast):
     infrared, visible = _pair(150, 170, batch=3)
     together = fast(infrared, visible)
@@ -104,6 +108,7 @@ def test_a_batch_equals_its_pairs_one_by_one(fast):
     assert (together[0] - together[1]).abs().max() > 1
 
 
+@pytest.mark.slow
 def test_the_trained_network_stays_as_it_was(network):
     trained = copy.deepcopy(network).train()
     before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
@@ -124,6 +129,7 @@ def test_too_small_or_unequal_images_are_refused(fast):
             fast(*(torch.zeros(shape) for shape in shapes))
 
 
+@pytest.mark.slow
 def test_bf16_stays_within_three_grey_levels(network):
     pair = _pair(200, 230)
     made = InferenceCrossFuse(network, CPU, "bf16")

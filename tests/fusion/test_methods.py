@@ -68,6 +68,7 @@ def test_laplacian_pyramid_keeps_equal_images_and_the_stronger_detail(size):
     assert np.abs(np.diff(fused, axis=1)).max() > 60
 
 
+@pytest.mark.slow
 def test_crossfuse_fuses_colour_pairs_by_the_floor_of_its_output(images, pair, tmp_path):
     import torch
 

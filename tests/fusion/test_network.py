@@ -17,6 +17,7 @@ def network():
     return CrossFuseNetwork().eval()
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(height=st.integers(16, 70), width=st.integers(16, 70))
 def test_every_size_from_16_up_is_fused(network, height, width):
@@ -106,6 +107,7 @@ def test_padding_follows_numpy_and_falls_back_to_edges():
     np.testing.assert_array_equal(pad_to(x, 8, 7)[0, 0, 1:6, 1:5], x[0, 0])
 
 
+@pytest.mark.slow
 def test_mixed_precision_stays_near_full_precision(network):
     infrared, visible = torch.rand(2, 1, 1, 64, 64) * 255
     with torch.no_grad():

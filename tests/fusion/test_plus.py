@@ -22,6 +22,7 @@ def pair(*size, seed=0):
     return torch.rand(2, 1, 1, *size, generator=generator) * 255
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(height=st.integers(16, 70), width=st.integers(16, 70))
 def test_every_size_from_16_up_is_fused(network, height, width):

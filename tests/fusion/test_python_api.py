@@ -29,6 +29,7 @@ def crossfuse(weights):
     return fusion.CrossFuse(weights, device="cpu")
 
 
+@pytest.mark.slow
 def test_the_same_pixels_as_the_method(crossfuse, weights, tmp_path):
     pair = Pair("a", "test", tmp_path, tmp_path, (40, 24))
     expected = make_method("crossfuse", weights, "cpu").fuse(pair, INFRARED, VISIBLE)
@@ -50,6 +51,7 @@ def test_what_is_no_pair_is_refused(crossfuse, infrared, visible, message):
         crossfuse.fuse(infrared, visible)
 
 
+@pytest.mark.slow
 def test_a_saved_folder_comes_back_without_network(crossfuse, tmp_path, monkeypatch):
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a connection"))
     crossfuse.save_pretrained(tmp_path / "model")
@@ -73,6 +75,7 @@ def test_what_is_not_there_is_named(tmp_path, monkeypatch):
         fusion.CrossFuse.from_pretrained("someone/model")
 
 
+@pytest.mark.slow
 def test_upload_sends_weights_and_card(crossfuse, monkeypatch):
     import huggingface_hub
 

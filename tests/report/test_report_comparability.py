@@ -24,6 +24,7 @@ def row(**keys):
     return base | {"class": "all", "condition": "all", "value": 0.5, "method": "visible"} | keys
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(*[st.sampled_from("ab")] * len(KEYS)), min_size=1, max_size=12, unique=True))
 def test_groups_part_the_rows_by_all_keys(combinations):
     rows = [row(**dict(zip(KEYS, values, strict=True))) for values in combinations]

@@ -28,6 +28,7 @@ def refused(bench, path, data: bytes) -> None:
     path.write_bytes(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["truths", "ranking", "extremes", "published"])
 def test_wrong_entries(bench, name):
     (bench / "published.json").write_text(json.dumps([PUBLISHED]))

@@ -120,6 +120,7 @@ def test_the_tables_of_the_toy_bench(bench):
     assert seed_table(groups[0]) is None
 
 
+@pytest.mark.slow
 def test_summary_files(bench, true_ap):
     page = write_report(bench)
     assert page == bench / "report" / "index.html"

@@ -31,6 +31,7 @@ def page(request, bench):
     return write_report(bench)
 
 
+@pytest.mark.slow
 def test_nothing_that_is_named_becomes_markup(page):
     html = page.read_text("utf-8")
     tags = re.findall(r"<(script|img|iframe|svg)\b([^>]*)", html)

@@ -38,6 +38,7 @@ def page(bench) -> Page:
     return Page(write_report(bench).read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_from_outside(page):
     (policy,) = [item["content"] for item in page.all("meta") if item.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith(POLICY)
@@ -47,6 +48,7 @@ def test_nothing_is_asked_from_outside(page):
             assert value is None or value.startswith(("data:", "#")), value
 
 
+@pytest.mark.slow
 def test_names_from_files_are_text(page):
     assert [item.get("type") for item in page.all("script")] == ["application/json", None]
     assert page.all("img") == []
@@ -80,6 +82,7 @@ def test_every_part_is_there(page):
         assert words in page.text, words
 
 
+@pytest.mark.slow
 def test_a_map_of_many_correlations_keeps_to_the_main_metrics(bench):
     head, *lines = (bench / "correlations.csv").read_text().splitlines()
     more = [line.replace(",AP,", f",AP{number},") for line in lines for number in range(6)]
@@ -89,6 +92,7 @@ def test_a_map_of_many_correlations_keeps_to_the_main_metrics(bench):
     assert all(f'data-order="AP{number}"' in text for number in range(6))
 
 
+@pytest.mark.slow
 def test_tables_are_labelled_and_ids_unique(page):
     tables = len(page.all("table"))
     assert (

@@ -65,6 +65,7 @@ def test_charts_have_all_methods_and_their_own_ids(bench):
     assert ticks[0] == ticks[1] != []  # one scale
 
 
+@pytest.mark.slow
 def test_the_report_has_them_in_every_format(bench):
     page = write_report(bench)
     html, folder = page.read_text(), page.parent
@@ -78,6 +79,7 @@ def test_the_report_has_them_in_every_format(bench):
     assert r"average & \underline{.360}$^{\downarrow}$" in latex
 
 
+@pytest.mark.slow
 def test_degraded_copies_are_in_no_other_table(bench):
     clean = read_contents(bench).results
     table = pd.read_csv(bench / "results.csv", dtype=str, keep_default_na=False)

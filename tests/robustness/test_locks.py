@@ -148,6 +148,7 @@ def _shard(root, out, index) -> None:
     write_fused(load_dataset(root, "folder"), make_method("average"), out, shard=Shard(index, 3))
 
 
+@pytest.mark.slow
 def test_shards_at_the_same_time_end_in_one_dataset(folder_dataset, tmp_path):
     root = folder_dataset(7)
     write_fused(load_dataset(root, "folder"), make_method("average"), tmp_path / "whole")

@@ -90,6 +90,7 @@ def test_recipes_hold_finite_numbers(override):
         load_recipe(FusionRecipe, "fusion/crossfuse-demo", [override])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", list(PROFILES))
 def test_scores_of_rich_images_are_numbers_and_of_flat_ones_never_infinite(profile):
     rows, columns = np.mgrid[0:192, 0:200]  # large enough for five scales

@@ -31,6 +31,7 @@ def test_every_reader_reads_or_refuses(inputs, seed):
     assert read + refused == inputs
 
 
+@pytest.mark.slow
 def test_the_watch_sees_what_goes_wrong(tmp_path):
     """A reader that writes beside its output, one that loops and one that raises count as wrong."""
     code = """

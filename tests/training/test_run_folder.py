@@ -31,6 +31,7 @@ def test_run_folder_logs_rows_and_refuses_another_recipe(tmp_path):
         RunFolder(tmp_path / "mine", {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [

@@ -120,6 +120,7 @@ def test_a_real_pair_follows_the_definition(shared_path, score, definition):
     assert score(*tensors(*images)).item() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_qabf_equals_the_published_numbers(shared_path):
     root = shared_path("data", "TNO_scores")
     with (root / "scores.csv").open() as file:

@@ -81,6 +81,7 @@ def test_fmi_of_any_size_equals_the_transcription(seed, height, width, levels):
     check(triple(seed, height, width, levels), fmi_pixel, fmi_edge)
 
 
+@pytest.mark.slow
 def test_fmi_of_transforms_equals_the_transcription():
     check(triple(1, 16, 16), fmi_dct)
     check(triple(2, 4, 6), fmi_w)

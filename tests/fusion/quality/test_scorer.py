@@ -152,6 +152,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("shape", [(16, 16), (48, 50)])

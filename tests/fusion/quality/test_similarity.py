@@ -54,6 +54,7 @@ def test_ms_ssim_equals_torchmetrics_on_valid_windows():
     np.testing.assert_allclose(ms_ssim(a, b), torchmetrics_ms_ssim(b[:, None], a[:, None]), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_real_pair_agrees_with_torchmetrics(shared_path):
     ir = matlab_gray(read_visible(shared_path("data", "TNO_scores", "ir", "14.png")))
     fused = matlab_gray(read_visible(shared_path("data", "TNO_scores", "fused", "U2Fusion", "14.png")))

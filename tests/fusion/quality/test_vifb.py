@@ -33,6 +33,7 @@ def published(shared_path):
     return {(row["method"], row["image"], row["metric"]): float(row["value"]) for row in rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image", ["carLight.jpg", "labMan.jpg", "walking.jpg"])
 def test_every_published_digit(shared_path, published, image):
     root = shared_path("data", "VIFB_scores")
