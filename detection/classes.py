@@ -46,10 +46,7 @@ def load_class_map(reference: str) -> dict[str, str | None]:
 
 
 def match_classes(
-    judge: Sequence[str],
-    truth: Mapping[str, int],
-    class_map: ClassMap | None = None,
-    source: str = "the class map",
+    judge: Sequence[str], truth: Mapping[str, int], class_map: ClassMap | None = None, source: str = "the class map"
 ) -> Matching:
     """Match the judge's classes (in index order) with those of the truth (name -> category id).
 

@@ -42,8 +42,12 @@ def evaluate(
     results = read_predictions(predictions, content)
     names = {item["id"]: item["name"] for item in content["categories"]}
     counted = counted_classes(content, left_out)
-    precision, recall, thresholds = _accumulated(content, results, counted)
-
+    run = evaluated(content, results, counted)
+    with contextlib.redirect_stdout(io.StringIO()):
+        run.accumulate()
+    # (IoU, recall, class, area) and (IoU, class, area), -1 where undefined, at 100 detections an image.
+    precision, recall = run.eval["precision"][..., -1], run.eval["recall"][..., -1]
+    thresholds = run.params.iouThrs
     per_class: dict[str, dict[str, float | int | None]] = {}
     for number, name in names.items():
         instances = sum(item["category_id"] == number and not item["iscrowd"] for item in content["annotations"])
@@ -67,17 +71,6 @@ def evaluate(
         "per_class": per_class,
         "definition": _definition(per_class, left_out),
     }
-
-
-def _accumulated(
-    truth: dict[str, Any], results: list[dict[str, Any]], categories: list[int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Precision (IoU, recall, class, area), recall (IoU, class, area), -1 where undefined; IoU thresholds."""
-    run = evaluated(truth, results, categories)
-    with contextlib.redirect_stdout(io.StringIO()):
-        run.accumulate()
-    # The last axis is maxDets (1, 10, 100).
-    return run.eval["precision"][..., -1], run.eval["recall"][..., -1], run.params.iouThrs
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -41,14 +41,9 @@ class LoadedDetector:
     """
 
     def __init__(
-        self,
-        forward: Forward,
-        names: Sequence[str],
-        image_size: int,
-        digest: str,
-        device: torch.device,
+        self, forward: Forward, names: Sequence[str], image_size: int, digest: str, device: torch.device,
         source: object = "the judge",
-    ):
+    ):  # fmt: skip
         quiet_ultralytics()
         from ultralytics.data.augment import LetterBox
 
@@ -133,12 +128,9 @@ def _check_side(path: Path, side: int) -> None:
 
 
 def predict(
-    dataset: FusedDataset,
-    split: str,
-    judge: LoadedDetector,
-    class_map: ClassMap | None = None,
+    dataset: FusedDataset, split: str, judge: LoadedDetector, class_map: ClassMap | None = None,
     source: str = "the class map",
-) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:  # fmt: skip
     """Run `judge` over every image of `split`.
 
     Args:

@@ -48,10 +48,7 @@ class StrictTrainer(DetectionTrainer):
     """Trains on exactly the images in `expected` (split folder -> file stems), from `initial` if given."""
 
     def __init__(
-        self,
-        overrides: dict[str, Any],
-        expected: Mapping[Path, Sequence[str]],
-        initial: torch.nn.Module | None,
+        self, overrides: dict[str, Any], expected: Mapping[Path, Sequence[str]], initial: torch.nn.Module | None
     ):
         self._expected, self._initial = expected, initial
         super().__init__(overrides=overrides)

@@ -27,7 +27,8 @@ from fuse2task.runtime.packages import quiet_ultralytics, versions
 from fuse2task.runtime.progress import Meter, say
 from fuse2task.training.run_folder import RunFolder
 
-SAMPLES = 4
+SAMPLES, SHOWN = 4, 0.25  # pictures of a run, and the score from which a prediction is drawn in them
+TRUTH, PREDICTION = (0, 200, 0), (255, 140, 0)  # RGB
 BEST_ON_VAL = "best epoch on val by Ultralytics' fitness"
 LAST_EPOCH = "last epoch, since the dataset has no val split"
 
@@ -60,64 +61,44 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
         say(f"{folder}: already trained; remove the folder to train again")
         return run.card()
     with run.held():
-        return _train(recipe, run, dataset, truth, overrides, initial)
-
-
-def _train(
-    recipe: DetectionRecipe,
-    run: RunFolder,
-    dataset: FusedDataset,
-    truth: dict[str, Any],
-    overrides: dict[str, Any],
-    initial: torch.nn.Module | None,
-) -> dict[str, Any]:
-    run.keep_rows(0)
-    work = run.resume / "ultralytics"
-    if work.exists():
-        say(f"{run.root}: interrupted before; training starts again from seed {recipe.seed}")
+        run.keep_rows(0)
+        work = run.resume / "ultralytics"
+        if work.exists():
+            say(f"{run.root}: interrupted before; training starts again from seed {recipe.seed}")
+            shutil.rmtree(work)
+        selects = "val" in dataset.splits
+        trainer = _run_trainer(recipe, dataset, overrides, initial, run)
+        hashes = {}
+        for name, source, target in (("best", trainer.best, run.best), ("last", trainer.last, run.last)):
+            hashes[name] = save_network(target, source, recipe.image_size, recipe.model_dump(mode="json"))
+            write_bytes(target.with_suffix(".pt"), source.read_bytes())
+        _write_samples(run, dataset, "val" if selects else "train")
+        card = {
+            "format": "fuse2task.detection-run", "version": 1, "seed": recipe.seed, "classes": list(dataset.classes),
+            "data": {
+                "manifest_hash": data_hash, "train_images": len(dataset.ids("train")),
+                "train_boxes": len(truth["annotations"]),
+                **{key: dataset.manifest.get(key) for key in ("method", "truth", "split", "color")},
+            },
+            "selection": BEST_ON_VAL if selects else LAST_EPOCH,
+            "epochs": len(run.rows()), "tensor_hash": hashes, "native": _native(trainer) if selects else None,
+            "parameters": sum(tensor.numel() for tensor in load_network(run.best).module.parameters()),
+            "versions": versions(),
+        }  # fmt: skip
         shutil.rmtree(work)
-    validation = "val" if "val" in dataset.splits else "train"
-    trainer = _run_trainer(recipe, dataset, validation, overrides, initial, run)
-    hashes = {}
-    for name, source, target in (("best", trainer.best, run.best), ("last", trainer.last, run.last)):
-        hashes[name] = save_network(target, source, recipe.image_size, recipe.model_dump(mode="json"))
-        write_bytes(target.with_suffix(".pt"), source.read_bytes())
-    _write_samples(run, dataset, validation)
-    card = {
-        "format": "fuse2task.detection-run",
-        "version": 1,
-        "seed": recipe.seed,
-        "classes": list(dataset.classes),
-        "data": {
-            "manifest_hash": value_hash(dataset.manifest),
-            "train_images": len(dataset.ids("train")),
-            "train_boxes": len(truth["annotations"]),
-            **{key: dataset.manifest.get(key) for key in ("method", "truth", "split", "color")},
-        },
-        "selection": BEST_ON_VAL if validation == "val" else LAST_EPOCH,
-        "epochs": len(run.rows()),
-        "tensor_hash": hashes,
-        "native": _native(trainer) if validation == "val" else None,
-        "parameters": sum(tensor.numel() for tensor in load_network(run.best).module.parameters()),
-        "versions": versions(),
-    }
-    shutil.rmtree(work)
-    run.finish(card)
+        run.finish(card)
     return card
 
 
 def _run_trainer(
-    recipe: DetectionRecipe,
-    dataset: FusedDataset,
-    validation: str,
-    overrides: dict[str, Any],
-    initial: torch.nn.Module | None,
+    recipe: DetectionRecipe, dataset: FusedDataset, overrides: dict[str, Any], initial: torch.nn.Module | None,
     run: RunFolder,
-) -> Any:
+) -> Any:  # fmt: skip
     """Train with Ultralytics in `run.resume`/ultralytics, logging every epoch; returns its finished trainer."""
     from detection.trainer import StrictTrainer
 
-    work, root, selects = run.resume / "ultralytics", dataset.root.resolve(), validation == "val"
+    work, root, selects = run.resume / "ultralytics", dataset.root.resolve(), "val" in dataset.splits
+    validation = "val" if selects else "train"
     work.mkdir(parents=True)
     data_file = work / "data.yaml"
     content = {"path": str(root), "train": "images/train", "val": f"images/{validation}"}
@@ -213,66 +194,41 @@ def _last_row(path: Path, validated: bool) -> dict[str, str]:
 
 
 def _native(trainer: Any) -> dict[str, Any]:
-    """Ultralytics' own validation of best.pt on val.
-
-    Its AP is not COCO's: another interpolation, rectangular batches, several labels a box.
-    """
+    # Ultralytics' AP is not COCO's: another interpolation, rectangular batches, several labels a box.
     metrics = trainer.validator.metrics
+    mean = {
+        key.removeprefix("metrics/").removesuffix("(B)"): float(value)
+        for key, value in trainer.metrics.items()
+        if key.startswith("metrics/")
+    }
     per_class = {
-        metrics.names[int(index)]: {
-            "mAP50": float(metrics.box.ap50[row]),
-            "mAP50-95": float(metrics.box.ap[row]),
-        }
+        metrics.names[int(index)]: {"mAP50": float(metrics.box.ap50[row]), "mAP50-95": float(metrics.box.ap[row])}
         for row, index in enumerate(metrics.ap_class_index)
     }
-    return {
-        "definition": "Ultralytics' own validator on val, fractions; not comparable with COCO AP",
-        **{
-            key.removeprefix("metrics/").removesuffix("(B)"): float(value)
-            for key, value in trainer.metrics.items()
-            if key.startswith("metrics/")
-        },
-        "per_class": per_class,
-    }  # fmt: skip
+    definition = "Ultralytics' own validator on val, fractions; not comparable with COCO AP"
+    return {"definition": definition, **mean, "per_class": per_class}
 
 
 def _write_samples(run: RunFolder, dataset: FusedDataset, split: str) -> None:
-    """Draw the first images of `split` that have boxes."""
+    """Draw the first images of `split` that have boxes: truth green, predictions orange with their score."""
     truth = read_truth(dataset.annotations(split))
     names = {item["id"]: item["name"] for item in truth["categories"]}
     judge = load_judge(run.best, "cpu")
     matching = match_classes(judge.names, {name: number for number, name in names.items()})
     with_boxes = {item["image_id"] for item in truth["annotations"]}
     image_ids = {Path(image["file_name"]).stem: image["id"] for image in truth["images"]}
-    chosen = [path for path in dataset.images(split) if image_ids[path.stem] in with_boxes][:SAMPLES]
-    for path in chosen:
-        number = image_ids[path.stem]
-        boxes = [item for item in truth["annotations"] if item["image_id"] == number]
-        draw_sample(path, run.samples / path.name, boxes, predict_image(judge, matching, path, number), names)
+    for path in [path for path in dataset.images(split) if image_ids[path.stem] in with_boxes][:SAMPLES]:
+        pixels = np.ascontiguousarray(as_rgb(read_visible(path)))
+        for item in truth["annotations"]:
+            if item["image_id"] == image_ids[path.stem]:
+                _draw_box(pixels, item["bbox"], names[item["category_id"]], TRUTH)
+        for item in predict_image(judge, matching, path, image_ids[path.stem]):
+            if item["score"] >= SHOWN:
+                _draw_box(pixels, item["bbox"], f"{names[item['category_id']]} {item['score']:.2f}", PREDICTION)
+        write_image(run.samples / path.name, pixels)
 
 
-TRUTH, PREDICTION = (0, 200, 0), (255, 140, 0)  # RGB
-SHOWN = 0.25  # score from which a prediction is drawn
-
-
-def draw_sample(
-    source: Path,
-    target: Path,
-    truth: list[dict[str, Any]],
-    predictions: list[dict[str, Any]],
-    names: dict[int, str],
-) -> None:
-    """Write `source` to `target` (PNG) with COCO boxes of truth and predictions; `names` by category id."""
-    pixels = np.ascontiguousarray(as_rgb(read_visible(source)))
-    for item in truth:
-        _box(pixels, item["bbox"], names[item["category_id"]], TRUTH)
-    for item in predictions:
-        if item["score"] >= SHOWN:
-            _box(pixels, item["bbox"], f"{names[item['category_id']]} {item['score']:.2f}", PREDICTION)
-    write_image(target, pixels)
-
-
-def _box(pixels: np.ndarray, box: list[float], text: str, colour: tuple[int, int, int]) -> None:
+def _draw_box(pixels: np.ndarray, box: list[float], text: str, colour: tuple[int, int, int]) -> None:
     x, y, width, height = box
     corner = (round(x), round(y))
     cv2.rectangle(pixels, corner, (round(x + width), round(y + height)), colour, 1)
