@@ -1,6 +1,5 @@
 """Loaded detectors (judges) and their predictions on fused datasets."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ import torch
 
 from detection.classes import ClassMap, Matching, match_classes
 from detection.coco import read_truth
-from detection.weights import load_network
+from detection.weights import OnnxNetwork, check_weights, load_network
 from fuse2task.data.fused import FusedDataset, verify_images
 from fuse2task.data.images import as_rgb, read_visible
 from fuse2task.runtime.compute import pick_device
@@ -18,7 +17,6 @@ from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
 from fuse2task.runtime.files import file_digest
 from fuse2task.runtime.packages import quiet_ultralytics
 from fuse2task.runtime.progress import Meter
-from fuse2task.runtime.reading import check_regular
 
 CONFIDENCE = 0.001  # Ultralytics' own for validation: AP needs the whole precision-recall curve
 NMS_IOU = 0.7
@@ -47,6 +45,10 @@ class LoadedDetector:
         quiet_ultralytics()
         from ultralytics.data.augment import LetterBox
 
+        if not SIDES[0] <= image_size <= SIDES[1]:
+            raise RequestError(
+                f"{source}: made for images of {image_size} pixels; a judge takes {SIDES[0]} to {SIDES[1]}"
+            )
         self._forward, self._device, self._source = forward, device, source
         self.names, self.image_size, self.hash = tuple(names), image_size, digest
         self._letterbox = LetterBox((image_size, image_size), auto=False)
@@ -99,20 +101,14 @@ def load_judge(path: Path, device: str = "auto") -> LoadedDetector:
         raise RequestError(
             f"{path}: judge weights are .onnx, .pt or .safetensors (RUN/best.safetensors of a training run)"
         )
-    if not os.path.lexists(path):
-        raise RequestError(f"{path}: no such weights file; nothing is downloaded, put the file there yourself")
-    check_regular(path, "weights file", MAX_BYTES)
+    check_weights(path, MAX_BYTES)
     digest = file_digest(path)[:12]
     if path.suffix == ".onnx":
-        from detection.weights import OnnxNetwork
-
         if device not in ("auto", "cpu"):
             raise RequestError(f"{path}: an ONNX judge runs on the CPU, not on {device!r}; use --device cpu")
         onnx = OnnxNetwork(path)
-        _check_side(path, onnx.image_size)
         return LoadedDetector(onnx, onnx.names, onnx.image_size, digest, torch.device("cpu"), path)
     network, where = load_network(path), pick_device(device)
-    _check_side(path, network.image_size)
     module = network.module.fuse(verbose=False).to(where)  # type: ignore[operator]
 
     def forward(image: torch.Tensor) -> torch.Tensor:
@@ -120,11 +116,6 @@ def load_judge(path: Path, device: str = "auto") -> LoadedDetector:
         return output[0] if isinstance(output, list | tuple) else output
 
     return LoadedDetector(forward, network.names, network.image_size, digest, where, path)
-
-
-def _check_side(path: Path, side: int) -> None:
-    if not SIDES[0] <= side <= SIDES[1]:
-        raise RequestError(f"{path}: made for images of {side} pixels; a judge takes {SIDES[0]} to {SIDES[1]}")
 
 
 def predict(

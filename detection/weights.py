@@ -52,9 +52,7 @@ def load_network(path: Path) -> Network:
             weights that are not finite numbers.
     """
     path = Path(path)
-    if not os.path.lexists(path):
-        raise RequestError(f"{path}: no such weights file; nothing is downloaded, put the file there yourself")
-    check_regular(path, "weights file")
+    check_weights(path)
     if path.suffix == ".safetensors":
         return _load_safetensors(path)
     if path.suffix == ".pt":
@@ -62,6 +60,13 @@ def load_network(path: Path) -> Network:
         say(f"warning: {path} is a pickle; only Ultralytics' classes are read from it; safetensors is safer")
         return _load_pickle(path)
     raise RequestError(f"{path}: weights are .safetensors (of a training run) or .pt (of Ultralytics)")
+
+
+def check_weights(path: Path, most: int | None = None) -> None:
+    """Raise RequestError unless `path` is a regular file, of at most `most` bytes."""
+    if not os.path.lexists(path):
+        raise RequestError(f"{path}: no such weights file; nothing is downloaded, put the file there yourself")
+    check_regular(path, "weights file", most)
 
 
 def save_network(path: Path, checkpoint: Path, image_size: int, recipe: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -11,6 +11,7 @@ from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.layers import AutoEncoder
 from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
 
+Network = TypeVar("Network", bound=torch.nn.Module)
 AnyCrossFuse = CrossFuseNetwork | CrossFusePlus
 AnyAutoEncoder = AutoEncoder | PlusAutoEncoder
 CROSSFUSE, PLUS = "fuse2task.crossfuse", "fuse2task.crossfuse-plus"
@@ -30,10 +31,7 @@ def load_crossfuse(path: Path) -> tuple[AnyCrossFuse, str]:
     Raises:
         RequestError: missing, damaged, or a checkpoint of another network.
     """
-    tensors, about = load_checkpoint(path, *NETWORKS)
-    network = NETWORKS[about["format"]]()
-    load_into(network, tensors, path)
-    return network.eval(), about["tensor_hash"]
+    return _load(path, NETWORKS)
 
 
 def network_name(network: torch.nn.Module) -> str:
@@ -48,11 +46,15 @@ def save_autoencoder(path: Path, network: AnyAutoEncoder, modality: str) -> str:
 
 def load_autoencoder(path: Path) -> AnyAutoEncoder:
     """The auto-encoder of a checkpoint, in eval mode on the CPU."""
-    tensors, about = load_checkpoint(path, *AUTOENCODERS)
-    network = AUTOENCODERS[about["format"]]()
-    load_into(network, tensors, path)
-    return network.eval()
+    return _load(path, AUTOENCODERS)[0]
 
 
 def _kind(kinds: Mapping[str, type], network: torch.nn.Module) -> str:
     return next(kind for kind, made in kinds.items() if type(network) is made)
+
+
+def _load(path: Path, kinds: Mapping[str, type[Network]]) -> tuple[Network, str]:
+    tensors, about = load_checkpoint(path, *kinds)
+    network = kinds[about["format"]]()
+    load_into(network, tensors, path)
+    return network.eval(), about["tensor_hash"]

@@ -48,6 +48,6 @@ def find_checkpoint(reference: Path | None) -> Path:
         if weights.name == name:
             weights.check()
             return weights.file
-    if reference is None:
-        raise RequestError(f"{FOLDER}: the default weights {DEFAULT} are missing; install fuse2task again")
-    return reference
+    if reference is not None and name not in (DEFAULT, TASK):
+        return reference
+    raise RequestError(f"{FOLDER}: the shipped weights {name} are missing; install fuse2task again")

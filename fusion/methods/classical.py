@@ -15,36 +15,27 @@ from fuse2task.runtime.progress import say
 from fusion.methods.base import Fused, LumaMethod, Method
 
 LEVELS = 5
+Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-class Visible(Method):
-    """The visible image as it is: the untouched pixels of the file."""
+class SingleCamera(Method):
+    """One camera's image as it is, `visible` or `infrared`; infrared is grey in three channels."""
 
-    name = "visible"
-
-    def identity(self) -> dict[str, Any]:
-        return {"name": self.name, "version": 1}
-
-    def fuse(self, pair: Pair, infrared: np.ndarray, visible: np.ndarray) -> Fused:
-        return Fused(as_rgb(visible), luma(visible))
-
-
-class Infrared(Method):
-    """The infrared image, grey in three channels."""
-
-    name = "infrared"
+    def __init__(self, name: str):
+        self.name = name
 
     def identity(self) -> dict[str, Any]:
         return {"name": self.name, "version": 1}
 
     def fuse(self, pair: Pair, infrared: np.ndarray, visible: np.ndarray) -> Fused:
-        return Fused(as_rgb(infrared), infrared)
+        image = visible if self.name == "visible" else infrared
+        return Fused(as_rgb(image), luma(image))
 
 
 class Arithmetic(LumaMethod):
     """A pixel rule on luma, computed in float and rounded."""
 
-    def __init__(self, name: str, rule: Callable[[np.ndarray, np.ndarray], np.ndarray]):
+    def __init__(self, name: str, rule: Rule):
         self.name, self.rule = name, rule
 
     def identity(self) -> dict[str, Any]:
@@ -76,6 +67,9 @@ def laplacian_pyramid(infrared: np.ndarray, visible: np.ndarray) -> np.ndarray:
     for detail in reversed(details):
         fused = cv2.pyrUp(fused, dstsize=detail.shape[1::-1]) + detail
     return fused
+
+
+RULES: dict[str, Rule] = {"average": average, "maximum": np.maximum, "laplacian": laplacian_pyramid}
 
 
 class FolderMethod(Method):

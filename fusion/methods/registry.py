@@ -4,19 +4,17 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fuse2task.runtime.compute import Precision
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.packages import load_plugin, plugin_names
 from fusion.methods.base import Method
-from fusion.methods.classical import Arithmetic, FolderMethod, Infrared, Visible, average, laplacian_pyramid
+from fusion.methods.classical import RULES, Arithmetic, FolderMethod, SingleCamera
 from fusion.weights import DEFAULT, TASK, find_checkpoint
 
 CROSSFUSE = ("crossfuse", DEFAULT, TASK)
 """The paper's network, which needs a checkpoint; our network with the one or the other of the shipped weights."""
 OURS = dict.fromkeys((DEFAULT, TASK), ", a network of ours after CrossFuse, not the paper's")
-METHODS = (*CROSSFUSE, "visible", "infrared", "average", "maximum", "laplacian")
+METHODS = (*CROSSFUSE, "visible", "infrared", *RULES)
 PLUGINS = "fuse2task.methods"
 """Entry-point group of methods from other packages: `Method` classes, or functions that return a method."""
 
@@ -47,24 +45,17 @@ def make_method(
         if not label or label in METHODS:
             raise RequestError(f"--method {name}: give the folder a name of its own, such as seafusion={folder}")
         return FolderMethod(label, Path(folder))
-    match name:
-        case "visible":
-            return Visible()
-        case "infrared":
-            return Infrared()
-        case "average":
-            return Arithmetic("average", average)
-        case "maximum":
-            return Arithmetic("maximum", np.maximum)
-        case "laplacian":
-            return Arithmetic("laplacian", laplacian_pyramid)
-        case "crossfuse" if checkpoint is None:
-            raise RequestError(
-                "crossfuse is the paper's network, for which no weights are shipped: give --checkpoint FILE (made by "
-                "`fusion import` or `fusion train`), or --method crossfuse-plus, a network of ours with weights"
-            )
-        case "crossfuse" | "crossfuse-plus" | "crossfuse-task":
-            return _network(checkpoint or Path(name), device, precision, name)
+    if name in ("visible", "infrared"):
+        return SingleCamera(name)
+    if name in RULES:
+        return Arithmetic(name, RULES[name])
+    if name == "crossfuse" and checkpoint is None:
+        raise RequestError(
+            "crossfuse is the paper's network, for which no weights are shipped: give --checkpoint FILE (made by "
+            "`fusion import` or `fusion train`), or --method crossfuse-plus, a network of ours with weights"
+        )
+    if name in CROSSFUSE:
+        return _network(checkpoint or Path(name), device, precision, name)
     known = ", ".join([*METHODS, *plugin_names(PLUGINS)])
     raise RequestError(f"no method {name!r}; there are {known} and NAME=DIR for a folder of fused images")
 
