@@ -32,8 +32,7 @@ from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.layers import AutoEncoder
 from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
 from fusion.recipe import Sampling
-from fusion.training.kept_tensors import KeptTensors
-from fusion.training.samples import PairSamples, draws_of_epoch
+from fusion.training.samples import KeptTensors, PairSamples, draws_of_epoch
 from fusion.training.stages import FrozenEncoders
 
 RELEASE = {"stage 1": 2 * 4 * 40_000, "stage 2": 32 * 20_000}  # samples; docs/crossfuse.md

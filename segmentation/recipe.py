@@ -60,7 +60,7 @@ class SegmentationRecipe(Recipe):
     seed: int = 0
     precision: Precision = "auto"
     device: str = "auto"
-    workers: int = Field(default=0, ge=0, description="loader processes; 0 loads in the training process")
+    workers: int = Field(default=0, ge=0, description="threads that read and augment samples; 0 for one a core")
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:

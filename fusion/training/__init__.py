@@ -1,1 +1,1 @@
-"""Training of CrossFuse in two stages."""
+"""Training of CrossFuse: its stages, and the samples that they are trained on."""

@@ -16,8 +16,7 @@ from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
 from fusion.checkpoint import load_crossfuse
 from fusion.recipe import FusionRecipe
-from fusion.training.kept_tensors import KeptTensors
-from fusion.training.samples import Draw, PairDataset, TrainingPairs
+from fusion.training.samples import Draw, KeptTensors, PairDataset, TrainingPairs
 from fusion.training.stages import FusionStage, fusion_stage
 
 MOST_BOXES = 64

@@ -1,7 +1,9 @@
 """Training samples: square grey crops or squashed images, fixed by (seed, stage, epoch, position) alone."""
 
+import os
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +11,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from fuse2task.data.dataset import Pair
@@ -17,11 +22,14 @@ from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import lines_hash
+from fuse2task.runtime.files import atomic_path, lines_hash
+from fuse2task.runtime.progress import say
+from fuse2task.training.run_folder import SCRATCH
 from fusion.recipe import FusionRecipe, Sampling
-from fusion.training.kept_tensors import KeptTensors
 
 Sample = tuple[np.ndarray, np.ndarray, int]  # infrared and visible (1, S, S) uint8, number of the pair
+SHARE = 0.25  # of the memory that is free at the start, for all processes of a run on one machine
+KEY = "kept"
 
 
 def gather(recipe: FusionRecipe) -> tuple[list[Pair], list[Pair]]:
@@ -62,6 +70,58 @@ class PairDataset(ABC):
     @abstractmethod
     def __getitem__(self, draw: Draw) -> tuple[Any, ...]:
         """Arrays of the same shapes for every draw, the number of the pair in the run's list last."""
+
+
+class KeptTensors:
+    """Tensors by number, under a name within a run folder; any thread may ask and keep.
+
+    What goes to the folder can be made again at any time.
+    """
+
+    def __init__(self, run: Path, name: str):
+        self.folder = run / SCRATCH / name
+        self._memory: dict[int, Tensor] = {}
+        self._left = _affordable()
+        self._lock = threading.Lock()
+
+    def get(self, number: int, make: Callable[[], Tensor]) -> Tensor:
+        """What was kept under `number`, or what `make` gives (on the CPU, for nobody to change), kept from now on."""
+        found = self.find(number)
+        if found is None:
+            found = make()
+            self.keep(number, found)
+        return found
+
+    def find(self, number: int) -> Tensor | None:
+        """What was kept under `number`, or None."""
+        found = self._memory.get(number)
+        if found is None and self._left < 0:
+            try:
+                with safe_open(self._file(number), framework="pt") as handle:
+                    found = handle.get_tensor(KEY)
+            except FileNotFoundError:
+                return None
+        return found
+
+    def keep(self, number: int, tensor: Tensor) -> None:
+        """Keep a tensor of the CPU that nobody changes.
+
+        Raises:
+            Fuse2TaskError: it is too much for the memory, and cannot be written to the folder either.
+        """
+        with self._lock:
+            if self._left >= tensor.nbytes:
+                self._left -= tensor.nbytes
+                self._memory[number] = tensor
+                return
+            if self._left >= 0:
+                say(f"{self.folder}: takes what is too much for the memory, until the run is finished")
+                self._left = -1
+            with atomic_path(self._file(number)) as temporary:
+                save_file({KEY: tensor.contiguous()}, temporary)
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"{number:07d}.safetensors"
 
 
 class PairSamples(PairDataset):
@@ -133,3 +193,8 @@ def draws_of_epoch(pairs: int, count: int, key: tuple[object, ...]) -> list[Draw
     """The `count` draws of one epoch: permutations of the pairs, one after the other."""
     order = np.concatenate([generator(*key, "order", i).permutation(pairs) for i in range(count // pairs + 1)])
     return [Draw(int(order[position]), (*key, position)) for position in range(count)]
+
+
+def _affordable() -> int:
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's word for those on this machine
+    return int(psutil.virtual_memory().available * SHARE / processes)

@@ -23,8 +23,7 @@ from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
 from fusion.quality.information import entropy, mutual_information
 from fusion.quality.similarity import ssim
 from fusion.recipe import PlusStage2, Stage, Stage1, Stage2
-from fusion.training.kept_tensors import KeptTensors
-from fusion.training.samples import Draw, PairDataset, TrainingPairs, draws_of_epoch
+from fusion.training.samples import Draw, KeptTensors, PairDataset, TrainingPairs, draws_of_epoch
 
 
 class PairStage(TrainingStage):

@@ -1,22 +1,27 @@
-"""A third stage through a detector."""
+"""The stage that a detector drives: its samples with boxes and colour, and its training."""
 
 import csv
 import json
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detection.differentiable import DetectionLoss
 from fuse2task.config import load_recipe
+from fuse2task.data.images import luma, read_infrared, read_visible
+from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.checkpoints import read_safetensors
 from fuse2task.runtime.errors import RequestError
 from fuse2task.training.loop import StageRun
 from fusion.checkpoint import load_crossfuse
 from fusion.network.plus import CrossFusePlus
-from fusion.recipe import FusionRecipe
-from fusion.training.detector_stage import DetectorStage
+from fusion.recipe import FusionRecipe, Sampling
+from fusion.training.detector_stage import BoxSamples, DetectorStage, WithGeneral, _cropped, in_colour
 from fusion.training.run import train
-from fusion.training.samples import TrainingPairs
+from fusion.training.samples import Draw, KeptTensors, PairSamples, TrainingPairs
 from fusion.training.stages import fusion_stage
 
 TINY = """
@@ -94,3 +99,101 @@ def test_pairs_without_boxes_go_on_with_the_loss_of_stage_2(recipe, folder_datas
         alone, both = stage.losses(network, *images, boxes), stage.losses(network, *images, boxes, *general)
         of_stage_2 = fusion_stage(pairs).loss_of(network(*general), *general)["total"]
     torch.testing.assert_close(both["total"] - alone["total"], 2 * of_stage_2, rtol=1e-4, atol=1e-3)
+
+
+@pytest.fixture
+def dataset(folder_dataset):
+    root = folder_dataset(4, size=(96, 80), boxes=True)
+    return load_dataset(root, "folder", boxes=root / "boxes")
+
+
+@pytest.fixture
+def samples(dataset, tmp_path):
+    def make(size=64):
+        boxes = {pair.infrared: dataset.boxes.boxes[pair.id] for pair in dataset.pairs}
+        return BoxSamples(dataset.pairs, dataset.boxes.classes, boxes, size, KeptTensors(tmp_path, "task"))
+
+    return make
+
+
+def test_a_sample_is_a_crop_of_all_planes_and_its_boxes(dataset, samples):
+    infrared, visible, chroma, boxes, number = samples()[Draw(2, (1, 2))]
+    assert infrared.shape == visible.shape == (1, 64, 64)
+    assert chroma.shape == (2, 64, 64)
+    assert number == 2
+    pair = dataset.pairs[2]
+    whole = read_infrared(pair.infrared)
+    planes = [infrared[0], visible[0]]
+    places = [
+        (top, left, flip)
+        for top in range(17) for left in range(33) for flip in (1, -1)
+        if np.array_equal(whole[top : top + 64, left : left + 64][:, ::flip], planes[0])
+    ]  # fmt: skip
+    ((top, left, flip),) = places
+    assert np.array_equal(luma(read_visible(pair.visible))[top : top + 64, left : left + 64][:, ::flip], planes[1])
+    (box,) = dataset.boxes.boxes[pair.id]
+    (row,) = boxes[boxes[:, 0] >= 0]
+    low, high = max(box.x - left, 0), min(box.x + box.w - left, 64)
+    centre = (low + high) / 2 / 64
+    assert row[1] == pytest.approx(centre if flip == 1 else 1 - centre, abs=1e-5)
+    assert row[3] == pytest.approx((high - low) / 64, abs=1e-5)
+    first, again = (samples()[Draw(2, (1, 2))][:4] for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_colour_comes_back(dataset, samples):
+    _, visible, chroma, *_ = samples(80)[Draw(1, (0,))]
+    visible, chroma = (torch.from_numpy(part[None].astype(np.float32)) for part in (visible, chroma))
+    rgb = (in_colour(visible, chroma)[0] * 255).numpy()
+    whole = read_visible(dataset.pairs[1].visible).transpose(2, 0, 1)
+    errors = [
+        np.abs(whole[:, :, left : left + 80][..., ::flip].astype(float) - rgb).max()
+        for left in range(17) for flip in (1, -1)
+    ]  # fmt: skip
+    assert min(errors) < 3  # 8-bit YCrCb
+
+
+@given(st.floats(-50, 150), st.floats(-50, 150), st.floats(2, 80), st.floats(2, 80))
+def test_boxes_stay_inside_and_mostly_hidden_ones_go(x, y, w, h):
+    found = _cropped(np.array([[1, x, y, w, h]], dtype=np.float32), 10, 20, 64)
+    seen = max(0, min(x + w, 74) - max(x, 10)) * max(0, min(y + h, 84) - max(y, 20)) / (w * h)
+    if abs(seen - 0.4) > 1e-3:
+        assert len(found) == (seen > 0.4)
+    if len(found):
+        centre, size = found[0, 1:3], found[0, 3:5]
+        assert (centre - size / 2 > -1e-5).all()
+        assert (centre + size / 2 < 1 + 1e-5).all()
+
+
+def test_crops_larger_than_an_image_and_missing_boxes_are_refused(dataset, samples, tmp_path):
+    with pytest.raises(RequestError, match=r"p0 is smaller than the crops; lower task.size=96"):
+        samples(96)
+    with pytest.raises(RequestError, match="boxes"):
+        BoxSamples(dataset.pairs, (), {}, 32, KeptTensors(tmp_path, "task"))
+
+
+def test_general_samples_come_from_the_pairs_without_boxes(dataset, tmp_path):
+    boxes = {pair.infrared: dataset.boxes.boxes[pair.id] for pair in (dataset.pairs[0], dataset.pairs[2])}
+    task = BoxSamples(dataset.pairs, dataset.boxes.classes, boxes, 64, KeptTensors(tmp_path, "task"))
+    shared = PairSamples(dataset.pairs, Sampling(size=32, flips=False), KeptTensors(tmp_path, "pairs"))
+    both = WithGeneral(task, shared)
+    assert len(both.pairs) == 2
+    others = [(read_infrared(dataset.pairs[i].infrared), luma(read_visible(dataset.pairs[i].visible))) for i in (1, 3)]
+    seen = set()
+    for position in range(12):
+        draw = Draw(position % 2, ("seed", position))
+        *images, infrared, visible, number = both[draw]
+        assert number == (0, 2)[position % 2]
+        assert all(np.array_equal(a, b) for a, b in zip(images, task[draw], strict=False))
+        assert np.array_equal(infrared, both[draw][4])
+        windows = [np.lib.stride_tricks.sliding_window_view(np.stack(pair), (2, 32, 32))[0] for pair in others]
+        found = [(window == np.concatenate([infrared, visible])).all(axis=(2, 3, 4)).any() for window in windows]
+        assert sum(found) == 1
+        seen.add(found.index(True))
+    assert seen == {0, 1}
+
+
+def test_general_samples_need_pairs_without_boxes(samples, dataset, tmp_path):
+    shared = PairSamples(dataset.pairs, Sampling(size=32), KeptTensors(tmp_path, "pairs"))
+    with pytest.raises(RequestError, match=r"general_weight: every training pair has boxes"):
+        WithGeneral(samples(), shared)

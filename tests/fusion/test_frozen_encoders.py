@@ -6,7 +6,7 @@ import torch
 from fusion.losses import fusion_loss
 from fusion.network.attention import CrossAttention, TokenLinear
 from fusion.network.crossfuse import CrossFuseNetwork
-from fusion.training.kept_tensors import KeptTensors
+from fusion.training.samples import KeptTensors
 from fusion.training.stages import FrozenEncoders
 
 

@@ -5,9 +5,9 @@ import threading
 import pytest
 import torch
 
+import fusion.training.samples
 from fuse2task.training.run_folder import forget
-from fusion.training import kept_tensors
-from fusion.training.kept_tensors import KeptTensors
+from fusion.training.samples import KeptTensors
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def memory_for(monkeypatch):
     """`memory_for(n)`: from now on a run may fill n bytes."""
 
     def set_to(size: int) -> None:
-        monkeypatch.setattr(kept_tensors, "_affordable", lambda: size)
+        monkeypatch.setattr(fusion.training.samples, "_affordable", lambda: size)
 
     return set_to
 
@@ -38,9 +38,9 @@ def test_everything_kept_is_found_as_it_was(tmp_path, memory_for, dtype, in_memo
 
 
 def test_the_memory_is_shared_among_the_processes_of_a_machine(monkeypatch):
-    whole = kept_tensors._affordable()
+    whole = fusion.training.samples._affordable()
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert whole / 5 < kept_tensors._affordable() < whole / 3
+    assert whole / 5 < fusion.training.samples._affordable() < whole / 3
 
 
 def test_threads_may_keep_the_same_tensor_at_once(tmp_path, memory_for):

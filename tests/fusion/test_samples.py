@@ -10,8 +10,7 @@ from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
 from fusion.recipe import FusionRecipe, Sampling, Source, Stage1, Stage2
-from fusion.training.kept_tensors import KeptTensors
-from fusion.training.samples import Draw, PairSamples, draws_of_epoch, gather
+from fusion.training.samples import Draw, KeptTensors, PairSamples, draws_of_epoch, gather
 from fusion.training.stages import learning_rate
 
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+import fusion.training.samples
 from fuse2task.config import load_recipe, shipped_recipes
 from fuse2task.runtime.checkpoints import read_safetensors
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
@@ -15,7 +16,6 @@ from fuse2task.training.loop import StageRun
 from fuse2task.training.run_folder import RunFolder
 from fusion.checkpoint import load_crossfuse
 from fusion.recipe import FusionRecipe, Sampling
-from fusion.training import kept_tensors
 from fusion.training.run import train
 
 TINY = """
@@ -90,7 +90,7 @@ def test_a_run_leaves_what_the_contract_names(recipe, tmp_path, folder_dataset, 
 def test_a_run_stopped_anywhere_resumes_to_the_same_weights(recipe, tmp_path, monkeypatch, fixed):
     if fixed:  # the deep features of stage 2 are kept then, and here in files
         recipe = recipe.model_copy(update={"sampling": Sampling(size=32, mode="resize", flips=False)})
-        monkeypatch.setattr(kept_tensors, "_affordable", lambda: 0)
+        monkeypatch.setattr(fusion.training.samples, "_affordable", lambda: 0)
     train(recipe, tmp_path / "whole")
     step, left = StageRun._step, [6]
 
