@@ -28,7 +28,7 @@ from fuse2task.runtime.compute import keep_freed_memory, pick_device
 from fusion.checkpoint import AnyCrossFuse, load_crossfuse
 from fusion.network.attention import TILE, CrossBlock, SelfBlock, to_maps, to_tokens
 from fusion.network.crossfuse import CrossFuseNetwork
-from fusion.network.inference import for_inference, has_packed_linear
+from fusion.network.inference import InferenceNetwork, has_packed_linear
 from fusion.network.layers import pad_reflect, pad_to, upsample
 from fusion.weights import find_checkpoint
 
@@ -74,8 +74,8 @@ def make_variants(network: AnyCrossFuse, device: torch.device) -> dict[str, Call
     return {
         "baseline": (lambda ir, vi: fuse_per_tile(plain, ir, vi)) if is_faithful else plain,
         "as trained": trained,
-        "inference fp32": for_inference(network, device),
-        "inference bf16": for_inference(network, device, "bf16"),
+        "inference fp32": InferenceNetwork(network, device),
+        "inference bf16": InferenceNetwork(network, device, "bf16"),
     }
 
 

@@ -14,7 +14,7 @@ from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fusion.checkpoint import load_crossfuse, network_name
 from fusion.methods.base import Fused, LumaMethod
 from fusion.network.crossfuse import MIN_SIDE
-from fusion.network.inference import for_inference, pick_inference_precision
+from fusion.network.inference import InferenceNetwork, pick_inference_precision
 
 BATCH_PIXELS = 1 << 22  # thirteen pairs of 640x480, in about 2 GiB of a GPU's memory
 
@@ -37,7 +37,7 @@ class CrossFuseMethod(LumaMethod):
         if (self.name == "crossfuse") != (own == "crossfuse"):
             raise RequestError(f"{checkpoint}: holds the network {own}; the method {self.name} is another, give {own}")
         self.batch_pixels = BATCH_PIXELS if self.device.type == "cuda" else 0  # nothing is saved by it on a CPU
-        self.fast_network = for_inference(self.network, self.device, self.precision)
+        self.fast_network = InferenceNetwork(self.network, self.device, self.precision)
 
     def identity(self) -> dict[str, Any]:
         return {"name": self.name, "version": 3, "checkpoint": self.tensor_hash, "precision": self.precision}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fuse2task.runtime.compute import Precision, pick_precision
 from fusion.network.attention import Mlp
-from fusion.network.crossfuse import CrossFuseNetwork, check_pair, stretch
+from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.folded_decoder import FoldedDecoder
 from fusion.network.layers import Encoder
 from fusion.network.plus import CrossFusePlus
@@ -87,65 +87,39 @@ class InferenceEncoder(nn.Module):
         return shallow, F.max_pool2d(self.dense2(F.max_pool2d(x, 2)), 2)
 
 
-class InferenceCrossFuse(nn.Module):
-    """Made from a trained CrossFuse in eval mode, which it leaves as it is; for one device and one precision.
+class InferenceNetwork(nn.Module):
+    """An equal, faster copy of a trained network for one device and one precision; `network` stays as it is.
 
-    The decoder is folded everywhere. On a CPU the linear layers run in oneDNN and, in fp32, the dense blocks in the
-    frequency domain. bf16 means autocast, with shallow features, weight maps and the last layers kept in fp32.
+    The faithful network's decoder is folded. On a CPU linear layers run in oneDNN and, in fp32, the faithful network's
+    dense blocks in the frequency domain. bf16 means autocast, with shallow features, weight maps and the last layers
+    kept in fp32.
     """
 
-    def __init__(self, network: CrossFuseNetwork, device: torch.device, precision: Literal["fp32", "bf16"] = "fp32"):
+    def __init__(
+        self, network: CrossFuseNetwork | CrossFusePlus, device: torch.device,
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ):  # fmt: skip
         super().__init__()
         # Folded on the CPU: some devices have no fp64.
-        network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.encoder_ir: nn.Module = network.encoder_ir
-        self.encoder_vi: nn.Module = network.encoder_vi
-        self.attention: nn.Module = network.attention
-        self.decoder = FoldedDecoder(network.decoder)
+        made: nn.Module = copy.deepcopy(network).cpu().eval().requires_grad_(False)
+        made = made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.autocast = precision == "bf16"
+        parts: dict[str, nn.Module] = {}
+        if isinstance(made, CrossFuseNetwork):
+            parts["decoder"] = FoldedDecoder(made.decoder)
+            if device.type == "cpu" and not self.autocast:
+                parts["encoder_ir"] = InferenceEncoder(made.encoder_ir)
+                parts["encoder_vi"] = InferenceEncoder(made.encoder_vi)
+        for name, part in parts.items():
+            setattr(made, name, part)
         if device.type == "cpu":
-            self.attention = pack(network.attention, torch.bfloat16 if self.autocast else torch.float32)
-            if not self.autocast:
-                self.encoder_ir = InferenceEncoder(network.encoder_ir)
-                self.encoder_vi = InferenceEncoder(network.encoder_vi)
-        self.to(device)
+            pack(made.attention, torch.bfloat16 if self.autocast else torch.float32)  # type: ignore[arg-type]
+        self.network = made.to(device)
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        """As `CrossFuse.forward`, without gradients."""
-        check_pair(infrared, visible)
-        with torch.no_grad(), torch.autocast(infrared.device.type, torch.bfloat16, enabled=self.autocast):
-            ir, vi = self.encoder_ir(infrared / 255), self.encoder_vi(visible / 255)
-            return stretch(self.decoder(self.attention(ir[1], vi[1]), ir, vi))
-
-
-class InferenceCrossFusePlus(nn.Module):
-    """A trained CrossFuse-plus on one device in one precision; bf16 means autocast, with the output kept in fp32.
-
-    On a CPU the attention's linear layers run in oneDNN.
-    """
-
-    def __init__(self, network: CrossFusePlus, device: torch.device, precision: Literal["fp32", "bf16"] = "fp32"):
-        super().__init__()
-        network = copy.deepcopy(network).eval().requires_grad_(False)
-        if device.type == "cpu":
-            pack(network.attention, torch.bfloat16 if precision == "bf16" else torch.float32)
-        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.autocast = precision == "bf16"
-
-    def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        """As `CrossFusePlus.forward`, without gradients."""
+        """As the trained network's, without gradients."""
         with torch.no_grad(), torch.autocast(infrared.device.type, torch.bfloat16, enabled=self.autocast):
             return self.network(infrared, visible)
-
-
-def for_inference(
-    network: CrossFuseNetwork | CrossFusePlus, device: torch.device, precision: Literal["fp32", "bf16"] = "fp32"
-) -> nn.Module:
-    """An equal, faster network for one device and one precision; `network` stays as it is."""
-    if isinstance(network, CrossFuseNetwork):
-        return InferenceCrossFuse(network, device, precision)
-    return InferenceCrossFusePlus(network, device, precision)
 
 
 def pick_inference_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:

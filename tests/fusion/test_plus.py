@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fusion.losses import plus_loss
 from fusion.network.attention import from_overlapping_tiles, to_overlapping_tiles
-from fusion.network.inference import for_inference
+from fusion.network.inference import InferenceNetwork
 from fusion.network.plus import REST, CrossFusePlus
 
 
@@ -89,8 +89,8 @@ def test_inference_is_equal_and_bf16_is_near(network):
     infrared, visible = pair(72, 88)
     with torch.no_grad():
         expected = network(infrared, visible)
-    torch.testing.assert_close(for_inference(network, torch.device("cpu"))(infrared, visible), expected)
-    near = for_inference(network, torch.device("cpu"), "bf16")(infrared, visible)
+    torch.testing.assert_close(InferenceNetwork(network, torch.device("cpu"))(infrared, visible), expected)
+    near = InferenceNetwork(network, torch.device("cpu"), "bf16")(infrared, visible)
     assert near.dtype == torch.float32
     assert (near - expected).abs().mean() < 2
 
