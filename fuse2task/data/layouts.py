@@ -216,7 +216,7 @@ def locate(root: Path, layout: str, clean: bool = False) -> Located:
 
 
 def _in_tree(root: Path, tree: tuple[Folders, ...], by_split: bool) -> Located:
-    """Images of one tree; by_split: with the split before each id, where splits number their images anew."""
+    """Images of one tree; by_split: with the split before each id, where each split numbers its images from 0."""
     located = Located()
     for folders in tree:
         infrared, visible, common = _both(root, folders)
