@@ -17,6 +17,7 @@ from detection.coco import read_truth
 from detection.judge import load_judge, predict_image
 from detection.recipe import DetectionRecipe
 from detection.weights import load_network, save_network
+from fuse2task.data.dataset import validation_split
 from fuse2task.data.fused import FusedDataset, open_fused, verify_images, verify_truth
 from fuse2task.data.images import as_rgb, read_visible, write_image
 from fuse2task.runtime.compute import pick_device
@@ -49,7 +50,7 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
     dataset = open_fused(Path(recipe.data))
     data_hash = value_hash(dataset.manifest)
     truth = _checked_truth(dataset)
-    used = [split for split in ("train", "val") if split in dataset.splits]
+    used = [split for split in ("train", validation_split(dataset.splits)) if split in dataset.splits]
     verify_images(dataset, used)
     verify_truth(dataset, used)
     overrides = _overrides(recipe)
@@ -66,13 +67,13 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
         if work.exists():
             say(f"{run.root}: interrupted before; training starts again from seed {recipe.seed}")
             shutil.rmtree(work)
-        selects = "val" in dataset.splits
+        selects = validation_split(dataset.splits)
         trainer = _run_trainer(recipe, dataset, overrides, initial, run)
         hashes = {}
         for name, source, target in (("best", trainer.best, run.best), ("last", trainer.last, run.last)):
             hashes[name] = save_network(target, source, recipe.image_size, recipe.model_dump(mode="json"))
             write_bytes(target.with_suffix(".pt"), source.read_bytes())
-        _write_samples(run, dataset, "val" if selects else "train")
+        _write_samples(run, dataset, selects or "train")
         card = {
             "format": "fuse2task.detection-run", "version": 1, "seed": recipe.seed, "classes": list(dataset.classes),
             "data": {
@@ -97,8 +98,8 @@ def _run_trainer(
     """Train with Ultralytics in `run.resume`/ultralytics, logging every epoch; returns its finished trainer."""
     from detection.trainer import StrictTrainer
 
-    work, root, selects = run.resume / "ultralytics", dataset.root.resolve(), "val" in dataset.splits
-    validation = "val" if selects else "train"
+    work, root, selects = run.resume / "ultralytics", dataset.root.resolve(), validation_split(dataset.splits)
+    validation = selects or "train"
     work.mkdir(parents=True)
     data_file = work / "data.yaml"
     content = {"path": str(root), "train": "images/train", "val": f"images/{validation}"}
@@ -108,7 +109,7 @@ def _run_trainer(
 
     def epoch_done(trainer: StrictTrainer) -> None:
         trainer.refuse_changes(recipe.batch)
-        row = _last_row(trainer.csv, selects)
+        row = _last_row(trainer.csv, selects is not None)
         if len(run.rows()) < int(row["epoch"]):  # also called once after the last epoch
             run.log(row)
             meter.advance(note=f"mAP50-95 {row['metrics/mAP50-95(B)']} (native)" if selects else "")
@@ -116,7 +117,7 @@ def _run_trainer(
     threads = torch.get_num_threads()
     with Meter(f"train {recipe.model}", recipe.epochs, "epochs") as meter:
         try:
-            trainer = StrictTrainer({**overrides, **folders, "val": selects}, expected, initial)
+            trainer = StrictTrainer({**overrides, **folders, "val": selects is not None}, expected, initial)
             torch.set_num_threads(threads)  # on a CPU Ultralytics leaves one core idle: half of two
             trainer.add_callback("on_train_epoch_start", lambda trainer: trainer.refuse_changes(recipe.batch))
             trainer.add_callback("on_fit_epoch_end", epoch_done)

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from fuse2task.data.dataset import Dataset
+from fuse2task.data.dataset import Dataset, validation_split
 from fuse2task.data.fused import FORMAT
 from fuse2task.data.truth.coco import coco_truth
 from fuse2task.runtime.compute import keep_freed_memory
@@ -181,13 +181,19 @@ class FusedWriter:
             text = json.dumps(coco_truth(self.dataset.part(split), boxes), sort_keys=True, allow_nan=False)
             yield self.out / "annotations" / f"{split}.json", text + "\n"
         folders = {split: f"images/{split}" for split in self.dataset.splits}
-        folders.setdefault("val", folders.get("test", next(iter(folders.values()))))
-        folders.setdefault("train", folders["val"])  # Ultralytics wants the key, also where nothing is trained
-        config: dict[str, Any] = {key: folders[key] for key in ("train", "val", "test") if key in folders}
+        any_split = folders.get("test", next(iter(folders.values())))
+        validation = validation_split(self.dataset.splits)
+        # Ultralytics wants both keys. Without a validation split it validates on what it trains on: never on test.
+        config: dict[str, Any] = {"train": folders.get("train", any_split)}
+        config["val"] = folders[validation] if validation else config["train"]
+        config.update({"test": folders["test"]} if "test" in folders else {})
         config["names"] = dict(enumerate(boxes.classes))
         if self.color == "gray":
             config["channels"] = 1
-        yield self.out / "data.yaml", yaml.safe_dump(config, sort_keys=False)
+        text = yaml.safe_dump(config, sort_keys=False)
+        if validation is None and "train" in folders:
+            text = "# No validation split: val is the training images, which say nothing about new ones.\n" + text
+        yield self.out / "data.yaml", text
 
 
 def _agrees(before: Any, planned: Any) -> bool:

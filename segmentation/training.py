@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fuse2task.data.dataset import validation_split
 from fuse2task.data.fused import FusedDataset, open_fused, verify_images, verify_truth
 from fuse2task.data.images import write_image
 from fuse2task.runtime.errors import RequestError
@@ -70,7 +71,8 @@ class SegmentationStage(TrainingStage):
                 f"{self.dataset.root}: fused with truth {self.dataset.truth!r}, but masks are needed; fuse it again "
                 "with them"
             )
-        self.training, self.validation = labelled(self.dataset, "train"), labelled(self.dataset, "val")
+        self.held_out_split = validation_split(self.dataset.splits) or "val"
+        self.training, self.validation = labelled(self.dataset, "train"), labelled(self.dataset, self.held_out_split)
         self.seed, self.epochs, self.batch, self.count = recipe.seed, recipe.epochs, recipe.batch, len(self.training)
         self.data, self.held_out = _identity(self.dataset), [pair.id for pair in self.validation]
 
@@ -80,7 +82,7 @@ class SegmentationStage(TrainingStage):
         network = build_model(recipe.architecture, recipe.encoder, len(classes))
         encoder = network.get_submodule("encoder")
         self.initial_weights = load_encoder_weights(encoder, recipe.encoder, recipe.encoder_weights)
-        used = [split for split in ("train", "val") if split in self.dataset.splits]
+        used = [split for split in ("train", self.held_out_split) if split in self.dataset.splits]
         verify_images(self.dataset, used)
         verify_truth(self.dataset, used)
         found = survey(self.training, len(classes))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fuse2task.bench.recipe import BenchRecipe, DatasetSection
-from fuse2task.data.dataset import BoxTruth, Dataset
+from fuse2task.data.dataset import BoxTruth, Dataset, validation_split
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.splits import split_hash
 from fuse2task.runtime.errors import RequestError
@@ -117,7 +117,7 @@ def _folded(name: str, dataset: Dataset, section: DatasetSection) -> tuple[Datas
     # Runs of neighbouring ids: frames of one video must not lie on both sides.
     held_out = set(np.array_split(np.array(training), fold.of)[fold.index - 1].tolist())
     pairs = [replace(pair, split=part) if pair.id in held_out else pair
-             for pair in dataset.pairs if pair.split in (TRAIN, "val")]  # fmt: skip
+             for pair in dataset.pairs if pair.split in (TRAIN, validation_split(dataset.splits))]  # fmt: skip
     pairs.sort(key=lambda pair: (pair.split, pair.id))
     parts = {pair.id: pair.split for pair in pairs}
     folded = replace(

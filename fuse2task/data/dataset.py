@@ -72,7 +72,7 @@ class Dataset:
     @property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits that have pairs, train before val before test, others after."""
-        order = {"train": 0, "val": 1, "test": 2}
+        order = {"train": 0, **dict.fromkeys(VALIDATION, 1), "test": 2}
         return tuple(sorted({pair.split for pair in self.pairs}, key=lambda name: (order.get(name, 3), name)))
 
     def part(self, split: str) -> tuple[Pair, ...]:
@@ -87,6 +87,14 @@ class Finding:
     kind: str
     message: str
     note: bool = False
+
+
+VALIDATION = ("val", "valid", "validation", "dev")  # names of the split that selects a checkpoint
+
+
+def validation_split(splits: Collection[str]) -> str | None:
+    """The one among `splits` that selects a checkpoint; None without any: the test split never does."""
+    return next((name for name in VALIDATION if name in splits), None)
 
 
 def defects(findings: Iterable[Finding]) -> list[Finding]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuse2task.data.dataset import validation_split
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.splits import (
     make_split,
@@ -130,3 +131,9 @@ def test_a_list_chooses_and_names_the_split(tmp_path, pairs_in):
     assert (dataset.split_name, dataset.split_hash) == ("mine", split_hash({"a": "train", "b": "val"}))
     layout = load_dataset(tmp_path, "folder")
     assert (layout.split_name, layout.split_hash) == ("layout", split_hash(dict.fromkeys("abc", "test")))
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "dev"])
+def test_the_validation_split_by_any_of_its_names(name):
+    assert validation_split(("train", name, "test")) == name
+    assert validation_split(("train", "test", "other")) is None

@@ -178,3 +178,18 @@ def test_apply_and_pairs_from_the_command_line(folder_dataset, tmp_path, run_cli
     assert sorted(path.name for path in (tmp_path / "loose").iterdir()) == ["p0.png", "p2.png"]
     assert run_cli("fusion", "pairs", *folders, "-o", tmp_path / "loose", "--checkpoint", "gone") == 2
     assert "gone: no such checkpoint" in run_cli.error
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "dev", None])
+def test_data_yaml_never_offers_test_for_validation(folder_dataset, tmp_path, name):
+    root = folder_dataset(3, boxes=True)
+    parts = ("train", name or "train", "test")
+    (tmp_path / "parts.txt").write_text("".join(f"{part}\tp{number}\n" for number, part in enumerate(parts)))
+    found = load_dataset(root, "folder", boxes=root / "boxes", split=str(tmp_path / "parts.txt"))
+    write_fused(found, make_method("average"), tmp_path / "out", "rgb")
+    text = (tmp_path / "out" / "data.yaml").read_text()
+    config = yaml.safe_load(text)
+    assert (config["train"], config["val"], config["test"]) == (
+        "images/train", f"images/{name or 'train'}", "images/test",
+    )  # fmt: skip
+    assert text.startswith("# No validation split") == (name is None)
