@@ -76,7 +76,7 @@ def test_both_tasks_with_trained_judges(tmp_path, values, monkeypatch, capsys):
 
     # A finished training is taken over: by whatever path the folder is called, on whatever device.
     (folder / "results.csv").unlink()
-    monkeypatch.setattr("segmentation.training.Trainer.run", None)
+    monkeypatch.setattr("fuse2task.training.loop.StageRun.run", None)
     monkeypatch.setattr("detection.training.train", None)
     monkeypatch.chdir(tmp_path)
     assert run_bench(recipe, Path("run"), resources=Resources(device="cpu"))

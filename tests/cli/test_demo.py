@@ -38,7 +38,7 @@ def test_the_loop_ends_with_the_report_and_goes_on_where_it_stopped(tmp_path, mo
     assert read_visible(out / "sheet.png").shape == (8 * 64, 4 * 64, 3)
     table = (out / "bench" / "results.csv").read_bytes()
     page.unlink()
-    monkeypatch.setattr("fusion.training.run.StageRun.run", None)  # nothing is trained again
+    monkeypatch.setattr("fuse2task.training.loop.StageRun.run", None)  # nothing is trained again
     assert run_cli("demo", "-o", out) == 0, run_cli.error
     assert (out / "bench" / "results.csv").read_bytes() == table
     assert page.is_file()
