@@ -14,8 +14,7 @@ import numpy as np
 
 from detection.evaluation import evaluate
 from detection.matching import WeightedAP, match, weighted_ap
-from fuse2task.bench.statistics.intervals import AP_ORDER, recentred
-from fuse2task.bench.statistics.resampling import bootstrap, jackknife
+from fuse2task.bench.statistics.intervals import AP_ORDER, bootstrap, jackknife, recentred
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "robustness"))
 from interval_coverage import simulate_detections, simulate_truth

@@ -34,8 +34,8 @@ class Forward(Protocol):
 class LoadedDetector:
     """Detector weights with what prediction needs.
 
-    names: classes in index order. image_size: side of the square letterbox in pixels. hash: first 12 hex
-    digits of the sha256 of the weights file. source: what messages call it, its file.
+    names: classes in index order. image_size: side of the square letterbox in pixels. digest: sha256 of
+    the weights file; hash: its first 12 hex digits. source: what messages call it, its file.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LoadedDetector:
                 f"{source}: made for images of {image_size} pixels; a judge takes {SIDES[0]} to {SIDES[1]}"
             )
         self._forward, self._device, self._source = forward, device, source
-        self.names, self.image_size, self.hash = tuple(names), image_size, digest
+        self.names, self.image_size, self.digest, self.hash = tuple(names), image_size, digest, digest[:12]
         self._letterbox = LetterBox((image_size, image_size), auto=False)
 
     def predict(self, image: np.ndarray, classes: Sequence[int]) -> np.ndarray:
@@ -102,7 +102,7 @@ def load_judge(path: Path, device: str = "auto") -> LoadedDetector:
             f"{path}: judge weights are .onnx, .pt or .safetensors (RUN/best.safetensors of a training run)"
         )
     check_weights(path, MAX_BYTES)
-    digest = file_digest(path)[:12]
+    digest = file_digest(path)
     if path.suffix == ".onnx":
         if device not in ("auto", "cpu"):
             raise RequestError(f"{path}: an ONNX judge runs on the CPU, not on {device!r}; use --device cpu")

@@ -63,8 +63,8 @@ def _train_crossfuse(out: Path, scenes: dict[str, Path]) -> Path:
 
 
 def _compare(folder: Path, scenes: dict[str, Path], weights: Path) -> Path:
+    from fuse2task.bench.api import report_bench, run_bench
     from fuse2task.bench.recipe import BenchRecipe
-    from fuse2task.bench.session import report_bench, run_bench
     from fuse2task.config import load_recipe
 
     say("3/3 four methods: fused, scored, YOLO-n and a U-Net trained on the images of each, compared")

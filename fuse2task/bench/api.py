@@ -1,19 +1,94 @@
-"""A benchmark from Python: run a recipe, get its comparisons as a table."""
+"""A benchmark from Python: run a recipe, compare, report; what `fuse2task bench` calls."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from fuse2task.bench.engine_local import local_devices
-from fuse2task.bench.plan import make_jobs, make_plan
+from fuse2task.bench.engines import Engine, OnRay, local_devices, local_engine
+from fuse2task.bench.plan import make_jobs, make_plan, part_of, shared_when_ready
+from fuse2task.bench.printing import print_openings, print_plan, print_published, print_results
 from fuse2task.bench.recipe import BenchRecipe
-from fuse2task.bench.session import Resources, run_bench
+from fuse2task.bench.records import record_openings
+from fuse2task.bench.scheduler import prepare, run_jobs
+from fuse2task.bench.summary import summarise
 from fuse2task.bench.workspace import Workspace
 from fuse2task.config.recipes import load_recipe
+from fuse2task.results.folder import BenchFolder
 from fuse2task.results.schema import COMPARISONS
 from fuse2task.results.tables import read_frame
+from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.progress import say
+from fusion.pair_writer import Shard
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where jobs are done. engine: local or ray; address, cpus and gpus (of a job) are for ray."""
+
+    engine: str = "local"
+    device: str = "auto"
+    address: str | None = None
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+
+def run_bench(
+    recipe: BenchRecipe, folder: Path, shard: Shard | None = None, resources: Resources | None = None,
+    dry_run: bool = False,
+) -> bool:  # fmt: skip
+    """Do what `folder` does not hold yet of the recipe, compare, print; returns whether everything is done.
+
+    With shards False means that another process still has work to do, and will compare.
+
+    Raises:
+        RequestError: wrong recipe, data, methods or judges, found before any work; a folder of other work.
+        Fuse2TaskError: a job failed; the same call resumes.
+    """
+    shard, resources = shard or Shard(), resources or Resources()
+    devices = local_devices(resources.device)
+    # Where other processes do the work, judges and methods are only looked at here.
+    in_process = resources.engine == "local" and len(devices) == 1
+    bench = Workspace(recipe, folder, devices[0] if in_process else "cpu")
+    jobs = make_jobs(bench)
+    if dry_run:
+        print_plan(make_plan(bench, jobs))
+        return False
+    prepare(bench)
+    engine = _engine(bench, resources, devices)
+    try:
+        finished = run_jobs(bench, jobs, engine, part_of(bench, jobs, shard.index, shard.count))
+        if shared := shared_when_ready(bench, jobs):
+            finished = run_jobs(bench, jobs, engine, shared)
+    finally:
+        engine.close()
+    if not finished:
+        say(f"{folder}: part {shard.index}/{shard.count} is done; the last part to finish will compare")
+        return False
+    summarise(folder, recipe)
+    print_results(folder, [method.name for method in recipe.methods], recipe.baseline)
+    print_published(folder)
+    print_openings(record_openings(bench))
+    return True
+
+
+def report_bench(folder: Path) -> Path:
+    """Compare again what `folder` holds by its recipe, and write the report; returns its page. Needs no data.
+
+    Raises:
+        RequestError: not a bench folder.
+    """
+    from fuse2task.report import write_report
+
+    kept = BenchFolder(Path(folder)).recipe
+    if not kept.is_file():
+        raise RequestError(
+            f"{folder}: not a bench folder (no recipe.yaml); run `fuse2task bench run RECIPE -o {folder}`"
+        )
+    summarise(folder, load_recipe(BenchRecipe, str(kept)))
+    return write_report(folder)
 
 
 def compare(
@@ -35,7 +110,7 @@ def compare(
 
     Raises:
         RequestError: wrong recipe, data, methods or judges.
-        Fuse2TaskError: a job failed; the same call goes on.
+        Fuse2TaskError: a job failed; the same call resumes.
     """
     run_bench(load_recipe(BenchRecipe, str(recipe), overrides), Path(folder), resources=Resources(device=device))
     return comparisons(Path(folder))
@@ -47,7 +122,7 @@ def comparisons(folder: Path) -> pd.DataFrame:
     Raises:
         RequestError: the file is not what a benchmark writes.
     """
-    return read_frame(folder / "comparisons.csv", COMPARISONS)
+    return read_frame(BenchFolder(folder).table("comparisons"), COMPARISONS)
 
 
 def plan_rows(recipe: BenchRecipe, folder: Path, device: str = "auto") -> list[dict[str, Any]]:
@@ -64,3 +139,9 @@ def plan_rows(recipe: BenchRecipe, folder: Path, device: str = "auto") -> list[d
         }
         for step in make_plan(bench, make_jobs(bench))
     ]  # fmt: skip
+
+
+def _engine(bench: Workspace, resources: Resources, devices: list[str]) -> Engine:
+    if resources.engine == "ray":
+        return OnRay(bench, devices[0], resources.address, resources.cpus, resources.gpus)
+    return local_engine(bench, devices)

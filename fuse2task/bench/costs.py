@@ -11,9 +11,6 @@ import torch
 from fuse2task.bench.workspace import Workspace
 from fuse2task.data.dataset import Pair
 from fuse2task.data.images import read_infrared, read_visible
-from fuse2task.results.folder import BenchFolder
-from fuse2task.results.schema import COSTS
-from fuse2task.results.tables import Row, read_table, write_table
 
 WARM_UP, TIMED = 1, 5
 MIB = 1024**2
@@ -55,18 +52,6 @@ def measure_cost(bench: Workspace, dataset: str, method: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write_cost(folder: Path, row: Row) -> None:
-    """Put a row into costs.csv, in place of an older one of the same method."""
-    with BenchFolder(folder).lock("costs"):
-        rows = {old["method"]: old for old in read_table(folder / "costs.csv", COSTS)}
-        write_table(folder / "costs.csv", COSTS, (rows | {row["method"]: row}).values())
-
-
-def has_cost(folder: Path, method: str) -> bool:
-    """Whether costs.csv holds the method."""
-    return any(row["method"] == method for row in read_table(folder / "costs.csv", COSTS))
-
-
 def device_name(device: torch.device) -> str:
     """The name of a GPU, else the device's kind with its number of threads."""
     if device.type == "cuda":
@@ -75,8 +60,7 @@ def device_name(device: torch.device) -> str:
 
 
 def _typical(bench: Workspace, dataset: str) -> list[Pair]:
-    data = bench.dataset(dataset)
-    pairs = data.dataset.part(data.part)
+    pairs = bench.dataset(dataset).evaluated
     size = statistics.mode(pair.size for pair in pairs)
     return [pair for pair in pairs if pair.size == size][:TIMED]
 

@@ -1,4 +1,4 @@
-"""A benchmark's dataset: its pairs, the part that is judged, and every truth there is about it."""
+"""A benchmark's datasets: pairs, the part that is evaluated, every truth; and their degraded copies."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -6,30 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from fuse2task.bench.recipe import BenchRecipe, DatasetSection
-from fuse2task.data.dataset import BoxTruth, Dataset, validation_split
+from fuse2task.bench.recipe import BenchRecipe, DatasetSection, DegradedCopy
+from fuse2task.data.dataset import Dataset, Pair, validation_split
+from fuse2task.data.degradation.writing import MANIFEST, WORK, degrade_dataset
 from fuse2task.data.loading import load_dataset
-from fuse2task.data.splits import split_hash
+from fuse2task.data.splits import split_hash, write_split
+from fuse2task.results.folder import BenchFolder
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import read_json, value_hash
+from fuse2task.tasks import EvaluatedTruth, find_task
 
 TRAIN = "train"
-
-
-@dataclass(frozen=True)
-class Truth:
-    """One annotator's truth. hash: over all splits, as in the manifest of a fused dataset. boxes: None for masks."""
-
-    name: str
-    hash: str
-    kind: str
-    classes: tuple[str, ...]
-    primary: bool
-    boxes: BoxTruth | None
-
-    def describe(self, dataset: str) -> dict[str, Any]:
-        """What truths.json says about it."""
-        return {"dataset": dataset, "name": self.name, "kind": self.kind, "classes": list(self.classes),
-                "primary": self.primary}  # fmt: skip
+NOT_KNOWN = "not known before the copy is made"
 
 
 @dataclass(frozen=True)
@@ -45,28 +33,39 @@ class BenchDataset:
     dataset: Dataset
     part: str
     opened: bool
-    truths: tuple[Truth, ...]
+    truths: tuple[EvaluatedTruth, ...]
     ready: bool = True
 
     @property
-    def task(self) -> str:
-        """The task that its truth is for: detection, segmentation or none."""
-        return {"boxes": "detection", "masks": "segmentation"}[self.truths[0].kind] if self.truths else "none"
+    def kind(self) -> str:
+        """The kind of its truth: boxes, masks or none."""
+        return self.truths[0].kind if self.truths else "none"
+
+    @property
+    def evaluated(self) -> tuple[Pair, ...]:
+        """The evaluated pairs, by id: the order of images everywhere."""
+        return self.dataset.part(self.part)
+
+    @property
+    def split_hash(self) -> str:
+        """Hash of the split list; where another split than `test` is evaluated, of that too."""
+        listed = self.dataset.split_hash
+        return listed if self.part == "test" else value_hash({"split": listed, "evaluated": self.part})
 
     @property
     def size(self) -> str:
         """`WxH` where all evaluated images are of one size, else `mixed`."""
-        sizes = {pair.size for pair in self.dataset.part(self.part)}
+        sizes = {pair.size for pair in self.evaluated}
         return "x".join(map(str, sizes.pop())) if len(sizes) == 1 else "mixed"
 
     @property
     def ids(self) -> list[str]:
-        """Ids of the evaluated pairs, sorted: the order of images everywhere."""
-        return [pair.id for pair in self.dataset.part(self.part)]
+        """Ids of the evaluated pairs."""
+        return [pair.id for pair in self.evaluated]
 
     def conditions(self) -> dict[str, np.ndarray]:
         """Condition -> which of the evaluated images are of it, (images,) bool; `all` first."""
-        pairs = self.dataset.part(self.part)
+        pairs = self.evaluated
         names = sorted({condition for pair in pairs for condition in pair.conditions})
         found = {"all": np.ones(len(pairs), bool)}
         return found | {name: np.array([name in pair.conditions for pair in pairs]) for name in names}
@@ -98,10 +97,9 @@ def load_bench_dataset(name: str, recipe: BenchRecipe) -> BenchDataset:
     if len({truth.name for truth in truths}) < len(truths):
         raise RequestError(f"datasets.{name}: truth_name {section.truth_name!r} is among the further truths; rename it")
     bench = BenchDataset(name, dataset, part, recipe.open_test, tuple(t for t in truths if t.kind != "none"))
-    if bench.task == "detection":
-        assert bench.truths[0].boxes is not None
-        if not any(bench.truths[0].boxes.boxes[key] for key in bench.ids):
-            raise RequestError(f"datasets.{name}: no box in split {part}; name another in test")
+    for task in {find_task(judge.task) for judge in recipe.judges.values()}:
+        if bench.kind == task.truth and (problem := task.check_truth(bench.truths[0], bench.ids)):
+            raise RequestError(f"datasets.{name}: {problem} in split {part}; name another in test")
     return bench
 
 
@@ -133,21 +131,23 @@ def part_alone(dataset: Dataset, part: str) -> Dataset:
     return replace(dataset, pairs=pairs, split_name=f"{dataset.split_name}-{part}", split_hash=only)
 
 
-def primary_truth(name: str, dataset: Dataset, color: Any) -> Truth:
+def primary_truth(name: str, dataset: Dataset, color: Any) -> EvaluatedTruth:
     """The dataset's own truth; of kind `none` where it has none."""
     return _truth(name, dataset, color, primary=True)
 
 
-def _truth(name: str, dataset: Dataset, color: Any, primary: bool) -> Truth:
+def _truth(name: str, dataset: Dataset, color: Any, primary: bool) -> EvaluatedTruth:
     from fusion.dataset_writer import make_plan
     from fusion.methods import make_method
 
     # The same hash as every fused dataset's manifest has, whatever the method.
     about = make_plan(dataset, make_method("visible"), color)["truth"]
-    return Truth(name, about["hash"], about["kind"], tuple(about["classes"]), primary, dataset.boxes)
+    return EvaluatedTruth(name, about["hash"], about["kind"], tuple(about["classes"]), primary, dataset.boxes)
 
 
-def _further(name: str, section: DatasetSection, dataset: Dataset, other: str, path: Path, color: Any) -> Truth:
+def _further(
+    name: str, section: DatasetSection, dataset: Dataset, other: str, path: Path, color: Any
+) -> EvaluatedTruth:
     if dataset.boxes is None:
         raise RequestError(
             f"datasets.{name}.truths: further truths are boxes, but this dataset has none itself; "
@@ -162,3 +162,76 @@ def _further(name: str, section: DatasetSection, dataset: Dataset, other: str, p
             "further truths need the same"
         )
     return _truth(other, replace(dataset, boxes=loaded.boxes), color, primary=False)
+
+
+def write_copy(folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy, section: DatasetSection) -> None:
+    """Write the copy of what is evaluated of `source`; a finished one is checked and completed.
+
+    Raises:
+        RequestError: as `degrade_dataset`, for instance a copy made otherwise.
+    """
+    split = folder.degraded_split(degraded.source)
+    write_split(split, dict.fromkeys(source.ids, source.part))
+    out = folder.degraded(degraded.name, source.dataset.root)
+    degrade_dataset(
+        section.root, section.layout, degraded.section.kind, degraded.level, out,
+        split=str(split), boxes=section.boxes, annotations=section.annotations, masks=section.masks,
+        move=degraded.section.move, truth_on=degraded.section.truth_on,
+    )  # fmt: skip
+
+
+def load_degraded(
+    folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy, recipe: BenchRecipe
+) -> BenchDataset:
+    """The evaluated part of `source` as the copy has it; further truths are left out.
+
+    Before the copy is there, the same with `ready` False: files that are still to come, and a truth whose hash is
+    `NOT_KNOWN` where it moves.
+    """
+    root, section = folder.degraded(degraded.name, source.dataset.root), recipe.datasets[degraded.source]
+    expected, options = part_alone(source.dataset, source.part), degraded.section
+    about = {"source": expected.split_hash, "kind": options.kind, "level": degraded.level}
+    about |= {key: value for key, value in (("move", options.move), ("truth_on", options.truth_on)) if value}
+    ready = is_copied(folder, source, degraded)
+    dataset = _copied(root, section, folder.degraded_split(degraded.source), options.moves_truth) if ready else \
+        _expected(root, expected)  # fmt: skip
+    # Another degradation is another dataset, wherever a dataset is identified by its split.
+    dataset = replace(dataset, split_name=f"{expected.split_name}-{options.kind}-{degraded.level}",
+                      split_hash=value_hash(about))  # fmt: skip
+    truths: tuple[EvaluatedTruth, ...] = ()
+    if source.truths:
+        truths = (primary_truth(section.truth_name, dataset, recipe.color),)
+        if options.moves_truth and not ready:
+            truths = (replace(truths[0], hash=NOT_KNOWN),)
+    return BenchDataset(degraded.name, dataset, source.part, source.opened, truths, ready)
+
+
+def is_copied(folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy) -> bool:
+    """Whether the copy is finished, and is the one that the recipe means."""
+    root = folder.degraded(degraded.name, source.dataset.root)
+    if not (root / MANIFEST).is_file() or (root / WORK / "plan.json").exists():
+        return False
+    found, options = read_json(root / MANIFEST, "manifest"), degraded.section
+    split_hash = part_alone(source.dataset, source.part).split_hash
+    moves: dict[str, Any] = found.get("misalign", {"moves": None, "truth_on": None})
+    return (
+        (found["kind"], found["level"], found["split_hash"]) == (options.kind, degraded.level, split_hash)
+        and moves["moves"] in (None, options.move or "infrared")
+        and moves["truth_on"] in (None, options.truth_on or "visible")
+    )
+
+
+def _copied(root: Path, section: DatasetSection, split: Path, moved: bool) -> Dataset:
+    given = {"boxes": section.boxes, "annotations": section.annotations, "masks": section.masks}
+    if moved and any(given.values()):
+        name = "masks" if section.masks else "boxes"
+        given = {name: root / name}
+    return load_dataset(root, section.layout, split=str(split), **given)  # type: ignore[arg-type]
+
+
+def _expected(root: Path, source: Dataset) -> Dataset:
+    def there(path: Path) -> Path:
+        return root / path.relative_to(source.root)
+
+    pairs = [replace(pair, infrared=there(pair.infrared), visible=there(pair.visible)) for pair in source.pairs]
+    return replace(source, root=root, pairs=tuple(pairs))

@@ -1,7 +1,7 @@
 """The numbers of one evaluation with their bootstrap distributions, as rows of the table and as a file."""
 
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,20 +9,13 @@ from typing import Any
 import numpy as np
 
 from fuse2task.bench.recipe import Intervals
-from fuse2task.bench.statistics.intervals import AP_ORDER, recentred
-from fuse2task.bench.statistics.resampling import bootstrap, jackknife
+from fuse2task.bench.statistics.intervals import bootstrap, jackknife, recentred
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import atomic_path
+from fuse2task.tasks import Key, Measurement, find_task, quality
 
-Key = tuple[str, str, str]
-"""Metric, class, condition."""
-Values = Mapping[Key, np.ndarray]
-"""Key (condition empty where it is that of the images, else small, medium, large) -> (rows of weights,)."""
 Distribution = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Points (S,), replicates (S, R), leave-one-out values (S, I) of one number from S seeds."""
-
-BOUNDS = {"detection": (0.0, 1.0), "segmentation": (0.0, 1.0)}
-"""What intervals of a task's metrics are cut to; image scores have units of their own."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +35,12 @@ class Measured:
 
     def rows(self, about: Mapping[str, Any], intervals: Intervals) -> list[dict[str, Any]]:
         """Rows of the results table; `about` fills the columns that are the same for all."""
-        rows = []
+        rows, task = [], find_task(str(about["task"]))
         for index, (metric, name, condition) in enumerate(self.keys):
             point = float(self.points[index])
             found = recentred(
-                point, self.replicates[index], self.leave_one_out[index], intervals.level, bias_order(metric),
-                BOUNDS.get(str(about["task"]), (-np.inf, np.inf)),
+                point, self.replicates[index], self.leave_one_out[index], intervals.level, task.bias_order(metric),
+                task.bounds,
             )  # fmt: skip
             ends = (None, None, "none") if found is None else (found.low, found.high, found.method)
             rows.append({
@@ -57,22 +50,8 @@ class Measured:
             })  # fmt: skip
         return rows
 
-    def with_point(self, key: Key, value: float | None) -> "Measured":
-        """One more number on all images, without a distribution; None adds nothing."""
-        if value is None:
-            return self
-
-        def longer(array: np.ndarray) -> np.ndarray:
-            return np.concatenate([array, np.full((1, array.shape[1]), np.nan)])
-
-        images = self.leave_one_out.shape[1]
-        return Measured(
-            (*self.keys, key), np.append(self.points, value), longer(self.replicates), longer(self.leave_one_out),
-            np.append(self.images, images),
-        )  # fmt: skip
-
     def save(self, path: Path, identity: Sequence[str]) -> None:
-        """Write as .npz without pickle, atomically; identity: `table.identity` of the rows."""
+        """Write as .npz without pickle, atomically; identity: `tables.identity` of the rows."""
         with atomic_path(path) as temporary, temporary.open("wb") as handle:
             np.savez_compressed(
                 handle, identity=np.array(identity, dtype=str), keys=np.array(self.keys, dtype=str).reshape(-1, 3),
@@ -114,41 +93,50 @@ def over_runs(measured: Sequence[Measured], key: Key) -> Distribution:
     )
 
 
-def bias_order(metric: str) -> float:
-    """Order of a metric's bias in the number of images, for `intervals.recentre`."""
-    return AP_ORDER if metric.startswith("AP") else 1.0
-
-
 def interval_settings(intervals: Intervals) -> str:
     """How the intervals of a row were made, beside their kind."""
     return f"{intervals.replicates} replicates, {100 * intervals.level:g} %, seed {intervals.seed}"
 
 
-def measure(
-    conditions: Mapping[str, np.ndarray], intervals: Intervals, values: Callable[[np.ndarray, np.ndarray], Values]
-) -> Measured:
+def measure(conditions: Mapping[str, np.ndarray], intervals: Intervals, measurement: Measurement) -> Measured:
     """Points, replicates and leave-one-out values for every condition; numbers that are undefined get no key.
 
-    Args:
-        conditions: condition -> (I,) bool, which images.
-        values: (mask of the images (I,), weights (R, images in the mask)) -> values of every key.
+    conditions: condition -> (I,) bool, which images.
     """
     keys: list[Key] = []
     points, replicates, left_out, images = [], [], [], []
+    total = len(next(iter(conditions.values())))
     for condition, mask in conditions.items():
         count = int(mask.sum())
         weights = [np.ones((1, count)), bootstrap(count, intervals.replicates, intervals.seed), jackknife(count)]
-        for (metric, name, size), column in values(mask, np.concatenate(weights)).items():
+        for (metric, name, size), column in measurement.values(mask, np.concatenate(weights)).items():
             # Sizes are split for all images only: a table of night by size would rest on a handful of boxes.
             if np.isnan(column[0]) or (size and condition != "all"):
                 continue
             keys.append((metric, name, size or condition))
             points.append(column[0])
             replicates.append(column[1 : 1 + intervals.replicates])
-            left_out.append(np.full(len(mask), np.nan))
+            left_out.append(np.full(total, np.nan))
             left_out[-1][mask] = column[1 + intervals.replicates :]
             images.append(count)
+    for key, point in measurement.points.items():
+        if point is not None:
+            keys.append(key)
+            points.append(point)
+            replicates.append(np.full(intervals.replicates, np.nan))
+            left_out.append(np.full(total, np.nan))
+            images.append(total)
     return Measured(
         tuple(keys), np.array(points), np.array(replicates).reshape(len(keys), -1),
         np.array(left_out).reshape(len(keys), -1), np.array(images, dtype=np.int64),
     )  # fmt: skip
+
+
+def score_distributions(path: Path, intervals: Intervals) -> dict[str, Measured]:
+    """Method -> the means of its scores over all images of a table of scores."""
+    found = {}
+    for method, rows in quality.read_scores(path).items():
+        ids = sorted(row["image"] for row in rows)
+        measurement = quality.TASK.measure_scores(rows, ids)
+        found[method] = measure({"all": np.ones(len(ids), bool)}, intervals, measurement)
+    return found

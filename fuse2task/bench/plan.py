@@ -1,52 +1,19 @@
-"""The grid of a recipe as jobs: what depends on what, what is done already, what the rest will cost."""
+"""The plan of a recipe: which jobs there are, what depends on what, what is done already, what the rest will cost."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fuse2task.bench.datasets import TRAIN
-from fuse2task.bench.judges import training_recipe
-from fuse2task.bench.timings import Timings
-from fuse2task.bench.workspace import Workspace
-from fuse2task.results.schema import source_of
-from fuse2task.results.tables import ResultsTable, identity
+from fuse2task.bench.jobs import Cost, Degrade, Evaluate, Fuse, Job, ScoreImages, Train
+from fuse2task.bench.workspace import Workspace, training_recipe
+from fuse2task.results.folder import BenchFolder
+from fuse2task.results.schema import TIMINGS, source_of
+from fuse2task.results.tables import read_table, write_table
+from fuse2task.tasks import find_task
 from fusion.methods.registry import CROSSFUSE
 
-
-@dataclass(frozen=True)
-class Job:
-    """One piece of work. needs: ids of jobs that must be done before. units: its size (see `timings`).
-
-    method, judge and seed are empty or None where the job is for all of them.
-    """
-
-    kind: str
-    dataset: str
-    method: str = ""
-    judge: str = ""
-    seed: int | None = None
-    needs: tuple[str, ...] = ()
-    units: float = 1.0
-    default: str = ""
-
-    @property
-    def id(self) -> str:
-        """Kind, dataset, method, judge and seed as one text."""
-        seed = "" if self.seed is None else f"s{self.seed}"
-        return " ".join(part for part in (self.kind, self.dataset, self.method, self.judge, seed) if part)
-
-    @property
-    def what(self) -> str:
-        """What the job's speed depends on: judge, or method, on a dataset."""
-        name = self.method if self.kind == "fuse" else self.judge
-        return " ".join(part for part in (name, source_of(self.dataset)) if part)
-
-    @property
-    def serves(self) -> bool:
-        """Whether it is done for other jobs alone, and can be spared when these are done.
-
-        Fused images of the recipe's own datasets are a result by themselves; those of degraded copies may be removed.
-        """
-        return self.kind in ("degrade", "train") or (self.kind == "fuse" and self.dataset != source_of(self.dataset))
+# Guesses of seconds a unit, see `Job`.
+FUSE, CROSSFUSE_FUSE, OTHERS = 0.1, 0.5, {"degrade": 0.3, "cost": 10.0, "score": 1.0, "evaluate": 0.3}
 
 
 @dataclass(frozen=True)
@@ -57,6 +24,33 @@ class Step:
     done: bool
     seconds: float
     measured: bool
+
+
+class Timings:
+    """timings.csv: seconds per unit of work, by kind of job and by method or judge."""
+
+    def __init__(self, folder: BenchFolder):
+        self.folder, self.path = folder, folder.table("timings")
+
+    def record(self, job: Job, seconds: float) -> None:
+        """Add a finished job."""
+        with self.folder.lock("timings"):
+            row = {"kind": job.kind, "what": job.what, "units": f"{job.units:g}", "seconds": f"{seconds:.1f}"}
+            write_table(self.path, TIMINGS, [*self.read(), row])
+
+    def read(self) -> list[dict[str, str]]:
+        """All finished jobs."""
+        return read_table(self.path, TIMINGS)
+
+
+def rate(finished: Iterable[dict[str, str]], job: Job) -> tuple[float, bool]:
+    """Seconds a unit, and whether that was measured: for the same method or judge, else for the kind."""
+    rows = [row for row in finished if row["kind"] == job.kind]
+    for chosen in ([row for row in rows if row["what"] == job.what], rows if job.kind == "evaluate" else []):
+        units = sum(float(row["units"]) for row in chosen)
+        if units > 0:
+            return sum(float(row["seconds"]) for row in chosen) / units, True
+    return job.guess, False
 
 
 def make_jobs(bench: Workspace) -> list[Job]:
@@ -71,98 +65,85 @@ def make_jobs(bench: Workspace) -> list[Job]:
         jobs.setdefault(job.id, job)
         return job.id
 
+    def fuse(dataset: str, method: str) -> str:
+        bench.method_hash(dataset, method)
+        pairs = len(bench.dataset(dataset).dataset.pairs)
+        network = method in CROSSFUSE or recipe.method(method).checkpoint
+        needs: tuple[str, ...] = ()
+        if dataset in recipe.degraded:
+            needs = (add(Degrade(dataset, units=pairs, guess=OTHERS["degrade"])),)
+        return add(Fuse(dataset, method, needs=needs, units=pairs, guess=CROSSFUSE_FUSE if network else FUSE))
+
     recipe, first = bench.recipe, next(iter(bench.recipe.datasets))
     methods = [method.name for method in recipe.methods]
     for dataset in bench.datasets:
-        data, source = bench.dataset(dataset), source_of(dataset)
-        images = len(data.ids)
-        judges = {name: bench.judge(dataset, name) for name in bench.judges_of(dataset)}
-
-        def fuse(method: str, dataset: str = dataset) -> str:
-            bench.method_hash(dataset, method)
-            pairs = len(bench.dataset(dataset).dataset.pairs)
-            name = "crossfuse" if method in CROSSFUSE or recipe.method(method).checkpoint else ""
-            made = (Job("degrade", dataset, units=pairs),) if dataset in recipe.degraded else ()
-            return add(Job("fuse", dataset, method, needs=tuple(map(add, made)), units=pairs, default=name))
-
+        images = len(bench.dataset(dataset).ids)
+        judges = bench.judges_of(dataset)
+        for name in judges:
+            bench.judge(dataset, name)
         fused = []
         for method in methods:
-            fused.append(fuse(method))
+            fused.append(fuse(dataset, method))
             if recipe.costs and dataset == first:
-                add(Job("cost", dataset, method))
-            for name, judge in judges.items():
+                add(Cost(dataset, method, guess=OTHERS["cost"]))
+            for name in judges:
+                section = recipe.judges[name]
                 for seed in bench.seeds_of(name):
                     needs = [fused[-1]]
-                    if judge.section.is_trained:
-                        on = judge.section.trained_on or method
-                        units, default = _training_size(bench, source, name), judge.section.task
-                        train = Job("train", source, on, name, seed, (fuse(on, source),), units, default)
-                        needs.append(add(train))
-                    add(Job("evaluate", dataset, method, name, seed, tuple(needs), images))
+                    if section.is_trained:
+                        source, on = source_of(dataset), section.trained_on or method
+                        units, guess = _training(bench, source, name)
+                        needs.append(add(Train(source, on, name, seed, (fuse(source, on),), units, guess)))
+                    add(Evaluate(dataset, method, name, seed, tuple(needs), images, OTHERS["evaluate"]))
         if recipe.scores is not None:
             bench.score_sources(dataset)
-            add(Job("score", dataset, needs=tuple(fused), units=images * len(methods)))
+            add(ScoreImages(dataset, needs=tuple(fused), units=images * len(methods), guess=OTHERS["score"]))
     return list(jobs.values())
 
 
-def is_done(bench: Workspace, job: Job, known: set[tuple[str, ...]] | None = None) -> bool:
-    """Whether the bench folder holds the job's result. known: `ResultsTable.identities`, read where not given."""
-    from fuse2task.bench.costs import has_cost
-    from fuse2task.bench.degraded import is_copied
-    from fuse2task.bench.jobs.fuse import is_fused
-    from fuse2task.bench.jobs.train import is_trained
-
-    if job.kind == "degrade":
-        degraded = bench.recipe.degraded[job.dataset]
-        return is_copied(bench.folder, bench.dataset(degraded.source), degraded)
-    if job.kind == "fuse":
-        return is_fused(bench, job.dataset, job.method)
-    if job.kind == "cost":
-        return has_cost(bench.folder, job.method)
-    if job.kind == "train":
-        assert job.seed is not None
-        return is_trained(bench, job.dataset, job.method, job.judge, job.seed)
-    found = ResultsTable(bench.folder).identities() if known is None else known
-    return all(identity(about) in found for about in _wanted(bench, job))
-
-
-def make_plan(bench: Workspace, jobs: list[Job]) -> list[Step]:
+def make_plan(bench: Workspace, jobs: Sequence[Job]) -> list[Step]:
     """The jobs with their state and cost; a job whose result nothing needs any more counts as done."""
-    known, timings = ResultsTable(bench.folder).identities(), Timings(bench.folder)
-    done = {job.id: is_done(bench, job, known) for job in jobs}
-    wanted = _wanted_ids(jobs, done)
+    finished = Timings(bench.at).read()
+    done = {job.id for job in jobs if job.is_done(bench)}
+    wanted = with_needs({job.id for job in jobs if not job.serves}, jobs, done)
     steps = []
     for job in jobs:
-        seconds, measured = timings.rate(job.kind, job.what, job.default)
-        steps.append(Step(job, done[job.id] or job.id not in wanted, seconds * job.units, measured))
+        seconds, measured = rate(finished, job)
+        steps.append(Step(job, job.id not in wanted, seconds * job.units, measured))
     return steps
 
 
-def _wanted_ids(jobs: list[Job], done: dict[str, bool]) -> set[str]:
-    """Jobs to be done: those that do not only serve others, and what these need."""
+def with_needs(ids: Iterable[str], jobs: Sequence[Job], done: set[str]) -> set[str]:
+    """Those of the jobs `ids`, and of what they need, that are not done. What a finished job needed is not needed."""
     by_id = {job.id: job for job in jobs}
-    waiting = [job.id for job in jobs if not (done[job.id] or job.serves)]
     wanted: set[str] = set()
+    waiting = list(ids)
     while waiting:
         name = waiting.pop()
-        if name not in wanted and not done[name]:
+        if name not in wanted and name not in done:
             wanted.add(name)
             waiting += by_id[name].needs
     return wanted
 
 
-def _wanted(bench: Workspace, job: Job) -> list[dict[str, Any]]:
-    if job.kind == "score":
-        return [bench.about_scores(job.dataset, method.name) for method in bench.recipe.methods]
-    return [
-        bench.about(job.dataset, job.method, job.judge, job.seed, truth.hash)
-        for truth in bench.dataset(job.dataset).truths
-    ]
+def part_of(bench: Workspace, jobs: Sequence[Job], index: int, count: int) -> set[str]:
+    """Ids of the jobs of shard `index` (from 1) of `count`: those of every `count`-th method.
+
+    Image scores are for all methods at once: every shard takes them up at the end, and does them if it is the
+    last to finish (see `shared_when_ready`).
+    """
+    methods = [method.name for method in bench.recipe.methods][index - 1 :: count]
+    return {job.id for job in jobs if job.method in methods and job.kind != "train"}
 
 
-def _training_size(bench: Workspace, dataset: str, judge: str) -> float:
-    """Images times epochs, in images of 640x640 for a detector."""
+def shared_when_ready(bench: Workspace, jobs: Sequence[Job]) -> set[str]:
+    """Ids of jobs for all methods (image scores) whose methods are all fused, by whichever process."""
+    by_id = {job.id: job for job in jobs}
+    return {job.id for job in jobs if job.kind == "score" and all(by_id[need].is_done(bench) for need in job.needs)}
+
+
+def _training(bench: Workspace, dataset: str, judge: str) -> tuple[float, float]:
+    """Units of a training, images times epochs, and the guess of seconds for one."""
     section, images = bench.recipe.judges[judge], len(bench.dataset(dataset).dataset.part(TRAIN))
-    recipe = training_recipe(section, bench.fused(dataset, "visible"), 0, "auto")
-    scale = (recipe.image_size / 640) ** 2 if section.task == "detection" else 1.0
-    return images * recipe.epochs * scale
+    task, recipe = find_task(section.task), training_recipe(section, bench.at.fused(dataset, "visible"), 0, "auto")
+    return images * recipe.epochs * task.training_size(recipe), task.training_seconds

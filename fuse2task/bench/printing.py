@@ -1,24 +1,24 @@
-"""What a benchmark prints: the plan, one table a task, published numbers beside ours, opened test splits."""
+"""Console tables of a benchmark: plan, results, sweeps, published numbers, opened test splits."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from fuse2task.bench.plan import Step
-from fuse2task.bench.printing_sweeps import print_sweeps
-from fuse2task.bench.run import duration
+from fuse2task.bench.scheduler import duration
 from fuse2task.report.published import published_sentence
 from fuse2task.results.entries import read_published, read_truths
-from fuse2task.results.groups import comparable_groups
-from fuse2task.results.schema import CLEAN, COMPARISONS, source_of
+from fuse2task.results.folder import BenchFolder
+from fuse2task.results.groups import Group, comparable_groups
+from fuse2task.results.schema import ABOUT, CLEAN, COMPARISONS, ROBUSTNESS, source_of
 from fuse2task.results.tables import ResultsTable, read_frame
+from fuse2task.tasks import find_task
 
-SHOWN = {"detection": ("AP50", "AP"), "segmentation": ("mIoU", "mIoU_foreground")}
 SHORT = {"mIoU_foreground": "foregr."}
-OF_CLASS = {"detection": "AP50", "segmentation": "IoU"}
 
 
 def print_plan(steps: Sequence[Step]) -> None:
@@ -42,23 +42,23 @@ def print_plan(steps: Sequence[Step]) -> None:
 def print_results(folder: Path, methods: Sequence[str], baseline: str) -> None:
     """One table for each set of comparable rows: value, interval, difference from the baseline with Holm's p.
 
-    DegradedCopy copies are told by the areas under their curves alone.
+    Degraded copies are reported by the areas under their curves alone.
 
     methods: those to print, in this order.
     """
-    pairs = read_frame(folder / "comparisons.csv", COMPARISONS)
+    pairs = read_frame(BenchFolder(folder).table("comparisons"), COMPARISONS)
     console = _console()
     results = ResultsTable(folder).read()
     for group in comparable_groups(results[results["kind"] == CLEAN["kind"]], pairs, read_truths(folder)):
-        rows, about = group.results, group.keys
-        if about["task"] == "quality":
-            continue
-        own = group.comparisons[group.comparisons["b"] == baseline]
-        title = f"{about['dataset']}, {about['protocol']} {about['judge']}, truth {group.truth}"
-        present = [name for name in methods if name in set(rows["method"])]
-        console.print(_table(rows[rows["method"].isin(present)], own, present, title, baseline))
-        console.print(_footnote(own, about["task"], baseline, int(rows.iloc[0]["n_images"])), highlight=False)
-    print_sweeps(folder, console)
+        if find_task(group.keys["task"]).is_judged:
+            console.print(_table(group, methods, baseline))
+            console.print(_footnote(group, baseline), highlight=False, soft_wrap=True)
+    areas = read_frame(BenchFolder(folder).table("robustness"), ROBUSTNESS)
+    for _, rows in areas[areas["class"] == "all"].groupby(list(ABOUT), sort=False):
+        task = find_task(rows.iloc[0]["task"])
+        for metric in task.sweep_metrics:
+            if (own := rows[rows["metric"] == metric]).size:
+                console.print(_sweep_table(own, metric))
 
 
 def print_published(folder: Path) -> None:
@@ -84,24 +84,34 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=max(console.width, 160))
 
 
-def _table(rows: pd.DataFrame, pairs: pd.DataFrame, methods: Sequence[str], title: str, baseline: str) -> Table:
-    main, *others = SHOWN[rows.iloc[0]["task"]]
+def _table(group: Group, methods: Sequence[str], baseline: str) -> Table:
+    rows, keys, task = group.results, group.keys, find_task(group.keys["task"])
+    main, of_class = task.headline, task.class_metrics[0]
     every = rows[rows["condition"] == "all"]
     classes = [name for name in dict.fromkeys(every["class"]) if name != "all"]
-    of_class = OF_CLASS[rows.iloc[0]["task"]]
-    columns = [(main, "all"), *((name, "all") for name in others), *((of_class, name) for name in classes)]
+    columns = [*((name, "all") for name in task.metrics[:2]), *((of_class, name) for name in classes)]
     heads = [SHORT.get(metric, metric) if name == "all" else name for metric, name in columns]
+    title = f"{keys['dataset']}, {keys['protocol']} {keys['judge']}, truth {group.truth}"
     table = Table("method", heads[0], "interval", *heads[1:], f"{main} - {baseline}", "Holm p", title=title)
     for column in (table.columns[0], table.columns[2], table.columns[-2]):
         column.no_wrap = True
-    means = {column: _over_seeds(every, *column) for column in columns}
-    for method in methods:
+    present = [name for name in methods if name in set(rows["method"])]
+    means = {column: _over_seeds(every[every["method"].isin(present)], *column) for column in columns}
+    pairs = _of_headline(group, baseline).set_index("a")
+    for method in present:
         cells = [_marked(means[column], method, 4 if column[1] == "all" else 3) for column in columns]
-        pair = pairs[(pairs["a"] == method) & (pairs["metric"] == main) & (pairs["class"] == "all")
-                     & (pairs["condition"] == "all")]  # fmt: skip
-        versus = ("", "") if pair.empty else (_difference(pair.iloc[0]), _p_value(pair.iloc[0]["p_holm"]))
+        versus = ("", "")
+        if method in pairs.index:
+            row = pairs.loc[[method]].iloc[0]
+            versus = (_difference(row), _p_value(row["p_holm"]))
         table.add_row(method, cells[0], _spread(every, method, main), *cells[1:], *versus)
     return table
+
+
+def _of_headline(group: Group, baseline: str) -> pd.DataFrame:
+    pairs, main = group.comparisons, find_task(group.keys["task"]).headline
+    whole = (pairs["metric"] == main) & (pairs["class"] == "all") & (pairs["condition"] == "all")
+    return pairs[whole & (pairs["b"] == baseline)]
 
 
 def _over_seeds(rows: pd.DataFrame, metric: str, name: str) -> pd.Series:
@@ -128,23 +138,44 @@ def _spread(rows: pd.DataFrame, method: str, metric: str) -> str:
     return "-" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.3f}-{row['ci_high']:.3f}"
 
 
-def _difference(row: pd.Series) -> str:
-    if pd.isna(row["ci_low"]):
-        return f"{row['difference']:+.4f}"
-    return f"{row['difference']:+.4f} ({row['ci_low']:+.3f}, {row['ci_high']:+.3f})"
+def _difference(row: Mapping[Any, Any] | pd.Series, prefix: str = "ci", value: str = "difference") -> str:
+    if pd.isna(row[value]):
+        return ""
+    low, high = row[f"{prefix}_low"], row[f"{prefix}_high"]
+    ends = "" if pd.isna(low) else f" ({low:+.3f}, {high:+.3f})"
+    return f"{row[value]:+.4f}{ends}"
 
 
-def _p_value(p: float) -> str:
-    return "-" if pd.isna(p) else f"{p:.3f}"
+def _p_value(p: float, missing: str = "-") -> str:
+    return missing if pd.isna(p) else f"{p:.3f}"
 
 
-def _footnote(pairs: pd.DataFrame, task: str, baseline: str, images: int) -> str:
-    metric, of_class = SHOWN[task][0], OF_CLASS[task]
-    own = pairs[(pairs["metric"] == metric) & (pairs["class"] == "all") & (pairs["condition"] == "all")]
-    smallest = own["smallest_detectable"].dropna()
-    text = f"{images} images; bold best, underlined second; classes: {of_class}. "
+def _footnote(group: Group, baseline: str) -> str:
+    task = find_task(group.keys["task"])
+    smallest = _of_headline(group, baseline)["smallest_detectable"].dropna()
+    images = int(group.results.iloc[0]["n_images"])
+    text = f"{images} images; bold best, underlined second; classes: {task.class_metrics[0]}. "
     text += f"Differences are paired, against {baseline}."
     if len(smallest):
         low, high = smallest.min(), smallest.max()
-        text += f" A true difference in {metric} below {low:.3f} to {high:.3f} would not have been seen (80 % power)."
+        text += f" True differences in {task.headline} below {low:.3f} to {high:.3f} can go unseen (80 % power)."
     return text
+
+
+def _sweep_table(rows: pd.DataFrame, metric: str) -> Table:
+    """Areas and drops, and differences from the best camera and the baseline."""
+    about = rows.iloc[0]
+    title = f"{about['dataset']} under {about['kind']}, levels {about['levels']}, {about['protocol']} {about['judge']}"
+    baseline = next((name for name in rows["baseline"] if name), "baseline")
+    verdicts = ("above", "not told apart", "below")
+    references = ("- best camera", "", "Holm p", f"- {baseline}", "Holm p")
+    table = Table("method", f"area of {metric}", "interval", "drop", *references, *verdicts, title=title)
+    for row in rows.to_dict("records"):
+        interval = "-" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.3f}-{row['ci_high']:.3f}"
+        levels = [row[name.replace(" ", "_")] or "-" if row["best_single"] else "" for name in verdicts]
+        table.add_row(
+            row["method"], f"{row['area']:.4f}", interval, f"{row['drop']:.3f}",
+            _difference(row, "difference"), row["best_single"], _p_value(row["p_holm"], ""),
+            _difference(row, "to_baseline", "to_baseline"), _p_value(row["to_baseline_p_holm"], ""), *levels,
+        )  # fmt: skip
+    return table

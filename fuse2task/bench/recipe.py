@@ -1,17 +1,22 @@
 """The recipe of a benchmark: which datasets, methods, judges and seeds, and how sure to be."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from fuse2task.bench.conditions import ConditionSection, DegradedCopy, degraded_datasets
 from fuse2task.config.recipes import Recipe
+from fuse2task.data.degradation.kinds import KINDS, LEVELS
+from fuse2task.results.schema import name_at
 from fuse2task.runtime.compute import Precision
 from fuse2task.runtime.files import value_hash
+from fuse2task.tasks import find_task, task_names
 
 # Names become folder names and columns of tables.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+Camera = Literal["infrared", "visible"]
 ALWAYS = ("visible", "infrared", "average")
 """Methods that every benchmark has: fused is often no better than one camera, or than the mean of both."""
 
@@ -57,9 +62,9 @@ class MethodSection(Recipe):
 
 
 class JudgeSection(Recipe):
-    """What scores the images: fixed weights (frozen), or a recipe that is trained anew on each method (retrain)."""
+    """What scores the images: fixed weights (frozen), or a recipe that is trained on each method (retrain)."""
 
-    task: Literal["detection", "segmentation"]
+    task: str
     protocol: Literal["frozen", "retrain"]
     weights: Path | None = None
     class_map: str | None = None
@@ -67,6 +72,14 @@ class JudgeSection(Recipe):
     overrides: dict[str, Any] = Field(default={})
     trained_on: str | None = None
     """Frozen judges: train `recipe` on this method's images, for each of the seeds, and judge all by that."""
+
+    @field_validator("task")
+    @classmethod
+    def _is_judged(cls, name: str) -> str:
+        judged = [known for known in task_names() if find_task(known).is_judged]
+        if name not in judged:
+            raise ValueError(f"unknown task {name!r}; known are {', '.join(judged)}")
+        return name
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -76,8 +89,8 @@ class JudgeSection(Recipe):
             raise ValueError("a frozen judge has either weights, or recipe and trained_on")
         if self.overrides and not self.recipe:
             raise ValueError("overrides change a recipe; there is none")
-        if self.class_map and self.task == "segmentation":
-            raise ValueError("class_map is for detection")
+        if self.class_map and not find_task(self.task).takes_class_map:
+            raise ValueError(f"class_map: task {self.task} has none")
         return self
 
     @property
@@ -136,6 +149,33 @@ class Intervals(Recipe):
     replicates: int = Field(default=1000, ge=50)
     level: float = Field(default=0.95, gt=0.5, lt=1)
     seed: int = 0
+
+
+class ConditionSection(Recipe):
+    """A sweep: one kind of degradation at several levels, of which 0 is the dataset as it is.
+
+    move, truth_on: of kind misalign, as for `fuse2task data degrade`.
+    """
+
+    kind: str
+    levels: list[int]
+    move: Camera | None = None
+    truth_on: Camera | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown kind {self.kind!r}; known are {', '.join(KINDS)}")
+        if len(self.levels) < 2 or not set(self.levels) <= set(LEVELS) or self.levels != sorted(set(self.levels)):
+            raise ValueError(f"levels {self.levels}: two or more of {LEVELS[0]} to {LEVELS[-1]}, in rising order")
+        if (self.move or self.truth_on) and self.kind != "misalign":
+            raise ValueError("move and truth_on are for misalign")
+        return self
+
+    @property
+    def moves_truth(self) -> bool:
+        """Whether the image moves that the truth was drawn on."""
+        return self.kind == "misalign" and (self.move or "infrared") == (self.truth_on or "visible")
 
 
 class BenchRecipe(Recipe):
@@ -199,10 +239,32 @@ class BenchRecipe(Recipe):
         return value_hash(self.model_dump(mode="json", exclude=undecisive))
 
     @property
-    def degraded(self) -> dict[str, DegradedCopy]:
+    def degraded(self) -> dict[str, "DegradedCopy"]:
         """Name -> degraded copy, of all datasets in all conditions but level 0."""
         return degraded_datasets(self.datasets, self.conditions)
 
     def method(self, name: str) -> MethodSection:
         """The method of that name."""
         return next(method for method in self.methods if method.name == name)
+
+
+@dataclass(frozen=True)
+class DegradedCopy:
+    """Dataset `source` of the recipe under `section`'s kind at `level`, 1 to 5."""
+
+    source: str
+    section: ConditionSection
+    level: int
+
+    @property
+    def name(self) -> str:
+        """The dataset's name in tables and folders."""
+        return name_at(self.source, self.section.kind, self.level)
+
+
+def degraded_datasets(sources: Iterable[str], sections: Iterable[ConditionSection]) -> dict[str, "DegradedCopy"]:
+    """Name -> degraded dataset, for all levels but 0, dataset by dataset and kind by kind."""
+    sections = list(sections)
+    found = [DegradedCopy(source, section, level) for source in sources for section in sections
+             for level in section.levels if level]  # fmt: skip
+    return {degraded.name: degraded for degraded in found}

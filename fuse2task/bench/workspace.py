@@ -1,22 +1,46 @@
-"""A bench folder and what its recipe refers to: where each thing lies, datasets, methods and judges loaded once."""
+"""One recipe in one bench folder: datasets, methods and judges, each loaded once, and what identifies results."""
 
-from dataclasses import replace
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from fuse2task.bench.datasets import TRAIN, BenchDataset, load_bench_dataset
-from fuse2task.bench.degraded import is_copied, load_degraded
-from fuse2task.bench.judges import Judge, identify
+from fuse2task.bench.datasets import TRAIN, BenchDataset, is_copied, load_bench_dataset, load_degraded
 from fuse2task.bench.measured import interval_settings
-from fuse2task.bench.recipe import BenchRecipe
+from fuse2task.bench.recipe import BenchRecipe, JudgeSection
+from fuse2task.config.recipes import load_recipe
 from fuse2task.data.dataset import Pair
 from fuse2task.data.layouts import LAYOUTS
 from fuse2task.data.loading import clean_pairs
+from fuse2task.results.folder import BenchFolder
 from fuse2task.results.schema import kind_and_level, source_of
+from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import value_hash
+from fuse2task.runtime.files import file_digest, value_hash
 from fuse2task.runtime.packages import versions_hash
+from fuse2task.tasks import JudgeFacts, JudgeSetup, Task, find_task
+from fuse2task.training.run_folder import NOT_DECISIVE
+
+# Not part of a judge's hash: which images, which repetition, which machine.
+NOT_HASHED = ("data", "seed", *NOT_DECISIVE)
+
+
+@dataclass(frozen=True)
+class JudgeIdentity:
+    """A judge on one dataset, before any work is done.
+
+    hash: first 12 hex digits of the sha256 of frozen weights; hash of the recipe of a trained judge, the same
+    for all methods (with that of the images it was trained on, where it is trained on one method and frozen).
+    recipe_hash: of all that was decided about training and prediction.
+    """
+
+    section: JudgeSection
+    task: Task
+    facts: JudgeFacts
+    hash: str
+    recipe_hash: str
 
 
 class Workspace:
@@ -24,6 +48,7 @@ class Workspace:
 
     def __init__(self, recipe: BenchRecipe, folder: Path, device: str = "auto"):
         self.recipe, self.folder, self.device = recipe, Path(folder), device
+        self.at, self.table = BenchFolder(self.folder), ResultsTable(folder)
         self._datasets: dict[str, BenchDataset] = {}
         self._judge = lru_cache(None)(self._find_judge)
         self._method_hash = lru_cache(None)(self._find_method_hash)
@@ -45,7 +70,7 @@ class Workspace:
             self._datasets[name] = self._load(name)
         return self._datasets[name]
 
-    def judge(self, dataset: str, judge: str) -> Judge:
+    def judge(self, dataset: str, judge: str) -> JudgeIdentity:
         """A judge on a dataset; on a degraded copy it is the source's."""
         return self._judge(source_of(dataset), judge)
 
@@ -57,35 +82,25 @@ class Workspace:
         """The pairs that scores compare fused images with: the evaluated ones, or clean ones (`ScoresSection`)."""
         data, scores = self.dataset(dataset), self.recipe.scores
         if scores is None or scores.sources == "degraded":
-            return data.dataset.part(data.part)
+            return data.evaluated
         return self._clean_sources(source_of(dataset))
 
     def judges_of(self, dataset: str) -> list[str]:
         """The judges whose task the dataset has truth for."""
-        task = self.dataset(dataset).task
-        return [name for name, judge in self.recipe.judges.items() if judge.task == task]
+        kind = self.dataset(dataset).kind
+        return [name for name, judge in self.recipe.judges.items() if find_task(judge.task).truth == kind]
 
     def seeds_of(self, judge: str) -> list[int | None]:
         """The seeds that a judge is trained with; None alone where its weights are given."""
         return list(self.recipe.seeds) if self.recipe.judges[judge].is_trained else [None]
 
-    def fused(self, dataset: str, method: str) -> Path:
-        """The fused dataset."""
-        return self.folder / "fused" / dataset / method
-
-    def scores(self, dataset: str) -> Path:
-        """The image scores of a dataset."""
-        assert self.recipe.scores is not None
-        return self.folder / "scores" / dataset / f"{self.recipe.scores.label}.csv"
-
-    def training(self, dataset: str, method: str, judge: str, seed: int) -> Path:
-        """The run folder of a judge's training; what judges a degraded copy was trained on the source."""
-        return self.folder / "judges" / source_of(dataset) / method / f"{judge}-s{seed}"
-
-    def predictions(self, dataset: str, method: str, judge: str, seed: int | None) -> Path:
-        """The folder of an evaluation."""
-        name = judge if seed is None else f"{judge}-s{seed}"
-        return self.folder / "predictions" / dataset / method / name
+    def weights(self, dataset: str, method: str, judge: str, seed: int | None) -> Path:
+        """The weights that score `method`: given, trained on it, or trained on one method for all."""
+        section = self.recipe.judges[judge]
+        if section.weights is not None:
+            return section.weights
+        assert seed is not None
+        return self.at.training(dataset, section.trained_on or method, judge, seed) / "best.safetensors"
 
     def make_method(self, method: str) -> Any:
         """The fusion method, with its weights on the device."""
@@ -97,11 +112,11 @@ class Workspace:
 
     def about(self, dataset: str, method: str, judge: str, seed: int | None, truth_hash: str) -> dict[str, Any]:
         """The columns of results.csv that all rows of an evaluation have in common."""
-        data, known = self.dataset(dataset), self.judge(dataset, judge)
+        known = self.judge(dataset, judge)
         return {
-            **self._common(data, method), "truth_hash": truth_hash, "image_size": known.image_size,
-            "task": known.section.task, "protocol": known.section.protocol, "judge": judge,
-            "judge_hash": known.hash, "recipe_hash": known.recipe_hash, "seed": seed,
+            **self._common(self.dataset(dataset), method), "truth_hash": truth_hash,
+            "image_size": known.facts.image_size, "task": known.task.name, "protocol": known.section.protocol,
+            "judge": judge, "judge_hash": known.hash, "recipe_hash": known.recipe_hash, "seed": seed,
         }  # fmt: skip
 
     def about_scores(self, dataset: str, method: str) -> dict[str, Any]:
@@ -122,56 +137,80 @@ class Workspace:
 
     def _common(self, data: BenchDataset, method: str) -> dict[str, Any]:
         kind, level = kind_and_level(data.name)
-        # Any kind of interval: an evaluation is known by the settings.
+        # Any kind of interval: the settings identify an evaluation.
         return {
-            "run": self.recipe.id, "dataset": data.name, "split_hash": self.evaluated_hash(data),
+            "run": self.recipe.id, "dataset": data.name, "split_hash": data.split_hash,
             "color": self.recipe.color, "method": method, "method_hash": self.method_hash(data.name, method),
             "ci_method": f"any, {interval_settings(self.recipe.intervals)}", "versions_hash": self.versions_hash,
             "kind": kind, "level": level,
         }  # fmt: skip
 
-    @staticmethod
-    def evaluated_hash(data: BenchDataset) -> str:
-        """Hash of the split list; where another split than `test` is evaluated, of that too."""
-        if data.part == "test":
-            return data.dataset.split_hash
-        return value_hash({"split": data.dataset.split_hash, "evaluated": data.part})
-
     def _has_come(self, name: str) -> bool:
         if self._datasets[name].ready:
             return False
         degraded = self.recipe.degraded[name]
-        return is_copied(self.folder, self.dataset(degraded.source), degraded)
+        return is_copied(self.at, self.dataset(degraded.source), degraded)
 
     def _load(self, name: str) -> BenchDataset:
         if name in self.recipe.datasets:
             return load_bench_dataset(name, self.recipe)
         degraded = self.recipe.degraded[name]
-        return load_degraded(self.folder, self.dataset(degraded.source), degraded, self.recipe)
+        return load_degraded(self.at, self.dataset(degraded.source), degraded, self.recipe)
 
     def _find_clean_sources(self, dataset: str) -> tuple[Pair, ...]:
         data = self.dataset(dataset)
-        pairs = data.dataset.part(data.part)
         if self.recipe.conditions and not LAYOUTS[data.dataset.layout].clean:
-            return pairs
-        return clean_pairs(replace(data.dataset, pairs=pairs))
+            return data.evaluated
+        return clean_pairs(replace(data.dataset, pairs=data.evaluated))
 
     def _find_method_hash(self, dataset: str, method: str) -> str:
         made = self.make_method(method)
         made.check(self.dataset(dataset).dataset.pairs)
         return value_hash(made.identity())
 
-    def _find_judge(self, dataset: str, judge: str) -> Judge:
+    def _find_judge(self, dataset: str, judge: str) -> JudgeIdentity:
         data, section = self.dataset(dataset), self.recipe.judges[judge]
-        trained_on: dict[str, Any] = {}
+        task, recipe, trained_on = find_task(section.task), None, {}
         if section.is_trained:
             if TRAIN not in data.dataset.splits:
                 raise RequestError(
                     f"judges.{judge}: is trained, but dataset {dataset} has no train split; give a split list with one"
                 )
+            recipe = training_recipe(section, Path("data"), 0, "auto")
             if section.trained_on:
                 trained_on = {
                     "method": self.method_hash(dataset, section.trained_on), "split": data.dataset.split_hash,
                     "truth": data.truths[0].hash,
                 }  # fmt: skip
-        return identify(judge, section, data, trained_on)
+        setup = JudgeSetup(section.weights, recipe, section.class_map)
+        facts = task.identify(setup, data.truths[0].classes, data.size, self.device)
+        decided, hashed = dict(facts.decided), facts.digest[:12]
+        if recipe is not None:
+            decided["recipe"] = _decisive(recipe)
+            hashed = value_hash({"recipe": decided["recipe"], **trained_on})
+        return JudgeIdentity(section, task, facts, hashed, value_hash(decided))
+
+
+def training_recipe(section: JudgeSection, fused: Path, seed: int, device: str) -> Any:
+    """The checked recipe of a judge's training on the fused dataset in `fused`.
+
+    Raises:
+        RequestError: as `load_recipe`.
+    """
+    assert section.recipe is not None
+    decided = {"data": str(fused), "seed": seed, "device": device}
+    clash = sorted({key.split(".")[0] for key in section.overrides} & decided.keys())
+    if clash:
+        raise RequestError(f"judge recipe {section.recipe}: the benchmark sets {', '.join(clash)}; take that out of "
+                           "overrides")  # fmt: skip
+    overrides = [f"{key}={json.dumps(value)}" for key, value in {**section.overrides, **decided}.items()]
+    return load_recipe(find_task(section.task).recipe(), section.recipe, overrides)
+
+
+def _decisive(recipe: Any) -> Mapping[str, Any]:
+    """The recipe without what is not decisive; files of first weights by content, not by path."""
+    values = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in NOT_HASHED}
+    for key in ("weights", "encoder_weights"):
+        if values.get(key) and Path(values[key]).is_file():
+            values[key] = file_digest(Path(values[key]))
+    return values

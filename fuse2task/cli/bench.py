@@ -49,8 +49,8 @@ def run_command(
     as_json: JsonOption = False,
 ) -> None:
     """Run what results.csv does not hold yet, then compare; the same command resumes after any interruption."""
+    from fuse2task.bench.api import Resources, run_bench
     from fuse2task.bench.recipe import BenchRecipe
-    from fuse2task.bench.session import Resources, run_bench
     from fuse2task.config.recipes import load_recipe
     from fuse2task.runtime.checkpoints import trust_pickles
     from fusion.pair_writer import Shard
@@ -75,7 +75,7 @@ def report_command(
     as_json: JsonOption = False,
 ) -> None:
     """Compare again what the folder holds, and write DIR/report: HTML, Markdown, CSV, LaTeX."""
-    from fuse2task.bench.session import report_bench
+    from fuse2task.bench.api import report_bench
 
     with tables_to_stderr(as_json):
         page = report_bench(folder)

@@ -19,7 +19,7 @@ from fuse2task.results.schema import (
     COSTS,
     OPENINGS,
     ROBUSTNESS,
-    significance,
+    significance_of,
 )
 from fuse2task.results.tables import ResultsTable, read_frame
 from fuse2task.runtime.errors import RequestError
@@ -67,7 +67,7 @@ class Contents:
     @property
     def alpha(self) -> float:
         """The level below which a p value marks a difference."""
-        return significance(self.recipe)
+        return significance_of(self.recipe)
 
 
 def read_contents(folder: Path) -> Contents:

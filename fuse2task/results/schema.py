@@ -48,11 +48,16 @@ LEVEL = 0.95
 MARK = "@"  # in the name of a degraded copy; no name of a recipe may hold it
 
 
-def significance(recipe: Mapping[str, Any]) -> float:
-    """The level below which a p value marks a difference: 1 minus the confidence of the recipe's intervals."""
+def significance(level: float) -> float:
+    """The level below which a p value marks a difference: 1 minus the confidence of the intervals."""
+    return round(1 - level, 12)
+
+
+def significance_of(recipe: Mapping[str, Any]) -> float:
+    """The same for the content of a recipe file, which may be damaged."""
     intervals = recipe.get("intervals")
     level = intervals.get("level") if isinstance(intervals, Mapping) else None
-    return round(1 - (level if isinstance(level, float) and 0.5 < level < 1 else LEVEL), 12)
+    return significance(level if isinstance(level, float) and 0.5 < level < 1 else LEVEL)
 
 
 def name_at(source: str, kind: str, level: int) -> str:

@@ -75,6 +75,7 @@ class ResultsTable:
         # Holds the file's length while rows are appended: what a killed process wrote beyond it does not count.
         self._mark = self.path.with_name(".results.csv.length")
         self._rows: dict[tuple[str, ...], dict[str, str]] = {}
+        self._identities: set[tuple[str, ...]] | None = None
         self._seen: tuple[int, ...] = ()
 
     def read(self) -> pd.DataFrame:
@@ -83,11 +84,18 @@ class ResultsTable:
         Raises:
             RequestError: columns that are not the contract's, or a number that is none.
         """
-        return to_frame(list(self._read().values()), self.path, RESULTS, NUMBERS - {"level"})
+        return to_frame(self.rows(), self.path, RESULTS, NUMBERS - {"level"})
+
+    def rows(self) -> list[dict[str, str]]:
+        """The same as texts."""
+        return list(self._read().values())
 
     def identities(self) -> set[tuple[str, ...]]:
         """`identity` of everything that is in the table."""
-        return {identity(row) for row in self._read().values()}
+        rows = self._read().values()
+        if self._identities is None:
+            self._identities = {identity(row) for row in rows}
+        return self._identities
 
     def append(self, rows: Sequence[Row]) -> None:
         """Add rows, all or none; what the table says already about the same number does not count any more."""
@@ -98,6 +106,7 @@ class ResultsTable:
             self._repair()
             known = self._read()
             _replace(known, texts)
+            self._identities = None
             head = _lines([dict(zip(RESULTS, RESULTS, strict=True))], RESULTS)
             if self.path.is_file() and _first_line(self.path) == head:
                 self._add(_lines(texts, RESULTS).encode())
@@ -126,9 +135,11 @@ class ResultsTable:
                 handle.truncate(min(length, self.path.stat().st_size))
             self._seen = ()
         self._mark.unlink(missing_ok=True)
-        if self.path.is_file() and not (data := self.path.read_bytes()).endswith(b"\n"):
-            with self.path.open("ab") as handle:  # edited by hand: its last line ends without a line break
-                handle.write(b"\n" if data else b"")
+        if self.path.is_file() and self.path.stat().st_size:
+            with self.path.open("rb+") as handle:
+                handle.seek(-1, os.SEEK_END)
+                if handle.read() != b"\n":  # edited by hand: its last line ends without a line break
+                    handle.write(b"\n")
 
     def _length(self) -> int | None:
         try:
@@ -147,12 +158,12 @@ class ResultsTable:
         """Rows by number. The file is read again only where it has changed."""
         signature = self._signature()
         if not signature:
-            self._rows, self._seen = {}, ()
+            self._rows, self._identities, self._seen = {}, None, ()
         elif signature != self._seen:
             length = self._length()
             text = None if length is None else self.path.read_bytes()[:length].decode("utf-8-sig", "replace")
             present, rows = read_csv(self.path, text=text)
-            self._rows, self._seen = {}, signature
+            self._rows, self._identities, self._seen = {}, None, signature
             _replace(self._rows, _checked(self.path, present, rows, RESULTS, CLEAN))
         return self._rows
 

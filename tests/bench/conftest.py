@@ -138,7 +138,7 @@ def make_recipe(recipe_values: Callable[..., dict[str, Any]]) -> Callable[..., B
 @pytest.fixture(scope="session")
 def finished(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
     """`finished(to)`: a copy of a bench folder that a run has finished (made once)."""
-    from fuse2task.bench.session import run_bench
+    from fuse2task.bench.api import run_bench
 
     kept: list[Path] = []
 

@@ -100,7 +100,7 @@ def test_hashes_of_judges(make_recipe, recipe_values, tmp_path):
     yolo = {"recipe": "detection/yolo-n-demo", "overrides": {"image_size": 64}}
     retrain = {**yolo, "protocol": "retrain"}
     one, same = known(retrain), known(retrain, seeds=[5])
-    assert (one.hash, one.recipe_hash, one.image_size) == (same.hash, same.recipe_hash, "64")
+    assert (one.hash, one.recipe_hash, one.facts.image_size) == (same.hash, same.recipe_hash, "64")
     longer = known({**retrain, "overrides": {"image_size": 64, "epochs": 3}})
     assert longer.hash != one.hash
     assert longer.recipe_hash != one.recipe_hash

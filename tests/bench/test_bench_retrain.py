@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from fuse2task.bench.api import Resources, run_bench
 from fuse2task.bench.recipe import BenchRecipe
-from fuse2task.bench.session import Resources, run_bench
 from fuse2task.data.images import read_mask
 from fuse2task.results.schema import RESULTS
 from fuse2task.results.tables import ResultsTable
@@ -76,7 +76,7 @@ def test_both_tasks_with_trained_judges(tmp_path, values, monkeypatch, capsys):
 
     # A finished training is taken over: by whatever path the folder is called, on whatever device.
     (folder / "results.csv").unlink()
-    monkeypatch.setattr("fuse2task.training.loop.StageRun.run", None)
+    monkeypatch.setattr("segmentation.training.train", None)
     monkeypatch.setattr("detection.training.train", None)
     monkeypatch.chdir(tmp_path)
     assert run_bench(recipe, Path("run"), resources=Resources(device="cpu"))

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fuse2task.bench.api import Resources, report_bench, run_bench
 from fuse2task.bench.recipe import BenchRecipe
-from fuse2task.bench.session import Resources, report_bench, run_bench
 from fuse2task.results.schema import RESULTS
 from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.errors import RequestError
@@ -111,7 +111,7 @@ def test_again_does_nothing_and_a_new_method_only_itself(tmp_path, finished, rec
     folder = finished(tmp_path / "run", BenchRecipe.model_validate(values))
     before = content(folder)
     with monkeypatch.context() as patch:
-        patch.setattr("fuse2task.bench.jobs.work.do", None)
+        patch.setattr("fuse2task.bench.engines.do", None)
         assert run_bench(BenchRecipe.model_validate(values), folder)
     assert content(folder) == before
     table = ResultsTable(folder).read()
@@ -128,7 +128,7 @@ def test_again_does_nothing_and_a_new_method_only_itself(tmp_path, finished, rec
 def test_other_intervals_are_computed_from_the_same_predictions(tmp_path, finished, recipe_values, monkeypatch):
     folder = finished(tmp_path / "run", BenchRecipe.model_validate(recipe_values()))
     before = ResultsTable(folder).read()
-    monkeypatch.setattr("fuse2task.bench.jobs.detection.predict_boxes", None)
+    monkeypatch.setattr("fuse2task.tasks.detection.Detection.predict", None)
     wider = {"replicates": 80, "level": 0.99, "seed": 1}
     assert run_bench(BenchRecipe.model_validate(recipe_values(intervals=wider)), folder)
     after = ResultsTable(folder).read()
@@ -194,7 +194,7 @@ def test_table_of_the_command_and_report(tmp_path, finished, recipe_values, run_
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe_values()))
     assert run_cli("bench", "run", file, "-o", folder) == 0, run_cli.error
-    assert "classes: AP50" in run_cli.output
+    assert "classes: AP. " in run_cli.output
     assert "opened by 1 recipe in this folder, 3 evaluations" in run_cli.output
     (folder / "comparisons.csv").unlink()
     assert report_bench(folder).is_file()

@@ -2,9 +2,8 @@
 
 import pytest
 
-from fuse2task.bench.plan import make_jobs, make_plan
-from fuse2task.bench.session import report_bench, run_bench
-from fuse2task.bench.timings import DEFAULTS
+from fuse2task.bench.api import report_bench, run_bench
+from fuse2task.bench.plan import CROSSFUSE_FUSE, FUSE, make_jobs, make_plan
 from fuse2task.bench.workspace import Workspace
 from fuse2task.data.fused import open_fused
 from fusion.weights import DEFAULT, TASK, shipped_weights
@@ -16,12 +15,8 @@ def test_networks_without_a_checkpoint(tmp_path, make_recipe):
     bench = Workspace(recipe, tmp_path / "run", "cpu")
     steps = {step.job.method: step for step in make_plan(bench, make_jobs(bench)) if step.job.kind == "fuse"}
     pairs = len(bench.dataset("tiny").dataset.pairs)
-    for method, kind in {
-        "crossfuse-plus": "fuse crossfuse",
-        "crossfuse-task": "fuse crossfuse",
-        "average": "fuse",
-    }.items():
-        assert steps[method].seconds == pytest.approx(pairs * DEFAULTS[kind])
+    for method, guess in {"crossfuse-plus": CROSSFUSE_FUSE, "crossfuse-task": CROSSFUSE_FUSE, "average": FUSE}.items():
+        assert steps[method].seconds == pytest.approx(pairs * guess)
     assert run_bench(recipe, tmp_path / "run")
     hashes = {weights.name: weights.card["tensor_hash"] for weights in shipped_weights()}
     page = report_bench(tmp_path / "run").read_text("utf-8")

@@ -8,16 +8,19 @@ import pandas as pd
 import pytest
 import torch
 
-from fuse2task.bench import insight
-from fuse2task.bench.comparisons import compare
-from fuse2task.bench.costs import measure_cost, write_cost
+from fuse2task.bench import analysis as insight
+from fuse2task.bench.analysis import compare
+from fuse2task.bench.costs import measure_cost
+from fuse2task.bench.jobs import Cost, Fuse
 from fuse2task.bench.measured import Measured, measure
+from fuse2task.bench.plan import Timings, rate
 from fuse2task.bench.recipe import Intervals
-from fuse2task.bench.timings import Timings
 from fuse2task.bench.workspace import Workspace
+from fuse2task.results.folder import BenchFolder
 from fuse2task.results.schema import COSTS, KEYS, RESULTS
 from fuse2task.results.tables import ResultsTable, identity, read_table
 from fuse2task.runtime.errors import RequestError
+from fuse2task.tasks import Measurement
 
 INTERVALS = Intervals(replicates=2000)
 
@@ -80,7 +83,7 @@ def means(columns: dict[str, np.ndarray]) -> Measured:
     def values(mask, weights):
         return {(name, "all", ""): weights @ column[mask] / weights.sum(1) for name, column in columns.items()}
 
-    return measure({"all": np.ones(count, bool)}, INTERVALS, values)
+    return measure({"all": np.ones(count, bool)}, INTERVALS, Measurement(values))
 
 
 def frame_of(*rows: dict) -> pd.DataFrame:
@@ -131,7 +134,7 @@ def test_conditions_have_their_own_images():
     def values(mask, weights):
         return {("m", "all", ""): weights @ column[mask] / weights.sum(1)}
 
-    found = measure({"all": np.ones(4, bool), "night": night}, INTERVALS, values)
+    found = measure({"all": np.ones(4, bool), "night": night}, INTERVALS, Measurement(values))
     assert found.keys == (("m", "all", "all"), ("m", "all", "night"))
     assert found.points.tolist() == [2.5, 1.5]
     assert found.images.tolist() == [4, 2]
@@ -157,11 +160,11 @@ def test_ranks_extremes_and_correlations():
     rng = np.random.default_rng(1)
     scores = {name: rng.random(30) + index / 3 for index, name in enumerate("abcde")}
     scores["a"][3] = np.nan
-    ranking = insight.ranking(about, scores)
+    ranking = insight.ranking(about, scores, 0.05)
     assert ranking is not None
     assert ranking["n"] == 29
     assert ranking["ranks"] == sorted(ranking["ranks"], reverse=True)
-    assert insight.ranking(about, {name: scores[name] for name in "abcd"}) is None
+    assert insight.ranking(about, {name: scores[name] for name in "abcd"}, 0.05) is None
     rows = insight.extremes(about, scores, "c", [f"i{k}" for k in range(30)])
     away = scores["e"] - scores["c"]
     own = [item for item in rows if item["a"] == "e"]
@@ -207,20 +210,20 @@ def test_costs(tmp_path, recipe_values, make_recipe):
     assert counted <= found["GMAC"] * 1e9 * 1.001  # the rest is attention itself
     assert found["GMAC"] * 1e9 < 1.5 * counted
     assert found["ms"] > 0
-    write_cost(tmp_path, found)
-    write_cost(tmp_path, measure_cost(bench, "tiny", "theirs"))
-    write_cost(tmp_path, measure_cost(bench, "tiny", "average"))
-    rows = {item["method"]: item for item in read_table(tmp_path / "costs.csv", COSTS)}
+    for method in ("theirs", "average", "average"):
+        assert Cost("tiny", method).do(bench) == []
+    rows = {item["method"]: item for item in read_table(bench.folder / "costs.csv", COSTS)}
+    assert list(rows) == ["theirs", "average"]
     assert rows["theirs"] == {**dict.fromkeys(COSTS, ""), "method": "theirs"}
     assert rows["average"]["parameters"] == "0"
     assert rows["average"]["GMAC"] == "0.0"
 
 
 def test_rates_are_those_measured_where_there_are_any(tmp_path):
-    timings = Timings(tmp_path)
-    guess, measured = timings.rate("fuse", "visible d", "")
-    assert not measured
-    timings.record("fuse", "visible d", 10, 30.0)
-    timings.record("fuse", "visible d", 10, 10.0)
-    assert timings.rate("fuse", "visible d", "") == (2.0, True)
-    assert timings.rate("fuse", "other d", "") == (guess, False)
+    timings = Timings(BenchFolder(tmp_path))
+    job, other = Fuse("d", "visible", units=10, guess=0.5), Fuse("d", "other", guess=0.5)
+    assert rate(timings.read(), job) == (0.5, False)
+    timings.record(job, 30.0)
+    timings.record(job, 10.0)
+    assert rate(timings.read(), job) == (2.0, True)
+    assert rate(timings.read(), other) == (0.5, False)

@@ -7,13 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fuse2task.bench import printing
-from fuse2task.bench.jobs import work
-from fuse2task.bench.jobs.fuse import is_fused
-from fuse2task.bench.plan import Job, Step, make_jobs, make_plan
+from fuse2task.bench import engines, printing
+from fuse2task.bench.api import run_bench
+from fuse2task.bench.jobs import Fuse, Job
+from fuse2task.bench.plan import Step, make_jobs, make_plan, part_of
 from fuse2task.bench.recipe import BenchRecipe
-from fuse2task.bench.run import Progress, duration, part_of
-from fuse2task.bench.session import run_bench
+from fuse2task.bench.scheduler import Progress, duration
 from fuse2task.bench.workspace import Workspace
 from fuse2task.results.folder import BenchFolder
 from fuse2task.results.schema import RESULTS
@@ -50,15 +49,15 @@ def test_processes_at_the_same_time(tmp_path, finished, recipe_values, count):
 
 
 def test_a_failed_job_keeps_what_is_finished(tmp_path, make_recipe, monkeypatch):
-    real = work.do
+    real = engines.do
 
-    def failing(bench: Workspace, job: Job) -> work.Result:
+    def failing(bench: Workspace, job: Job) -> engines.Result:
         if job.id == "evaluate tiny infrared places":
             raise Fuse2TaskError("the judge is ill")
         return real(bench, job)
 
     with monkeypatch.context() as patch:
-        patch.setattr("fuse2task.bench.engine_local.do", failing)
+        patch.setattr("fuse2task.bench.engines.do", failing)
         with pytest.raises(Fuse2TaskError, match="the judge is ill"):
             run_bench(make_recipe(), tmp_path / "run")
     assert set(ResultsTable(tmp_path / "run").read()["method"]) == {"visible"}
@@ -114,18 +113,19 @@ def test_the_plan_shares_fused_datasets_and_judges(make_recipe, recipe_values, t
 
 def test_a_fused_dataset_of_other_pixels_is_not_taken(tmp_path, finished, make_recipe):
     folder = finished(tmp_path / "run", make_recipe())
-    assert is_fused(Workspace(make_recipe(), folder), "tiny", "average")
-    assert not is_fused(Workspace(make_recipe(color="gray"), folder), "tiny", "average")
+    job = Fuse("tiny", "average")
+    assert job.is_done(Workspace(make_recipe(), folder))
+    assert not job.is_done(Workspace(make_recipe(color="gray"), folder))
     manifest = folder / "fused/tiny/average/manifest.json"
     content = json.loads(manifest.read_text())
     content["method"]["hash"] = "0" * 12
     manifest.write_text(json.dumps(content))
-    assert not is_fused(Workspace(make_recipe(), folder), "tiny", "average")
+    assert not job.is_done(Workspace(make_recipe(), folder))
 
 
 def test_time_left_follows_what_jobs_took(capsys):
-    steps = [Step(Job("fuse", "d", name), False, 10.0, False) for name in "abc"]
-    progress = Progress([*steps, Step(Job("fuse", "d", "z"), True, 99.0, True)])
+    steps = [Step(Fuse("d", name), False, 10.0, False) for name in "abc"]
+    progress = Progress([*steps, Step(Fuse("d", "z"), True, 99.0, True)])
     progress.ended(steps[0].job, 40.0, 1)
     progress.ended(steps[1].job, None, 1)
     said = capsys.readouterr().err.splitlines()

@@ -23,8 +23,8 @@ REWRITTEN = (
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, tiny_source):
     """A finished bench folder with every file that a report reads."""
+    from fuse2task.bench.api import report_bench, run_bench
     from fuse2task.bench.recipe import BenchRecipe
-    from fuse2task.bench.session import report_bench, run_bench
 
     boxes, judge = tiny_source / "boxes" / "fusion", tiny_source.parent / "judge.onnx"
     published = {"label": "paper", "dataset": "tiny", "judge": "places", "metric": "AP", "method": "average",

@@ -11,10 +11,10 @@ import torch
 import yaml
 from PIL import Image
 
+from fuse2task.bench.analysis import beside_published
+from fuse2task.bench.api import report_bench, run_bench
 from fuse2task.bench.datasets import load_bench_dataset
-from fuse2task.bench.published import beside_published
 from fuse2task.bench.recipe import BenchRecipe
-from fuse2task.bench.session import report_bench, run_bench
 from fuse2task.config.recipes import load_recipe, shipped_recipes
 from fuse2task.data.images import read_mask
 from fuse2task.data.synthetic.scene import render

@@ -8,11 +8,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuse2task.bench.statistics.correlation import rank_correlation
-from fuse2task.bench.statistics.holm import holm
-from fuse2task.bench.statistics.paired import compare, p_value
-from fuse2task.bench.statistics.ranking import rank
-from fuse2task.bench.statistics.resampling import bootstrap, jackknife
+from fuse2task.bench.statistics.intervals import bootstrap, jackknife
+from fuse2task.bench.statistics.tests import compare, holm, p_value, rank, rank_correlation
 
 IMAGES = 60
 WEIGHTS, LEFT_OUT = bootstrap(IMAGES, 999, seed=0), jackknife(IMAGES)

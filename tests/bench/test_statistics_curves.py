@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from fuse2task.bench.curves import curve_tables
 from fuse2task.bench.measured import Measured
 from fuse2task.bench.recipe import Intervals
-from fuse2task.bench.statistics.area import trapezoid_weights
-from fuse2task.bench.statistics.resampling import bootstrap, jackknife
+from fuse2task.bench.statistics.intervals import bootstrap, jackknife
+from fuse2task.bench.sweeps import curve_tables, trapezoid_weights
 from fuse2task.results.schema import ABOUT, CONDITIONS, ROBUSTNESS, TO_BASELINE
 
 LEVELS = (0, 1, 3, 5)

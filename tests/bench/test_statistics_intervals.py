@@ -12,9 +12,17 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from scipy.stats import bootstrap as scipy_bootstrap
 
-from fuse2task.bench.statistics.intervals import acceleration, bca, percentile, recentre, recentred, standard_error
-from fuse2task.bench.statistics.resampling import bootstrap, jackknife
-from fuse2task.bench.statistics.seeds import over_seeds
+from fuse2task.bench.statistics.intervals import (
+    acceleration,
+    bca,
+    bootstrap,
+    jackknife,
+    over_seeds,
+    percentile,
+    recentre,
+    recentred,
+    standard_error,
+)
 
 
 @settings(max_examples=30)

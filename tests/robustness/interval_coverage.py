@@ -13,9 +13,16 @@ from typing import Any
 import numpy as np
 
 from detection.matching import Matches, WeightedAP, match, weighted_ap
-from fuse2task.bench.statistics.intervals import AP_ORDER, acceleration, bca, percentile, recentred
-from fuse2task.bench.statistics.paired import compare
-from fuse2task.bench.statistics.resampling import bootstrap, jackknife
+from fuse2task.bench.statistics.intervals import (
+    AP_ORDER,
+    acceleration,
+    bca,
+    bootstrap,
+    jackknife,
+    percentile,
+    recentred,
+)
+from fuse2task.bench.statistics.tests import compare
 from segmentation.evaluation import weighted_iou
 
 WIDTH, HEIGHT = 1024, 768

@@ -34,7 +34,7 @@ PROMPT = 60.0  # seconds in which a process has to end after a signal, on a busy
 GRACE = 9.0  # after about these seconds a process ends out of order, as a kill does
 PRELOADED = ["fuse2task.cli.main", "fusion.training.run", "fusion.dataset_writer", "fusion.quality.scorer",
              "detection.training", "detection.trainer", "detection.judge", "segmentation.training",
-             "fuse2task.bench.session", "fuse2task.data.degradation.writing"]  # fmt: skip
+             "fuse2task.bench.api", "fuse2task.data.degradation.writing"]  # fmt: skip
 # What tells of time. Left out besides: what is not finished work, .pt (they hold a date), locks of killed processes.
 VOLATILE = ("timings.csv", "costs.csv")
 TIMES = ("seconds", "time", "seconds_of_last_start")

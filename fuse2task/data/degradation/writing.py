@@ -67,7 +67,7 @@ _MOVED = {"voc": moved_voc, "yolo": moved_yolo, "masks": moved_mask}
 
 
 @dataclass(frozen=True)
-class DegradedCopy:
+class DegradedFolder:
     """A finished copy. truth: options (boxes, annotations or masks) that `load_dataset` needs for it."""
 
     root: Path
@@ -78,7 +78,7 @@ def degrade_dataset(
     root: Path, layout: str, kind: str, level: int, out: Path, *, seed: int = 0, split: str | None = None,
     boxes: Path | None = None, annotations: Path | None = None, masks: Path | None = None,
     move: str | None = None, truth_on: str | None = None,
-) -> DegradedCopy:  # fmt: skip
+) -> DegradedFolder:  # fmt: skip
     """Write a copy of a dataset to `out` whose images are degraded; a second run checks and repairs it.
 
     Lists, truth and images that the kind does not change are copied byte for byte; at level 0 everything is. Changed
@@ -134,7 +134,7 @@ class _Copy:
             self.plan["misalign"] = {"moves": moves[0], "truth_on": moves[1], "truth_moved": self.truth_moves}
         self._check_conditions()
 
-    def run(self) -> DegradedCopy:
+    def run(self) -> DegradedFolder:
         """Write what is missing or differs."""
         self._refuse_foreign()
         with sole_writer(self.out, self.work / "lock"):
@@ -143,7 +143,7 @@ class _Copy:
             self.work.rmdir()
         return done
 
-    def _written(self) -> DegradedCopy:
+    def _written(self) -> DegradedFolder:
         self._refuse_foreign()  # again: another process may have been quicker
         remove_leftovers(self.out)
         write_json(self.work / "plan.json", self.plan)
@@ -168,7 +168,7 @@ class _Copy:
         write_json(self.out / MANIFEST, {**self.plan, **motions, "files": sorted(rows, key=lambda row: row["path"])})
         (self.work / "journal.jsonl").unlink()
         (self.work / "plan.json").unlink()
-        return DegradedCopy(self.out, truth or self.given)
+        return DegradedFolder(self.out, truth or self.given)
 
     def _check_conditions(self) -> None:
         # In layout awmm the root's name may be the weather; scenes.tsv is copied.

@@ -1,17 +1,40 @@
-"""Tables of image scores in a bench folder: reading one, and the bootstrap distributions of its means."""
+"""Image scores: how fused images relate to their sources, without any use of them. No truth, no judge."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from fuse2task.bench.measured import Measured, Values, measure
-from fuse2task.bench.recipe import Intervals
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.reading import read_csv
+from fuse2task.tasks import Measurement, Task, Values
 
 Scores = Mapping[str, list[dict[str, str]]]
 """Method -> its rows of the table of scores, as texts."""
+
+
+class Quality(Task):
+    """Means over images of the scores of a profile, each in its own unit."""
+
+    name = "quality"
+
+    def measure_scores(self, rows: Sequence[Mapping[str, str]], ids: Sequence[str]) -> Measurement:
+        """Means of one method's scores.
+
+        Args:
+            rows: of that method. ids: of the images (I,), in the order of the weights.
+        """
+        by_id = {row["image"]: row for row in rows}
+        numbers = [_numbers(by_id[key]) for key in ids]
+        columns = {name: np.array([row[name] for row in numbers]) for name in _numbers(rows[0])}
+
+        def values(mask: np.ndarray, weights: np.ndarray) -> Values:
+            return {(name, "all", ""): _mean(column[mask], weights) for name, column in columns.items()}
+
+        return Measurement(values)
+
+
+TASK = Quality()
 
 
 def read_scores(path: Path) -> Scores:
@@ -32,34 +55,6 @@ def read_scores(path: Path) -> Scores:
             found.setdefault(row["method"], []).append(row)
     except ValueError as error:
         raise RequestError(f"{path}: not a table of scores ({error}); remove it, and run again") from None
-    return found
-
-
-def mean_scores(
-    rows: list[dict[str, str]], ids: list[str], conditions: Mapping[str, np.ndarray], intervals: Intervals
-) -> Measured:
-    """Means of one method's scores over the images, by condition.
-
-    Args:
-        rows: of that method. ids: of the images (I,), in the order of the weights.
-        conditions: condition -> (I,) bool.
-    """
-    by_id = {row["image"]: row for row in rows}
-    numbers = [_numbers(by_id[key]) for key in ids]
-    columns = {name: np.array([row[name] for row in numbers]) for name in _numbers(rows[0])}
-
-    def values(mask: np.ndarray, weights: np.ndarray) -> Values:
-        return {(name, "all", ""): _mean(column[mask], weights) for name, column in columns.items()}
-
-    return measure(conditions, intervals, values)
-
-
-def score_distributions(path: Path, intervals: Intervals) -> dict[str, Measured]:
-    """Method -> the means of its scores over all images of a table."""
-    found = {}
-    for method, rows in read_scores(path).items():
-        ids = sorted(row["image"] for row in rows)
-        found[method] = mean_scores(rows, ids, {"all": np.ones(len(ids), bool)}, intervals)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Running a benchmark: what is missing is done, whatever was killed before and whoever else works on it."""
+"""Scheduler: does missing jobs, beside other processes on the same folder and after any interruption."""
 
 import time
 from collections.abc import Sequence
@@ -7,14 +7,11 @@ from typing import Any
 
 import yaml
 
-from fuse2task.bench.engine_local import Engine
-from fuse2task.bench.openings import record_openings
-from fuse2task.bench.plan import Job, Step, is_done, make_plan
-from fuse2task.bench.timings import Timings
-from fuse2task.bench.truths import record_truths
+from fuse2task.bench.engines import Engine
+from fuse2task.bench.jobs import Job
+from fuse2task.bench.plan import Step, Timings, make_plan, with_needs
+from fuse2task.bench.records import record_openings, record_truths
 from fuse2task.bench.workspace import Workspace
-from fuse2task.results.folder import BenchFolder
-from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.files import remove_halves, write_text
 from fuse2task.runtime.locks import Lock
 from fuse2task.runtime.progress import say
@@ -24,8 +21,8 @@ POLL = 2.0  # seconds between looks at work that another process does
 
 def prepare(bench: Workspace) -> None:
     """Write what readers of the bench folder need beside the results: recipe.yaml, truths.json, further truths."""
-    with BenchFolder(bench.folder).lock("recipe"):
-        path = bench.folder / "recipe.yaml"
+    with bench.at.lock("recipe"):
+        path = bench.at.recipe
         remove_halves(path)
         write_text(path, yaml.safe_dump(bench.recipe.model_dump(mode="json"), sort_keys=False))
     record_truths(bench, bench.datasets)
@@ -40,8 +37,7 @@ def run_jobs(bench: Workspace, jobs: Sequence[Job], engine: Engine, mine: set[st
         Fuse2TaskError: what a job raised; all that is finished stays.
     """
     Scheduler(bench, jobs, engine, mine).run()
-    known = ResultsTable(bench.folder).identities()
-    return all(is_done(bench, job, known) for job in jobs if job.kind in ("evaluate", "score"))
+    return all(job.is_done(bench) for job in jobs if job.gives_rows)
 
 
 @dataclass
@@ -57,10 +53,9 @@ class Scheduler:
 
     def run(self) -> None:
         """Do what is missing."""
-        plan = make_plan(self.bench, list(self.jobs))
+        plan = make_plan(self.bench, self.jobs)
         self.done = {step.job.id for step in plan if step.done}
-        by_id = {job.id: job for job in self.jobs}
-        wanted = _with_needs(self.mine, by_id, self.done)
+        wanted = with_needs(self.mine, self.jobs, self.done)
         self.progress = Progress([step for step in plan if step.job.id in wanted])
         pending = [job for job in self.jobs if job.id in wanted]
         try:
@@ -78,10 +73,10 @@ class Scheduler:
         """Begin a job, if it can begin now; True where nothing is left to begin."""
         if len(self.running) >= self.engine.slots or not self.done.issuperset(job.needs):
             return False
-        lock = BenchFolder(self.bench.folder).lock(job.id)
+        lock = self.bench.at.lock(job.id)
         if not lock.acquire(wait=False):
             return False
-        if is_done(self.bench, job):  # by another process, since the plan was made
+        if job.is_done(self.bench):  # by another process, since the plan was made
             lock.release()
             self._ended(job, None)
             return True
@@ -93,9 +88,9 @@ class Scheduler:
         handle, result = self.engine.wait([handle for handle, _, _ in self.running])
         job, lock = next((job, lock) for other, job, lock in self.running if other == handle)
         self.running = [item for item in self.running if item[0] != handle]
-        ResultsTable(self.bench.folder).append(result.rows)
+        self.bench.table.append(result.rows)
         lock.release()
-        Timings(self.bench.folder).record(job.kind, job.what, job.units, result.seconds)
+        Timings(self.bench.at).record(job, result.seconds)
         if job.kind == "evaluate":
             record_openings(self.bench)
         self._ended(job, result.seconds)
@@ -139,31 +134,3 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def part_of(bench: Workspace, jobs: Sequence[Job], index: int, count: int) -> set[str]:
-    """Ids of the jobs of shard `index` (from 1) of `count`: those of every `count`-th method.
-
-    Image scores are for all methods at once: every shard takes them up at the end, and does them if it is the
-    last to finish (see `shared_when_ready`).
-    """
-    methods = [method.name for method in bench.recipe.methods][index - 1 :: count]
-    return {job.id for job in jobs if job.method in methods and job.kind != "train"}
-
-
-def shared_when_ready(bench: Workspace, jobs: Sequence[Job]) -> set[str]:
-    """Ids of jobs for all methods (image scores) whose methods are all fused, by whichever process."""
-    by_id = {job.id: job for job in jobs}
-    return {job.id for job in jobs if job.kind == "score" and all(is_done(bench, by_id[need]) for need in job.needs)}
-
-
-def _with_needs(ids: set[str], by_id: dict[str, Job], done: set[str]) -> set[str]:
-    wanted: set[str] = set()
-    waiting = list(ids)
-    while waiting:
-        name = waiting.pop()
-        if name not in wanted:
-            wanted.add(name)
-            # What a finished job needed is not needed any more.
-            waiting += [] if name in done else by_id[name].needs
-    return wanted - done

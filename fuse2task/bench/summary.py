@@ -1,4 +1,4 @@
-"""Everything that follows from a bench folder's results: comparisons, ranking, correlations, extremes."""
+"""Everything that follows from a bench folder's results: comparisons, rankings, correlations, extremes, sweeps."""
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -7,24 +7,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fuse2task.bench import insight
-from fuse2task.bench.comparisons import compare
-from fuse2task.bench.jobs.evaluate import suffixed
+from fuse2task.bench import analysis
 from fuse2task.bench.measured import Measured
-from fuse2task.bench.published import beside_published
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.sweeps import write_sweeps
 from fuse2task.data.fused import open_fused
 from fuse2task.results.entries import read_truths
-from fuse2task.results.folder import BenchFolder
+from fuse2task.results.folder import BenchFolder, suffixed
 from fuse2task.results.groups import comparable_groups
-from fuse2task.results.schema import CLEAN, COMPARISONS, CORRELATIONS
+from fuse2task.results.schema import CLEAN, COMPARISONS, CORRELATIONS, SINGLE, significance
 from fuse2task.results.tables import ResultsTable, identity, write_table
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, remove_halves, write_json
 from fuse2task.runtime.progress import say
+from fuse2task.tasks import find_task
 
-SINGLE = ("visible", "infrared")
 Row = Mapping[Hashable, Any]
 
 
@@ -36,39 +33,41 @@ def summarise(folder: Path, recipe: BenchRecipe) -> None:
 
     Rows whose distributions have been replaced by those of another recipe, judge or truth are left out.
     """
-    with BenchFolder(folder).lock("summary"):
-        summary = Summary(folder, recipe)
-        write_table(folder / "comparisons.csv", COMPARISONS, summary.comparisons)
-        write_table(folder / "correlations.csv", CORRELATIONS, summary.correlations)
-        for name in ("ranking.json", "extremes.json", "published.json"):
-            remove_halves(folder / name)
-        write_json(folder / "ranking.json", summary.ranking)
-        write_json(folder / "extremes.json", summary.extremes)
-        write_sweeps(folder, recipe, summary.results, summary.truths, summary.load)
-        write_json(folder / "published.json", beside_published(summary.results, summary.truths, recipe))
+    at = BenchFolder(folder)
+    with at.lock("summary"):
+        summary = Summary(at, recipe)
+        write_table(at.table("comparisons"), COMPARISONS, summary.comparisons)
+        write_table(at.table("correlations"), CORRELATIONS, summary.correlations)
+        write_sweeps(at, recipe, summary.results, summary.truths, summary.load)
+        published = analysis.beside_published(summary.results, summary.truths, recipe)
+        for name, value in {
+            "ranking": summary.ranking, "extremes": summary.extremes, "published": published,
+        }.items():  # fmt: skip
+            remove_halves(at.entries(name))
+            write_json(at.entries(name), value)
     say(f"{folder}: {len(summary.comparisons)} comparisons in {len(summary.groups)} tables")
 
 
 class Summary:
     """What is computed from the results in `folder`, table by table of comparable rows."""
 
-    def __init__(self, folder: Path, recipe: BenchRecipe):
-        self.folder, self.recipe = folder, recipe
+    def __init__(self, at: BenchFolder, recipe: BenchRecipe):
+        self.at, self.recipe = at, recipe
         self.methods = [method.name for method in recipe.methods]
-        self.truths = read_truths(folder)
+        self.truths = read_truths(at.root)
         self.comparisons: list[dict[str, Any]] = []
         self.ranking: list[dict[str, Any]] = []
         self.extremes: list[dict[str, Any]] = []
-        self.results = ResultsTable(folder).read()
+        self.results = ResultsTable(at.root).read()
         if missing := set(self.results["truth_hash"]) - {"", *self.truths}:
-            raise RequestError(f"{folder / 'truths.json'}: says nothing about truth {min(missing)} of results.csv; "
-                               "`fuse2task bench run` writes it anew")  # fmt: skip
+            raise RequestError(f"{at.entries('truths')}: says nothing about truth {min(missing)} of results.csv; "
+                               "`fuse2task bench run` writes it again")  # fmt: skip
         clean = self.results[self.results["kind"] == CLEAN["kind"]]
-        tables = [group.results for group in comparable_groups(clean) if group.keys["task"] != "quality"]
+        tables = [group.results for group in comparable_groups(clean) if find_task(group.keys["task"]).is_judged]
         self.groups = [rows for rows in map(self._current, tables) if not rows.empty]
         for rows in self.groups:
             self._add(rows)
-        self.correlations = insight.correlations(clean, self.groups)
+        self.correlations = analysis.correlations(clean, self.groups)
 
     def _current(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows of the recipe's methods whose distributions lie in the folder; none without the baseline."""
@@ -92,12 +91,12 @@ class Summary:
         # Besides the chosen baseline the single cameras: whether fusing is worth it at all is asked of these.
         for other in dict.fromkeys((baseline, *SINGLE)):
             if other in set(rows["method"]):
-                self.comparisons += compare(rows, load, other, self.recipe.intervals, self.methods)
+                self.comparisons += analysis.compare(rows, load, other, self.recipe.intervals, self.methods)
         about = rows.iloc[0].to_dict()
         scores = self._scores_of_images(rows)
-        if ranking := insight.ranking(about, scores):
+        if ranking := analysis.ranking(about, scores, significance(self.recipe.intervals.level)):
             self.ranking.append(ranking)
-        self.extremes += insight.extremes(about, scores, baseline, self._ids(about, len(scores[about["method"]])))
+        self.extremes += analysis.extremes(about, scores, baseline, self._ids(about, len(scores[about["method"]])))
 
     def _ids(self, about: Row, count: int) -> list[str]:
         """Ids of the evaluated images, which must be `count`."""
@@ -106,7 +105,7 @@ class Summary:
         part = predicted.get("split") if isinstance(predicted, dict) else None
         if not isinstance(part, str):
             raise RequestError(f"{record}: names no split; remove it, and let `fuse2task bench run` predict again")
-        root = self.folder / "fused" / about["dataset"] / about["method"]
+        root = self.at.fused(about["dataset"], about["method"])
         ids = open_fused(root).ids(part)
         if len(ids) != count:
             raise RequestError(f"{root / 'manifest.json'}: {len(ids)} images of split {part}, of which {count} were "
@@ -114,14 +113,11 @@ class Summary:
         return ids
 
     def _scores_of_images(self, rows: pd.DataFrame) -> dict[str, np.ndarray]:
-        if rows.iloc[0]["task"] == "detection":
-            from fuse2task.bench.jobs.detection import scores_of_images
-        else:
-            from fuse2task.bench.jobs.segmentation import scores_of_images
+        task = find_task(rows.iloc[0]["task"])
         found = {}
         for method in (name for name in self.methods if name in set(rows["method"])):
             own = rows[rows["method"] == method].drop_duplicates("seed")
-            of_seeds = [scores_of_images(self._file(row, "matches.npz")) for row in own.to_dict("records")]
+            of_seeds = [task.image_values(self._file(row, "matches.npz")) for row in own.to_dict("records")]
             found[method] = np.mean(of_seeds, axis=0)
         return found
 
@@ -140,5 +136,4 @@ class Summary:
         return self._folder(row) / suffixed(name, truth["name"], truth["primary"])
 
     def _folder(self, row: Row) -> Path:
-        judge = f"{row['judge']}-s{row['seed']}" if row["seed"] else row["judge"]
-        return self.folder / "predictions" / row["dataset"] / row["method"] / judge
+        return self.at.predictions(row["dataset"], row["method"], row["judge"], row["seed"])

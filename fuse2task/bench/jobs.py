@@ -1,0 +1,298 @@
+"""The kinds of work of a benchmark: for each when it is done, and how to do it."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from fuse2task.bench.datasets import is_copied, write_copy
+from fuse2task.bench.measured import measure
+from fuse2task.bench.records import record_truths
+from fuse2task.bench.workspace import Workspace, training_recipe
+from fuse2task.data.fused import open_fused, verify_images
+from fuse2task.results.schema import COSTS, source_of
+from fuse2task.results.tables import identity, read_table, write_table
+from fuse2task.runtime.files import file_digest, read_json, remove_leftovers, value_hash, write_json
+from fuse2task.tasks import Judged, find_task, quality
+from fuse2task.training.run_folder import NOT_DECISIVE, kept_recipe
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work. needs: ids of jobs that must be done before. units: its size.
+
+    method, judge and seed are empty or None where the job is for all of them. guess: seconds a unit on two CPU cores
+    at 640x480, until one has been timed; a GPU is ten times as fast or more.
+    """
+
+    dataset: str
+    method: str = ""
+    judge: str = ""
+    seed: int | None = None
+    needs: tuple[str, ...] = ()
+    units: float = 1.0
+    guess: float = 0.1
+
+    kind: ClassVar[str]
+    gives_rows: ClassVar[bool] = False
+    """Whether it gives rows of results.csv."""
+
+    @property
+    def id(self) -> str:
+        """Kind, dataset, method, judge and seed as one text."""
+        seed = "" if self.seed is None else f"s{self.seed}"
+        return " ".join(part for part in (self.kind, self.dataset, self.method, self.judge, seed) if part)
+
+    @property
+    def what(self) -> str:
+        """What the job's speed depends on: judge, or method, on a dataset."""
+        return " ".join(part for part in (self.judge, source_of(self.dataset)) if part)
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is done for other jobs alone, and can be spared when these are done."""
+        return False
+
+    def is_done(self, bench: Workspace) -> bool:
+        """Whether the bench folder holds the job's result."""
+        raise NotImplementedError
+
+    def do(self, bench: Workspace) -> Rows:
+        """Do it; files go into the bench folder, rows of results.csv to whoever asked."""
+        raise NotImplementedError
+
+
+class Degrade(Job):
+    """Make one degraded copy of a dataset."""
+
+    kind = "degrade"
+
+    @property
+    def serves(self) -> bool:
+        return True
+
+    def is_done(self, bench: Workspace) -> bool:
+        degraded = bench.recipe.degraded[self.dataset]
+        return is_copied(bench.at, bench.dataset(degraded.source), degraded)
+
+    def do(self, bench: Workspace) -> Rows:
+        """Write DIR/degraded/<dataset>, and its truth into truths.json.
+
+        Raises:
+            RequestError: the folder holds a copy made otherwise.
+        """
+        degraded = bench.recipe.degraded[self.dataset]
+        write_copy(bench.at, bench.dataset(degraded.source), degraded, bench.recipe.datasets[degraded.source])
+        record_truths(bench, [self.dataset])
+        return []
+
+
+class Fuse(Job):
+    """Fuse one dataset by one method."""
+
+    kind = "fuse"
+
+    @property
+    def what(self) -> str:
+        return f"{self.method} {source_of(self.dataset)}"
+
+    @property
+    def serves(self) -> bool:
+        # Fused images of the recipe's own datasets are a result by themselves; those of copies may be removed.
+        return self.dataset != source_of(self.dataset)
+
+    def is_done(self, bench: Workspace) -> bool:
+        """Whether the fused dataset is finished, and is the one that the recipe means."""
+        manifest = bench.at.fused(self.dataset, self.method) / "manifest.json"
+        if not manifest.is_file():
+            return False
+        found, data = read_json(manifest, "manifest"), bench.dataset(self.dataset)
+        truth = data.truths[0].hash if data.truths else ""
+        return (
+            found["method"]["hash"] == bench.method_hash(self.dataset, self.method)
+            and found["split"]["hash"] == data.dataset.split_hash
+            and found["truth"]["hash"] == truth
+            and found["color"] == bench.recipe.color
+        )
+
+    def do(self, bench: Workspace) -> Rows:
+        """Write DIR/fused/<dataset>/<method>.
+
+        Raises:
+            RequestError: the folder holds the same dataset fused otherwise, or the method cannot fuse a pair.
+        """
+        from fusion.dataset_writer import write_fused
+
+        method, out = bench.make_method(self.method), bench.at.fused(self.dataset, self.method)
+        write_fused(bench.dataset(self.dataset).dataset, method, out, bench.recipe.color)
+        return []
+
+
+class Cost(Job):
+    """Measure what a method costs."""
+
+    kind = "cost"
+
+    def is_done(self, bench: Workspace) -> bool:
+        return any(row["method"] == self.method for row in read_table(bench.at.table("costs"), COSTS))
+
+    def do(self, bench: Workspace) -> Rows:
+        """Put a row into costs.csv, in place of an older one of the same method."""
+        from fuse2task.bench.costs import measure_cost
+
+        row, path = measure_cost(bench, self.dataset, self.method), bench.at.table("costs")
+        with bench.at.lock("costs"):
+            rows: dict[str, Any] = {old["method"]: old for old in read_table(path, COSTS)}
+            write_table(path, COSTS, (rows | {row["method"]: row}).values())
+        return []
+
+
+class Train(Job):
+    """Train one judge on one method's images with one seed."""
+
+    kind = "train"
+
+    @property
+    def serves(self) -> bool:
+        return True
+
+    def is_done(self, bench: Workspace) -> bool:
+        """Whether the run is finished and was trained on the images that lie there now, by the recipe's judge."""
+        folder, fused = self._folder(bench), bench.at.fused(self.dataset, self.method)
+        if not ((folder / "card.json").is_file() and (fused / "manifest.json").is_file()):
+            return False
+        card = read_json(folder / "card.json", "run card")
+        wanted, kept = self._recipe(bench, fused).model_dump(mode="json"), kept_recipe(folder)
+        # The same folder by another path, another device: no other run.
+        same = all(kept.get(key) == value for key, value in wanted.items() if key not in ("data", *NOT_DECISIVE))
+        return same and card["data"]["manifest_hash"] == images_hash(bench, self.dataset, self.method)
+
+    def do(self, bench: Workspace) -> Rows:
+        """Write DIR/judges/<dataset>/<method>/<judge>-s<seed>; a finished run there is taken over.
+
+        Raises:
+            RequestError: the folder holds a run of another recipe or on other images; what the training refuses.
+        """
+        folder, fused = self._folder(bench), bench.at.fused(self.dataset, self.method)
+        if (folder / "recipe.yaml").is_file():
+            before = Path(str(kept_recipe(folder).get("data")))
+            # The run folder compares texts: the same images by another path are no other run.
+            fused = before if before.resolve() == fused.resolve() else fused
+        find_task(bench.recipe.judges[self.judge].task).train(self._recipe(bench, fused), folder)
+        return []
+
+    def _folder(self, bench: Workspace) -> Path:
+        assert self.seed is not None
+        return bench.at.training(self.dataset, self.method, self.judge, self.seed)
+
+    def _recipe(self, bench: Workspace, fused: Path) -> Any:
+        return training_recipe(bench.recipe.judges[self.judge], fused, self.seed or 0, bench.device)
+
+
+class Evaluate(Job):
+    """Judge one method's images: predictions, metrics, bootstrap distributions, rows of every truth."""
+
+    kind, gives_rows = "evaluate", True
+
+    def is_done(self, bench: Workspace) -> bool:
+        truths = bench.dataset(self.dataset).truths
+        return bench.table.identities().issuperset(identity(self._about(bench, truth.hash)) for truth in truths)
+
+    def do(self, bench: Workspace) -> Rows:
+        data, section = bench.dataset(self.dataset), bench.recipe.judges[self.judge]
+        task, folder = find_task(section.task), bench.at.predictions(self.dataset, self.method, self.judge, self.seed)
+        weights = bench.weights(self.dataset, self.method, self.judge, self.seed)
+        made_of = {
+            "images": images_hash(bench, self.dataset, self.method), "split": data.part,
+            "weights": bench.judge(self.dataset, self.judge).facts.digest or file_digest(weights),
+            "class_map": section.class_map,
+        }  # fmt: skip
+        remove_leftovers(folder)
+        fused, marker = open_fused(bench.at.fused(self.dataset, self.method)), folder / "predicted.json"
+        judged = [Judged(fused, data.part, data.evaluated, truth, section.class_map, folder) for truth in data.truths]
+        if not (marker.is_file() and read_json(marker, "record of predictions") == made_of):
+            marker.unlink(missing_ok=True)
+            task.predict(weights, bench.device, judged[0])
+            write_json(marker, made_of)
+        rows: Rows = []
+        for one in judged:
+            about = self._about(bench, one.truth.hash)
+            measured = measure(data.conditions(), bench.recipe.intervals, task.measure(one))
+            measured.save(folder / one.truth.file("replicates.npz"), identity(about))
+            rows += measured.rows(about, bench.recipe.intervals)
+        return rows
+
+    def _about(self, bench: Workspace, truth_hash: str) -> dict[str, Any]:
+        return bench.about(self.dataset, self.method, self.judge, self.seed, truth_hash)
+
+
+class ScoreImages(Job):
+    """Image scores of all methods on one dataset: every source is decoded once."""
+
+    kind, gives_rows = "score", True
+
+    def is_done(self, bench: Workspace) -> bool:
+        return bench.table.identities().issuperset(map(identity, self._abouts(bench).values()))
+
+    def do(self, bench: Workspace) -> Rows:
+        """Bring DIR/scores/<dataset>/<profile>.csv up to date; gives the new rows: means, by condition.
+
+        Methods whose scores are there, and in the results, are not scored again.
+        """
+        scores, abouts, known = bench.recipe.scores, self._abouts(bench), bench.table.identities()
+        assert scores is not None
+        path = bench.at.scores(self.dataset, scores.label)
+        present = quality.read_scores(path)
+        missing = [name for name, about in abouts.items() if identity(about) not in known or name not in present]
+        merged = {**present, **self._scored(bench, path, missing)}
+        rows = [row for name in abouts for row in merged[name]]
+        write_table(path, list(rows[0]), rows)
+        self._write_summary(bench, path.with_suffix(".json"), list(abouts), rows)
+        data = bench.dataset(self.dataset)
+        results: Rows = []
+        for method in missing:
+            measurement = quality.TASK.measure_scores(merged[method], data.ids)
+            measured = measure(data.conditions(), bench.recipe.intervals, measurement)
+            results += measured.rows(abouts[method], bench.recipe.intervals)
+        return results
+
+    def _abouts(self, bench: Workspace) -> dict[str, dict[str, Any]]:
+        return {method.name: bench.about_scores(self.dataset, method.name) for method in bench.recipe.methods}
+
+    def _scored(self, bench: Workspace, path: Path, methods: list[str]) -> quality.Scores:
+        """Score these methods, in a folder that a killed run leaves to the next one."""
+        from fusion.quality.scorer import score_folders
+
+        scores, part = bench.recipe.scores, bench.dataset(self.dataset).part
+        assert scores is not None
+        out = path.with_name(f".{path.stem}") / path.name
+        fused = {method: bench.at.fused(self.dataset, method) / "images" / part for method in methods}
+        for method in methods:
+            verify_images(open_fused(bench.at.fused(self.dataset, method)), [part])
+        sources = bench.score_sources(self.dataset)
+        score_folders(sources, fused, scores.profile, out, scores.names, device=bench.device)
+        found = quality.read_scores(out)
+        shutil.rmtree(out.parent)
+        return found
+
+    @staticmethod
+    def _write_summary(bench: Workspace, path: Path, methods: list[str], rows: list[dict[str, str]]) -> None:
+        """Definitions and means beside the table, as `fusion score` writes them."""
+        from fusion.quality.profiles import find_profile
+        from fusion.quality.scorer import summary
+
+        assert bench.recipe.scores is not None
+        profile = find_profile(bench.recipe.scores.profile)
+        chosen = profile.chosen(bench.recipe.scores.names)
+        found = {
+            (row["method"], row["image"]): {score.name: float(row[score.name] or "nan") for score in chosen}
+            for row in rows
+        }
+        write_json(path, summary(profile, methods, chosen, found), sort_keys=False)
+
+
+def images_hash(bench: Workspace, dataset: str, method: str) -> str:
+    """Hash of a finished fused dataset with every file in it."""
+    return value_hash(read_json(bench.at.fused(dataset, method) / "manifest.json", "manifest"))

@@ -1,0 +1,114 @@
+"""Detection: boxes of a detector, measured by COCO's average precision."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuse2task.tasks import EvaluatedTruth, Judged, JudgeFacts, JudgeSetup, Key, Measurement, Task, Values
+
+MEANS = ("AP", "AP50", "AP75")
+SIZES = ("small", "medium", "large")
+AP_ORDER = 0.4  # of the bias of interpolated precision, see `intervals.recentre`
+
+
+class Detection(Task):
+    """AP, AP50, AP75 and AR100 in [0, 1] as pycocotools gives them."""
+
+    name, truth, headline = "detection", "boxes", "AP"
+    metrics, class_metrics, sweep_metrics, image_metric = (*MEANS, "AR100"), ("AP", "AP50"), ("AP", "AP50"), "AP50"
+    bounds = (0.0, 1.0)
+    floor = ("AP50", 0.1)
+    takes_class_map = True
+    training_seconds = 0.15
+
+    def bias_order(self, metric: str) -> float:
+        return AP_ORDER if metric.startswith("AP") else 1.0
+
+    def recipe(self) -> type[Any]:
+        from detection.recipe import DetectionRecipe
+
+        return DetectionRecipe
+
+    def training_size(self, recipe: Any) -> float:
+        return (recipe.image_size / 640) ** 2
+
+    def train(self, recipe: Any, folder: Path) -> None:
+        from detection.training import train
+
+        train(recipe, folder)
+
+    def check_truth(self, truth: EvaluatedTruth, ids: Sequence[str]) -> str:
+        assert truth.boxes is not None
+        return "" if any(truth.boxes.boxes[key] for key in ids) else "no box"
+
+    def identify(self, setup: JudgeSetup, classes: Sequence[str], image_size: str, device: str) -> JudgeFacts:
+        from detection.classes import load_class_map, match_classes
+        from detection.judge import CONFIDENCE, MAX_BOXES, NMS_IOU
+
+        class_map = load_class_map(setup.class_map) if setup.class_map else None
+        decided = {"class_map": class_map, "confidence": CONFIDENCE, "nms": NMS_IOU, "boxes": MAX_BOXES}
+        numbers = {name: number for number, name in enumerate(classes, 1)}
+        if setup.weights is None:  # it will know the classes of the truth that it is trained with
+            match_classes(classes, numbers, class_map, setup.class_map or "the class map")
+            return JudgeFacts("", decided, str(setup.recipe.image_size))
+        judge = self.judge(setup.weights, device)
+        match_classes(judge.names, numbers, class_map, setup.class_map or "the class map")
+        return JudgeFacts(judge.digest, decided, str(judge.image_size))
+
+    def load(self, weights: Path, device: str) -> Any:
+        from detection.judge import load_judge
+
+        # ONNX runs on the CPU wherever the rest runs.
+        return load_judge(weights, "cpu" if weights.suffix == ".onnx" else device)
+
+    def predict(self, weights: Path, device: str, judged: Judged) -> None:
+        """Write dets.json, COCO results."""
+        from detection.classes import load_class_map
+        from detection.judge import predict
+        from fuse2task.runtime.files import write_text
+
+        class_map = load_class_map(judged.class_map) if judged.class_map else None
+        judge = self.judge(weights, device)
+        results, _ = predict(judged.fused, judged.part, judge, class_map, judged.class_map or "")
+        write_text(judged.folder / "dets.json", json.dumps(results, allow_nan=False) + "\n")
+
+    def measure(self, judged: Judged) -> Measurement:
+        from detection.classes import classes_left_out, load_class_map
+        from detection.coco import read_predictions, read_truth
+        from detection.evaluation import evaluate
+        from detection.matching import match, weighted_ap
+        from fuse2task.data.truth.coco import coco_truth
+        from fuse2task.runtime.files import read_json, write_json
+
+        truth, reference, folder = judged.truth, judged.class_map, judged.folder
+        left_out = classes_left_out(truth.classes, load_class_map(reference), reference) if reference else ()
+        assert truth.boxes is not None
+        content = read_truth(coco_truth(judged.pairs, truth.boxes))
+        predictions = read_predictions(read_json(folder / "dets.json", "COCO result file"), content)
+        metrics = evaluate(content, predictions, left_out=left_out)
+        write_json(folder / truth.file("metrics.json"), metrics, sort_keys=False)
+        matches = match(content, predictions, left_out=left_out)
+        matches.save(folder / truth.file("matches.npz"))
+
+        def values(mask: np.ndarray, weights: np.ndarray) -> Values:
+            found = weighted_ap(matches.of_images(mask), weights)
+            named: dict[Key, np.ndarray] = {(name, "all", ""): getattr(found, name) for name in MEANS}
+            named |= {("AP", "all", size): getattr(found, f"AP_{size}") for size in SIZES}
+            for number, class_name in enumerate(found.classes):
+                named |= {(name, class_name, ""): getattr(found, f"class_{name}")[:, number] for name in MEANS}
+            return named
+
+        return Measurement(values, {("AR100", "all", "all"): metrics["AR100"]})
+
+    def image_values(self, file: Path) -> np.ndarray:
+        """AP50, mean over the classes in the image; NaN without truth in it."""
+        from detection.matching import Matches, weighted_ap
+
+        matches = Matches.load(file)
+        return weighted_ap(matches, np.eye(len(matches.images))).AP50
+
+
+TASK = Detection()
