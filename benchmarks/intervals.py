@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.evaluation import evaluate
-from detection.matching import WeightedAP, match, weighted_ap
+from detection.average_precision import WeightedAP, evaluate, match, weighted_ap
 from fuse2task.bench.statistics.intervals import AP_ORDER, bootstrap, jackknife, recentred
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "robustness"))

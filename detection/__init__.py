@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from fuse2task.runtime.packages import lazy_names
 
 if TYPE_CHECKING:
-    from detection.evaluation import evaluate
+    from detection.average_precision import evaluate
 
 __all__ = ["evaluate"]
 
-__getattr__, __dir__ = lazy_names(__name__, {"evaluate": "detection.evaluation"})
+__getattr__, __dir__ = lazy_names(__name__, {"evaluate": "detection.average_precision"})

@@ -87,9 +87,9 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """COCO AP: --truth and --predictions, or a judge's (--weights --data --split)."""
+    from detection.average_precision import evaluate as evaluate_results
     from detection.classes import classes_left_out, load_class_map
     from detection.coco import read_truth
-    from detection.evaluation import evaluate as evaluate_results
     from fuse2task.runtime.checkpoints import trust_pickles
     from fuse2task.runtime.files import sole_file, write_json
 

@@ -76,10 +76,9 @@ class Detection(Task):
         write_text(judged.folder / "dets.json", json.dumps(results, allow_nan=False) + "\n")
 
     def measure(self, judged: Judged) -> Measurement:
+        from detection.average_precision import evaluate, match, weighted_ap
         from detection.classes import classes_left_out, load_class_map
         from detection.coco import read_predictions, read_truth
-        from detection.evaluation import evaluate
-        from detection.matching import match, weighted_ap
         from fuse2task.data.truth.coco import coco_truth
         from fuse2task.runtime.files import read_json, write_json
 
@@ -105,7 +104,7 @@ class Detection(Task):
 
     def image_values(self, file: Path) -> np.ndarray:
         """AP50, mean over the classes in the image; NaN without truth in it."""
-        from detection.matching import Matches, weighted_ap
+        from detection.average_precision import Matches, weighted_ap
 
         matches = Matches.load(file)
         return weighted_ap(matches, np.eye(len(matches.images))).AP50

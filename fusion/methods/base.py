@@ -1,16 +1,23 @@
-"""What a fusion method is to the dataset writer."""
+"""What a fusion method is, and the methods without weights: single modalities, pixel rules, folders of fused images."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 
-from fuse2task.data.dataset import Pair
-from fuse2task.data.images import luma, with_chroma_of
+from fuse2task.data.dataset import Pair, defects, files_by_id
+from fuse2task.data.images import SUFFIXES, as_rgb, image_size, luma, read_visible, with_chroma_of
+from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.files import file_digest, value_hash
+from fuse2task.runtime.progress import say
 
 Colour = Literal["rgb", "gray"]
+Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]
+LEVELS = 5  # of the Laplacian pyramid
 
 
 @dataclass(frozen=True)
@@ -60,3 +67,101 @@ class LumaMethod(Method):
     def fuse(self, pair: Pair, infrared: np.ndarray, visible: np.ndarray) -> Fused:
         gray = self.fuse_luma(infrared, luma(visible))
         return Fused(with_chroma_of(gray, visible), gray)
+
+
+class SingleCamera(Method):
+    """One camera's image as it is, `visible` or `infrared`; infrared is grey in three channels."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name, "version": 1}
+
+    def fuse(self, pair: Pair, infrared: np.ndarray, visible: np.ndarray) -> Fused:
+        image = visible if self.name == "visible" else infrared
+        return Fused(as_rgb(image), luma(image))
+
+
+class Arithmetic(LumaMethod):
+    """A pixel rule on luma, computed in float and rounded."""
+
+    def __init__(self, name: str, rule: Rule):
+        self.name, self.rule = name, rule
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name, "version": 1}
+
+    def fuse_luma(self, infrared: np.ndarray, visible: np.ndarray) -> np.ndarray:
+        fused = self.rule(infrared.astype(np.float32), visible.astype(np.float32))
+        return np.clip(np.rint(fused), 0, 255).astype(np.uint8)
+
+
+def average(infrared: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Pixel mean."""
+    return (infrared + visible) / 2
+
+
+def laplacian_pyramid(infrared: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Burt & Adelson (1983): 5 levels, the detail of larger magnitude, the mean of the bases; (H, W) float32."""
+    levels = min(LEVELS, int(np.log2(min(infrared.shape))) - 1)
+    details = []
+    for _ in range(levels):
+        smaller = [cv2.pyrDown(image) for image in (infrared, visible)]
+        size = infrared.shape[1::-1]
+        ir, vi = (
+            image - cv2.pyrUp(small, dstsize=size) for image, small in zip((infrared, visible), smaller, strict=True)
+        )
+        details.append(np.where(np.abs(ir) > np.abs(vi), ir, vi))
+        infrared, visible = smaller
+    fused = (infrared + visible) / 2
+    for detail in reversed(details):
+        fused = cv2.pyrUp(fused, dstsize=detail.shape[1::-1]) + detail
+    return fused
+
+
+RULES: dict[str, Rule] = {"average": average, "maximum": np.maximum, "laplacian": laplacian_pyramid}
+
+
+class FolderMethod(Method):
+    """Fused images of another method, named by pair id (`/` in an id may be a folder or `__`).
+
+    Grey files get the visible image's chroma in colour mode; colour files are used as they are.
+    """
+
+    def __init__(self, name: str, folder: Path):
+        self.name, self.folder = name, Path(folder)
+        if not self.folder.is_dir():
+            raise RequestError(f"{folder}: no such folder of fused images")
+        self.files, findings = files_by_id(self.folder, SUFFIXES)
+        if bad := defects(findings):
+            raise RequestError(f"{folder}: unusable files\n{listing(finding.message for finding in bad)}")
+        self.used: list[str] = []
+
+    def identity(self) -> dict[str, Any]:
+        files = {key: file_digest(self.files[key]) for key in self.used}
+        return {"name": self.name, "version": 1, "files": value_hash(files)}
+
+    def check(self, pairs: Sequence[Pair]) -> None:
+        """Every pair has a file of its size; files of no pair are counted and reported."""
+        missing = [f"{pair.id}: no fused image" for pair in pairs if pair.id not in self.files]
+        if missing:
+            raise RequestError(
+                f"{self.folder}: {len(missing)} of {len(pairs)} pairs have no fused image; add them, or give --split "
+                f"a list of the pairs to compare\n{listing(missing)}"
+            )
+        sizes = {pair.id: image_size(self.files[pair.id]) for pair in pairs}
+        wrong = [
+            f"{self.files[pair.id]}: {'x'.join(map(str, sizes[pair.id]))}, the pair is {'x'.join(map(str, pair.size))}"
+            for pair in pairs
+            if sizes[pair.id] != pair.size
+        ]
+        if wrong:
+            raise RequestError(f"{self.folder}: fused images of another size than their pairs\n{listing(wrong)}")
+        self.used = sorted(pair.id for pair in pairs)
+        if len(self.files) > len(pairs):
+            say(f"{self.folder}: {len(self.files) - len(pairs)} images belong to no pair of this dataset; not used")
+
+    def fuse(self, pair: Pair, infrared: np.ndarray, visible: np.ndarray) -> Fused:
+        pixels = read_visible(self.files[pair.id])
+        return Fused(with_chroma_of(pixels, visible) if pixels.ndim == 2 else pixels, luma(pixels))

@@ -7,8 +7,7 @@ from typing import Any
 from fuse2task.runtime.compute import Precision
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.packages import load_plugin, plugin_names
-from fusion.methods.base import Method
-from fusion.methods.classical import RULES, Arithmetic, FolderMethod, SingleCamera
+from fusion.methods.base import RULES, Arithmetic, FolderMethod, Method, SingleCamera
 from fusion.weights import DEFAULT, TASK, find_checkpoint
 
 CROSSFUSE = ("crossfuse", DEFAULT, TASK)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detection.evaluation import evaluate
+from detection.average_precision import evaluate
 from fuse2task.runtime.errors import RequestError
 
 NAMES = ("People", "Car", "Lamp")

@@ -12,7 +12,7 @@ import yaml
 from safetensors import safe_open
 
 from detection import training
-from detection.evaluation import evaluate
+from detection.average_precision import evaluate
 from detection.judge import load_judge, predict
 from detection.recipe import DetectionRecipe
 from detection.training import train

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from detection.evaluation import evaluate
+from detection.average_precision import evaluate
 from detection.judge import LoadedDetector, load_judge, predict
 from fuse2task.data.fused import open_fused
 from fuse2task.data.images import as_rgb, read_infrared, read_visible

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from detection.average_precision import Matches, WeightedAP, match, weighted_ap
 from detection.coco import read_predictions, read_truth
-from detection.matching import Matches, WeightedAP, match, weighted_ap
 from fuse2task.runtime.errors import RequestError
 
 MEANS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
@@ -144,7 +144,7 @@ def test_class_without_truth_in_a_replicate_leaves_its_mean() -> None:
 
 
 def test_blocks_of_replicates_equal_single_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("detection.matching._CELLS", 1)  # the smallest blocks
+    monkeypatch.setattr("detection.average_precision._CELLS", 1)  # the smallest blocks
     truth, results = random_case(12, ties=False)
     matches = match(truth, results)
     weights = np.random.default_rng(0).integers(0, 4, (75, len(matches.images)))

@@ -14,7 +14,7 @@ from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
 from fusion.dataset_writer import write_fused
 from fusion.methods import make_method
-from fusion.methods.classical import Arithmetic, average
+from fusion.methods.base import Arithmetic, average
 from fusion.pair_writer import Shard
 
 

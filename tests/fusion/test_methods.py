@@ -10,7 +10,7 @@ from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
 from fusion.checkpoint import save_crossfuse
 from fusion.methods import METHODS, make_method
-from fusion.methods.classical import laplacian_pyramid
+from fusion.methods.base import laplacian_pyramid
 from fusion.network.crossfuse import CrossFuseNetwork
 
 

@@ -22,8 +22,7 @@ from fuse2task.runtime import overlap
 from fuse2task.runtime.errors import RequestError
 from fusion.dataset_writer import WORK, write_fused
 from fusion.methods import make_method
-from fusion.methods.base import Fused
-from fusion.methods.classical import Arithmetic, average
+from fusion.methods.base import Arithmetic, Fused, average
 from fusion.pair_writer import PairWriter, Shard, fuse_pairs
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from detection.matching import Matches, WeightedAP, match, weighted_ap
+from detection.average_precision import Matches, WeightedAP, match, weighted_ap
 from fuse2task.bench.statistics.intervals import (
     AP_ORDER,
     acceleration,

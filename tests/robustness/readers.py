@@ -81,7 +81,7 @@ def _coco(path: Path, _: Path) -> None:
 
 
 def _truth(path: Path, _: Path) -> None:
-    from detection.evaluation import evaluate
+    from detection.average_precision import evaluate
 
     found = path.with_name("found.json")
     found.write_text(json.dumps(formats.RESULTS))
@@ -89,7 +89,7 @@ def _truth(path: Path, _: Path) -> None:
 
 
 def _results(path: Path, _: Path) -> None:
-    from detection.evaluation import evaluate
+    from detection.average_precision import evaluate
     from fuse2task.runtime.files import value_hash
 
     value_hash(evaluate(formats.COCO, path))

@@ -11,7 +11,7 @@ from fuse2task.data.degradation.writing import degrade_dataset
 from fuse2task.data.loading import load_dataset
 from fusion.dataset_writer import write_fused
 from fusion.methods import make_method
-from fusion.methods.classical import Arithmetic, average
+from fusion.methods.base import Arithmetic, average
 from fusion.quality import scorer
 
 YEARS = 3.2e7 * 20
