@@ -1,4 +1,4 @@
-"""Which judge class stands for which truth class: by name, or by a class map."""
+"""Class maps: which class of a judge stands for which class of the truth."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence

@@ -140,7 +140,7 @@ FORMAT = "fuse2task.predictions"
 def write_results(path: Path, results: list[dict[str, Any]], truth: dict[str, Any]) -> None:
     """Write COCO results, and `<stem>.about.json` beside them with the hashes of the results and of `images_hash`.
 
-    A list of results says by itself nothing but image numbers, which other datasets have as well.
+    COCO results hold image numbers alone, which other datasets have as well.
     """
     write_json(path, results)
     about = {"format": FORMAT, "predictions": file_digest(path), "images": images_hash(truth)}

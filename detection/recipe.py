@@ -1,4 +1,4 @@
-"""The recipe of a YOLO training: all that decides the weights, under Ultralytics' names where possible."""
+"""Recipes of YOLO trainings, under Ultralytics' names where possible."""
 
 from typing import Annotated, Literal
 

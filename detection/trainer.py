@@ -1,4 +1,4 @@
-"""Ultralytics' detection trainer, made strict: no image dropped, no setting changed, no label cache."""
+"""Strict version of Ultralytics' detection trainer: no image dropped, no setting changed, no label cache."""
 
 import math
 import tempfile
@@ -90,7 +90,7 @@ class StrictTrainer(DetectionTrainer):
         return model
 
     def refuse_changes(self, batch: int) -> None:
-        """Stop where Ultralytics would go on: smaller batch after out-of-memory, loss that is not finite.
+        """Stop where Ultralytics would continue: smaller batch after out-of-memory, loss that is not finite.
 
         Raises:
             Fuse2TaskError: one of the two happened.

@@ -1,4 +1,4 @@
-"""Fused datasets: resumable, in shards, usable by other tools as they lie on disk."""
+"""Fused datasets: written resumably and in shards, in a form that other tools read."""
 
 import json
 import shutil
@@ -183,7 +183,7 @@ class FusedWriter:
         folders = {split: f"images/{split}" for split in self.dataset.splits}
         any_split = folders.get("test", next(iter(folders.values())))
         validation = validation_split(self.dataset.splits)
-        # Ultralytics wants both keys. Without a validation split it validates on what it trains on: never on test.
+        # Ultralytics needs both keys. Without a validation split it validates on what it trains on: never on test.
         config: dict[str, Any] = {"train": folders.get("train", any_split)}
         config["val"] = folders[validation] if validation else config["train"]
         config.update({"test": folders["test"]} if "test" in folders else {})

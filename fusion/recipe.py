@@ -1,4 +1,4 @@
-"""The recipe of CrossFuse's training."""
+"""Recipes of CrossFuse trainings."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal

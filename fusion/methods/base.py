@@ -1,4 +1,4 @@
-"""What a fusion method is, and the methods without weights: single modalities, pixel rules, folders of fused images."""
+"""Interface of fusion methods, and methods without weights: single modalities, pixel rules, folders of images."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Names of methods, and what makes them."""
+"""Registry of fusion methods by name, plug-ins included."""
 
 import inspect
 from pathlib import Path

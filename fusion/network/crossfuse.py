@@ -100,7 +100,7 @@ class CrossFuseNetwork(nn.Module):
     ) -> Tensor:
         """Fuse (B, 1, H, W) float images in [0, 255] into (B, 1, H, W) fp32, min-max stretched to [0, 255).
 
-        Who has the deep features (B, 128, H//8, W//8) of both already gives them along, to save most of the work.
+        Deep features (B, 128, H//8, W//8) of both, where they are known already, save most of the work.
 
         Raises:
             ValueError: as `check_pair`.
