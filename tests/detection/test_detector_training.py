@@ -282,7 +282,7 @@ def test_shipped_recipes() -> None:
 def test_it_learns(toy_fused: Callable[..., Path], tmp_path: Path) -> None:
     data = toy_fused(train=32, val=4, test=12)
     settings = {
-        "epochs": 20,
+        "epochs": 32,
         "batch": 4,
         "nbs": 4,
         "optimizer": "AdamW",
