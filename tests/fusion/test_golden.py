@@ -59,9 +59,9 @@ def test_training_step_of_stage_1_equals_the_release(golden, release_files):
 @pytest.mark.slow
 def test_training_step_of_stage_2_equals_the_release(golden, release_files, monkeypatch):
     expected = json.loads((golden / "train_step.json").read_text())["stage2"]
-    wanted = [expected[name] for name in ("total", "pixel", "weighted_gradient")] + list(expected["grad_norms"].values())
+    wanted = [*(expected[name] for name in ("total", "pixel", "weighted_gradient")), *expected["grad_norms"].values()]
     single = _stage_2_step(golden, release_files, torch.float32)
-    # Near-zero denominators spread the rounding of fp32 over 4e-4 from one processor to another; in double precision
+    # Near-zero denominators spread the rounding of fp32 over 4e-4 from one processor to another: in double precision
     # they do not, whatever the processor. Layers that ask for fp32 get double here.
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
     double = _stage_2_step(golden, release_files, torch.float64)
