@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fuse2task.bench.plan import Step
 from fuse2task.bench.scheduler import duration
-from fuse2task.report.published import published_sentence
+from fuse2task.report.side_tables import published_sentence
 from fuse2task.results.entries import read_published, read_truths
 from fuse2task.results.folder import BenchFolder
 from fuse2task.results.groups import Group, comparable_groups

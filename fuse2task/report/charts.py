@@ -1,29 +1,39 @@
-"""Charts of metrics, differences, ranks, correlations, costs and sweeps as inline SVG."""
+"""Charts of metrics, differences, ranks, correlations, costs and sweeps, as inline SVG in the page's colours."""
 
+import io
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
-from fuse2task.report.drawing import (
-    BEST,
-    DOUBT,
-    FUSED,
-    PAPER,
-    QUIET,
-    SERIES,
-    SOURCE,
-    TEXT,
-    WIDTH,
-    chart,
-    inline_svg,
-    short,
-)
-from fuse2task.report.estimates import SINGLE, Difference, Estimate
+from fuse2task.report.estimates import Difference, Estimate
+from fuse2task.results.schema import SINGLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Stand-ins that `inline_svg` replaces by the page's own colours, so that one drawing serves light and dark.
+TEXT, QUIET, GRID, PAPER = "#0a0001", "#0a0002", "#0a0003", "#0a0004"
+SOURCE, FUSED, BEST, DOUBT = "#0a0005", "#0a0006", "#0a0007", "#0a0008"
+WIDTH = 340  # CSS pixels: fits a phone's screen, so that its text need not shrink
+SERIES = ("#0a0011", "#0a0012", "#0a0013", "#0a0014", "#0a0015", "#0a0016")
+PAGE_COLOURS = {
+    TEXT: "var(--ink)", QUIET: "var(--quiet)", GRID: "var(--line)", PAPER: "var(--paper)",
+    SOURCE: "var(--source)", FUSED: "var(--fused)", BEST: "var(--best)", DOUBT: "var(--doubt)",
+    **{colour: f"var(--series{number})" for number, colour in enumerate(SERIES, 1)},
+}  # fmt: skip
+STYLE: Any = {
+    "svg.fonttype": "none", "svg.hashsalt": "fuse2task", "text.parse_math": False, "font.size": 9,
+    "font.family": "DejaVu Sans", "text.color": TEXT, "axes.labelcolor": TEXT, "axes.edgecolor": GRID,
+    "axes.titlesize": 9.5, "axes.titlelocation": "left", "axes.titleweight": "bold", "axes.linewidth": 0.8,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "grid.color": GRID,
+    "grid.linewidth": 0.8, "xtick.color": GRID, "ytick.color": GRID, "xtick.labelcolor": TEXT,
+    "ytick.labelcolor": TEXT, "xtick.labelsize": 8.5, "ytick.labelsize": 9, "legend.frameon": False,
+    "hatch.linewidth": 0.8, **{f"{axis}tick.{kind}.size": 0 for axis in "xy" for kind in ("major", "minor")},
+}  # fmt: skip
 LINES = {"visible": ("-", "D"), "infrared": ((0, (4, 2)), "s")}  # line style and marker in sweeps
 MARKERS = "o^vPX*"
 DODGE = 0.08  # levels by which whiskers of neighbouring methods stand apart
@@ -41,6 +51,43 @@ class Point:
     low: float
     high: float
     significant: bool
+
+
+@contextmanager
+def chart(width: float, height: float) -> Iterator["Axes"]:
+    """Axes that fill a figure of `width` x `height` CSS pixels; draw, and call `inline_svg`, inside the context."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        yield Figure(figsize=(width / 96, height / 96), layout="constrained").add_subplot()
+
+
+def inline_svg(axes: "Axes", name: str, label: str) -> str:
+    """The figure of these axes as an `<svg>` element for the page.
+
+    name: prefix of every id in this drawing, unique on the page. label: description for readers who do not see it.
+    """
+    figure: Any = axes.figure
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
+    for start, end in (('\\bid="', '"'), ('href="#', '"'), (r"url\(#", r"\)")):
+        text = re.sub(f"({start})([^{end[-1]}]+{end})", rf"\g<1>{name}-\2", text)
+    text = re.sub(r"""(style="[^"]*?)'DejaVu Sans'[^;"]*""", r"\1var(--sans)", text)
+    for stand_in, colour in PAGE_COLOURS.items():
+        text = text.replace(stand_in, colour)
+    width, height = (round(side * 96) for side in figure.get_size_inches())
+    head = f'<svg role="img" aria-label="{escape(label)}" width="{width}" height="{height}" '
+    view = re.search(r'viewBox="[^"]+"', text)
+    assert view is not None  # Matplotlib always writes one
+    return head + view[0] + ">" + text[text.index(">") + 1 :]
+
+
+def short(text: str, limit: int = 22) -> str:
+    """The text, cut to `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def bars(title: str, values: Mapping[str, Estimate], top: float, name: str) -> str:
@@ -83,8 +130,8 @@ def forest(differences: Sequence[Difference], metric: str, name: str) -> str:
         _rows(axes, [item.a for item in differences], axis_line=False)
         axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel(f"{metric} minus that of {short(differences[0].b)}")
-        told = ", ".join(f"{item.a} {item.value:+.3f}" for item in differences)
-        return inline_svg(axes, name, f"Differences of {metric} to {differences[0].b}: {told}")
+        shown = ", ".join(f"{item.a} {item.value:+.3f}" for item in differences)
+        return inline_svg(axes, name, f"Differences of {metric} to {differences[0].b}: {shown}")
 
 
 def rank_plot(methods: Sequence[str], ranks: Sequence[float], critical: float, name: str) -> str:
@@ -210,8 +257,8 @@ def sweep_curves(
         axes.set_title(short(title, 44))
         axes.figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8.5, handlelength=2.2,
                            columnspacing=1.2, borderpad=0.1)  # fmt: skip
-        told = (f"{method} {points[0].value:.3g} to {points[-1].value:.3g}" for method, points in series.items())
-        return inline_svg(axes, name, f"{title}, level {levels[0]:g} to {levels[-1]:g}: " + ", ".join(told))
+        shown = (f"{method} {points[0].value:.3g} to {points[-1].value:.3g}" for method, points in series.items())
+        return inline_svg(axes, name, f"{title}, level {levels[0]:g} to {levels[-1]:g}: " + ", ".join(shown))
 
 
 def span(item: Estimate) -> tuple[float, float]:

@@ -5,13 +5,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from fuse2task.report.sweep_tables import check_sweeps
+from fuse2task.report.estimates import SWEPT_METRICS
 from fuse2task.results.entries import read_directions, read_extremes, read_published, read_rankings, read_truths
 from fuse2task.results.folder import BenchFolder
 from fuse2task.results.groups import Group, comparable_groups
 from fuse2task.results.schema import (
+    ABOUT,
     CLEAN,
     COMPARISONS,
     CONDITIONS,
@@ -24,6 +26,9 @@ from fuse2task.results.schema import (
 from fuse2task.results.tables import ResultsTable, read_frame
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.reading import MAX_YAML, parse_yaml, read_text
+
+VERDICTS = ("above", "not_told_apart", "below")
+_CURVE = [*ABOUT, "method", "metric", "class"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def read_contents(folder: Path) -> Contents:
     columns = {"comparisons": COMPARISONS, "costs": COSTS, "correlations": CORRELATIONS, "openings": OPENINGS,
               "conditions": CONDITIONS, "robustness": ROBUSTNESS}  # fmt: skip
     tables = {name: read_frame(at.table(name), columns[name]) for name in columns}
-    check_sweeps(at.root, tables["conditions"], tables["robustness"])
+    _check_sweeps(at.root, tables["conditions"], tables["robustness"])
     return Contents(
         at.root, results, **tables,
         truths=read_truths(at.root), ranking=read_rankings(at.root), extremes=read_extremes(at.root),
@@ -102,3 +107,24 @@ def _recipe(path: Path) -> tuple[str, dict[str, Any]]:
     text = read_text(path, "recipe", MAX_YAML)
     value = parse_yaml(text, f"{path}: not a readable recipe (YAML expected)")
     return text, value if isinstance(value, dict) else {}
+
+
+def _check_sweeps(folder: Path, conditions: pd.DataFrame, robustness: pd.DataFrame) -> None:
+    """Refuse a level that is no number, an unknown task, a judge without main metric, an area without its curve."""
+    path, fix = folder / "robustness.csv", "run `fuse2task bench report` to rewrite it"
+    if not np.isfinite(conditions["level"]).all():
+        raise RequestError(f"{folder / 'conditions.csv'}: a row without level; {fix}")
+    for column in ("levels", *VERDICTS):
+        if not robustness[column].str.fullmatch(r"(\d( \d)*)?").all():
+            raise RequestError(f"{path}: column {column} holds something other than levels; {fix}")
+    for (task, judge), rows in robustness.groupby(["task", "judge"], sort=False):
+        if task != "quality" and not set(SWEPT_METRICS.get(str(task), ())) & set(
+            rows[rows["class"] == "all"]["metric"]
+        ):
+            raise RequestError(f"{path}: no main metric of task {task!r} by {judge!r}; {fix}")
+    drawn = conditions[np.isfinite(conditions["value"])]
+    curves = set(drawn[_CURVE].itertuples(index=False, name=None))
+    for row in robustness[_CURVE].itertuples(index=False, name=None):
+        if row not in curves:
+            about = ", ".join(part for part in row if part)
+            raise RequestError(f"{path}: conditions.csv has no curve for this area: {about}; {fix}")

@@ -9,20 +9,15 @@ import pandas as pd
 
 import fuse2task
 from fuse2task.report.charts import correlation_map, pareto_plot, rank_plot
-from fuse2task.report.comparability import refusals, warnings
 from fuse2task.report.contents import Contents, read_contents
 from fuse2task.report.estimates import MAIN, Numbers
-from fuse2task.report.findings import opening_sentences
 from fuse2task.report.formats import latex, markdown, markdown_text, summary_csv
-from fuse2task.report.provenance import method_rows
-from fuse2task.report.published import published_table
-from fuse2task.report.side_tables import correlation_table, cost_table, ranking_table, score_table
+from fuse2task.report.provenance import keys_table, method_tables, opening_sentences, refusals, warnings
+from fuse2task.report.side_tables import correlation_table, cost_table, published_table, ranking_table, score_table
 from fuse2task.report.study import Panel, Study, studies
 from fuse2task.report.sweeps import Sweep, sweeps
-from fuse2task.report.tables import Cell, Table, name_cell
 from fuse2task.report.viewer import viewer_scenes
 from fuse2task.results.groups import Group
-from fuse2task.results.schema import KEYS
 from fuse2task.runtime.files import write_text
 
 COLUMNS = 6  # beyond this the map of correlations shows main metrics only; the table has all
@@ -41,12 +36,12 @@ def write_report(folder: Path) -> Path:
     contents = read_contents(folder)
     groups = contents.groups
     baseline = str(contents.recipe.get("baseline") or "")
-    found = studies(groups, baseline)
+    found = studies(groups, baseline, contents.alpha)
     out = Path(folder) / "report"
     notes = [*opening_sentences(contents), *refusals(groups), *warnings(groups, contents.results)]
     swept = sweeps(contents)
     write_text(out / "summary.md", _markdown(found, notes, contents.published, swept))
-    write_text(out / "summary.csv", summary_csv([Numbers(group, baseline) for group in groups]))
+    write_text(out / "summary.csv", summary_csv([Numbers(group, baseline, contents.alpha) for group in groups]))
     write_text(out / "summary.tex", _latex(found, swept))
     write_text(out / "index.html", html_page(contents, groups, found, swept))
     return out / "index.html"
@@ -71,7 +66,7 @@ def _markdown(
             parts += [escape(sweep.intro), "", *(f"- {escape(sentence)}" for sentence in sweep.sentences), ""]
         parts += map(markdown, (*sweep.areas, *sweep.others))
     if published:
-        parts += ["## Beside published numbers", "", markdown(published_table(published))]
+        parts += ["## Comparison with published numbers", "", markdown(published_table(published))]
     return "\n".join(parts)
 
 
@@ -108,7 +103,7 @@ def html_page(contents: Contents, groups: Sequence[Group], studies: Sequence[Stu
         published=published_table(contents.published) if contents.published else None,
         refusals=refusals(list(groups)),
         warnings=warnings(list(groups), contents.results),
-        provenance=[_keys_table(groups), *method_rows(contents)],
+        provenance=[keys_table(groups), *method_tables(contents)],
         recipe=contents.recipe_text,
         version=fuse2task.__version__,
     )
@@ -122,7 +117,7 @@ def _scores(contents: Contents, groups: Sequence[Group]) -> list[Panel]:
     ]
     tables = contents.correlations
     for number, ((dataset, profile), rows) in enumerate(tables.groupby(["dataset", "profile"], sort=False)):
-        heading = f"Do scores of profile {profile} predict use on {dataset}?"
+        heading = f"Do scores of profile {profile} predict task metrics on {dataset}?"
         panels.append(_correlation_panel(contents, heading, rows, f"correlation{number}"))
     return panels
 
@@ -138,7 +133,7 @@ def _correlation_panel(contents: Contents, heading: str, rows: pd.DataFrame, nam
     methods = int(rows["methods"].min()) if rows["methods"].notna().any() else 0
     sentences = (
         f"Spearman's rank correlation over {methods} methods; bold: p < .05 for this cell alone. "
-        + ("With so few methods only near-perfect agreement can be told from chance." if methods < FEW else ""),
+        + ("With so few methods only a near-perfect correlation is significant." if methods < FEW else ""),
     )
     return Panel(heading, correlation_table(rows), (drawing,), sentences, fold="All correlations as a table")
 
@@ -166,21 +161,6 @@ def _costs(contents: Contents, studies: Sequence[Study]) -> Panel | None:
     for number, study in enumerate(studies):
         points = {method: (ms[method], value) for method, value in study.numbers.ranked() if method in ms}
         if len(points) > 1:
-            title = (
-                f"{study.numbers.main} · {study.numbers.group.keys['dataset']} · {study.numbers.group.keys['judge']}"
-            )
+            title = " · ".join((study.numbers.main, *(study.numbers.group.keys[key] for key in ("dataset", "judge"))))
             drawings.append(pareto_plot(points, title, f"cost{number}"))
-    return Panel("Cost beside use", cost_table(contents.costs), tuple(drawings))
-
-
-def _keys_table(groups: Sequence[Group]) -> Table:
-    """What must agree for rows to be compared, one row a table."""
-    columns = [*KEYS, "runs", "package versions"]
-    rows = []
-    for number, group in enumerate(groups, 1):
-        values = [group.keys[key] for key in KEYS]
-        values[KEYS.index("truth_hash")] = " ".join(dict.fromkeys([group.truth, group.keys["truth_hash"]]))
-        values += [", ".join(dict.fromkeys(group.results[name])) for name in ("run", "versions_hash")]
-        rows.append((name_cell(str(number)), *(Cell(value or "–", value) for value in values)))
-    headings = ("table", *(name.replace("_", " ") for name in columns))
-    return Table("keys", "Keys of every table: rows are compared only where all agree", headings, tuple(rows))
+    return Panel("Cost and task metrics", cost_table(contents.costs), tuple(drawings))

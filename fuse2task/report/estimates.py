@@ -1,19 +1,19 @@
-"""One number for each method, metric, class and condition of a group, and its paired differences."""
+"""Estimates of each method by metric, class and condition within a comparable group, and their paired differences."""
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, stdev
 
 import pandas as pd
 
 from fuse2task.results.groups import Group
+from fuse2task.results.schema import LEVEL
 
-ALPHA = 0.05
-SINGLE = ("visible", "infrared")
 MAIN = {"detection": "AP", "segmentation": "mIoU"}
 METRICS = {"detection": ("AP", "AP50", "AP75", "AR100"), "segmentation": ("mIoU", "mIoU_foreground", "mAcc", "aAcc")}
 PER_CLASS = {"detection": ("AP", "AP50"), "segmentation": ("IoU",)}
+SWEPT_METRICS = {"detection": ("AP", "AP50"), "segmentation": ("mIoU",)}
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """a minus b on the same images. low, high: interval; detectable: the smallest difference to be seen with them."""
+    """a minus b on the same images. low, high: interval; p: after Holm's correction, significant below alpha.
+
+    detectable: the smallest difference that these images can show.
+    """
 
     a: str
     b: str
@@ -39,21 +42,27 @@ class Difference:
     high: float
     p: float
     detectable: float
+    alpha: float = 1 - LEVEL
 
     @property
     def significant(self) -> bool:
-        """Beyond chance at 5 % after Holm's correction."""
-        return self.p < ALPHA
+        """Whether p is below alpha."""
+        return self.p < self.alpha
+
+    @property
+    def mark(self) -> str:
+        """`better` or `worse` where significant, else empty."""
+        return "" if not self.significant else "better" if self.value > 0 else "worse"
 
 
 Key = tuple[str, str, str]  # metric, class, condition
 
 
 class Numbers:
-    """Look-up of the numbers of one group."""
+    """Look-up of the numbers of one group. alpha: significance level of its p values."""
 
-    def __init__(self, group: Group, baseline: str) -> None:
-        self.group = group
+    def __init__(self, group: Group, baseline: str, alpha: float) -> None:
+        self.group, self.alpha = group, alpha
         self.task = group.keys["task"]
         self.main = MAIN.get(self.task, "")
         rows, pairs = group.results, group.comparisons
@@ -67,9 +76,11 @@ class Numbers:
                 self._cells.setdefault((key, method), {})[seed] = Estimate(value, low, high, images=images)
         numbers = (pairs[name] for name in ("difference", "ci_low", "ci_high", "p_holm", "smallest_detectable"))
         self._pairs = {
-            (key, a, b): Difference(a, b, *found)
-            for key, a, b, *found in zip(_keys(pairs), pairs["a"], pairs["b"], *numbers, strict=True)
-            if not math.isnan(found[0])
+            (key, a, b): Difference(a, b, value, low, high, p, detectable, alpha)
+            for key, a, b, value, low, high, p, detectable in zip(
+                _keys(pairs), pairs["a"], pairs["b"], *numbers, strict=True
+            )
+            if not math.isnan(value)
         }
         bases = list(dict.fromkeys(pairs["b"]))
         self.baseline = baseline if baseline in bases or not bases else bases[0]
@@ -93,13 +104,18 @@ class Numbers:
         found, back = self._pairs.get((key, a, b)), self._pairs.get((key, b, a))
         if found is not None or back is None:
             return found
-        return Difference(a, b, -back.value, -back.high, -back.low, back.p, back.detectable)
+        return replace(back, a=a, b=b, value=-back.value, low=-back.high, high=-back.low)
 
     def against_baseline(
         self, method: str, metric: str, name: str = "all", condition: str = "all"
     ) -> Difference | None:
         """The paired difference to the baseline; None for the baseline itself."""
         return None if method == self.baseline else self.difference(method, self.baseline, metric, name, condition)
+
+    def detectable(self) -> list[float]:
+        """Smallest detectable differences of the main metric from the baseline, one a tested method."""
+        found = [self.against_baseline(method, self.main) for method in self.methods]
+        return [item.detectable for item in found if item is not None and not math.isnan(item.detectable)]
 
     def ranked(self, metric: str = "", name: str = "all", condition: str = "all") -> list[tuple[str, float]]:
         """Methods with their values, highest first; those without a number are left out."""

@@ -1,16 +1,95 @@
-"""Where methods and their images come from, as the manifests of the fused datasets say."""
+"""Provenance and limits: versions and settings of methods, keys of comparability, opened test splits, warnings."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import pandas as pd
 
 from fuse2task.data.fused import open_fused
 from fuse2task.report.contents import Contents
-from fuse2task.report.tables import Cell, Table, name_cell
+from fuse2task.report.tables import Cell, Table, name_cell, text_cell
+from fuse2task.results.groups import Group
+from fuse2task.results.schema import KEYS, source_of
 from fuse2task.runtime.errors import Fuse2TaskError
 from fuse2task.runtime.packages import versions, versions_hash
 from fusion.weights import shipped_weights
 
+SPOKEN = {
+    "split_hash": "split",
+    "truth_hash": "truth",
+    "image_size": "image size",
+    "color": "colour mode",
+    "protocol": "protocol",
+    "judge": "judge",
+    "judge_hash": "hash of the judge",
+    "recipe_hash": "hash of the evaluation recipe",
+}
 
-def method_rows(contents: Contents) -> list[Table]:
+
+def opening_sentences(contents: Contents) -> list[str]:
+    """How often each test split was evaluated; a row of openings.csv is one recipe that did."""
+    sentences = []
+    sources = contents.openings["dataset"].map(source_of)  # degraded copies show the same images again
+    for (dataset, split), rows in contents.openings.groupby([sources, "split"], sort=False):
+        recipes, evaluations = rows["run"].nunique(), int(rows["evaluations"].fillna(0).sum())
+        sentences.append(
+            f"The {split} split of {dataset} was opened by {recipes} recipe{'s' * (recipes > 1)} "
+            f"({evaluations} evaluation{'s' * (evaluations != 1)} in all)."
+        )
+    return sentences or ["No test split was opened: all numbers come from folds of training splits."]
+
+
+def refusals(groups: list[Group]) -> list[str]:
+    """One sentence for each dataset and task whose rows cannot share a table: which keys differ, and their values."""
+    families: dict[tuple[str, str], list[Group]] = {}
+    for group in groups:
+        families.setdefault((group.keys["dataset"], group.keys["task"]), []).append(group)
+    sentences = []
+    for (dataset, task), members in families.items():
+        if len(members) == 1 or task == "quality":  # profiles define different scores; nobody takes them for one table
+            continue
+        reasons = []
+        for key, spoken in SPOKEN.items():
+            values = list(dict.fromkeys(_shown(group, key) for group in members))
+            if len(values) > 1 and not (key in ("judge_hash", "recipe_hash") and _follows_judge(members, key)):
+                reasons.append(f"{spoken} ({', '.join(values)})")
+        sentences.append(
+            f"{dataset} {task}: {len(members)} tables, not ranked together because they differ in {'; '.join(reasons)}."
+        )
+    return sentences
+
+
+def warnings(groups: list[Group], results: pd.DataFrame) -> list[str]:
+    """What does not forbid a comparison but weakens it."""
+    sentences = []
+    for group in groups:
+        values = sorted(set(group.results["versions_hash"]))
+        if len(values) > 1:
+            sentences.append(f"{group.title}: rows were made with different package versions ({', '.join(values)}).")
+    for (dataset, method), rows in results.groupby(["dataset", "method"], sort=False):
+        hashes = list(dict.fromkeys(rows["method_hash"]))
+        if len(hashes) > 1:
+            sentences.append(
+                f"{dataset}: results.csv has {method} in {len(hashes)} versions (hashes {', '.join(hashes)}); "
+                "each table shows the newest."
+            )
+    return sentences
+
+
+def keys_table(groups: Sequence[Group]) -> Table:
+    """The keys that must agree for rows to be compared; one row a table."""
+    columns = [*KEYS, "runs", "package versions"]
+    rows = []
+    for number, group in enumerate(groups, 1):
+        values = [group.keys[key] for key in KEYS]
+        values[KEYS.index("truth_hash")] = " ".join(dict.fromkeys([group.truth, group.keys["truth_hash"]]))
+        values += [", ".join(dict.fromkeys(group.results[name])) for name in ("run", "versions_hash")]
+        rows.append((name_cell(str(number)), *(text_cell(value) for value in values)))
+    headings = ("table", *(name.replace("_", " ") for name in columns))
+    return Table("keys", "Keys of every table: rows are compared only where all agree", headings, tuple(rows))
+
+
+def method_tables(contents: Contents) -> list[Table]:
     """Methods with their hashes, settings and images; the packages behind the numbers where they are known here."""
     rows: list[tuple[Cell, ...]] = []
     fused_with: dict[str, None] = {}
@@ -19,12 +98,12 @@ def method_rows(contents: Contents) -> list[Table]:
         settings, images, packages = _manifest(contents, dataset, method)
         fused_with |= {packages: None} if packages else {}
         texts = (dataset, method_hash, color, settings, images)
-        rows.append((name_cell(method), *(Cell(text or "–", text) for text in texts)))
+        rows.append((name_cell(method), *(text_cell(text) for text in texts)))
     headings = ("method", "data set", "hash", "colour", "settings", "images")
     notes = tuple(f"Fused with {packages}." for packages in fused_with)
     tables = [Table("methods", "Methods", headings, tuple(rows), notes)]
     if versions_hash() in set(contents.results["versions_hash"]):
-        packages_rows = tuple((name_cell(name), Cell(version, version)) for name, version in versions().items())
+        packages_rows = tuple((name_cell(name), text_cell(version)) for name, version in versions().items())
         caption = f"Package versions {versions_hash()}"
         tables.append(Table("versions", caption, ("package", "version"), packages_rows))
     return tables
@@ -51,3 +130,13 @@ def _checkpoint(tensor_hash: str) -> str:
     """Hash of the weights, and their name where they come with the package."""
     names = [weights.name for weights in shipped_weights() if weights.card["tensor_hash"] == tensor_hash]
     return " ".join(["checkpoint", tensor_hash[:12], *(f"({name})" for name in names)])
+
+
+def _shown(group: Group, key: str) -> str:
+    return (group.truth if key == "truth_hash" else group.keys[key]) or "none"
+
+
+def _follows_judge(members: list[Group], key: str) -> bool:
+    """Whether judge and protocol determine the hash, so that naming these is enough."""
+    pairs = {(group.keys["judge"], group.keys["protocol"], group.keys[key]) for group in members}
+    return len({pair[:2] for pair in pairs}) == len(pairs)

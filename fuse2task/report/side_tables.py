@@ -1,46 +1,56 @@
-"""Tables beside the task metrics: image scores, their correlations with use, rankings, costs."""
+"""Tables beside the task metrics: image scores, rank correlations, average ranks, costs, published numbers."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from fuse2task.report.estimates import Estimate, Numbers
-from fuse2task.report.tables import Cell, Table, by_rows, fraction, name_cell, p_value, placed, plain
+from fuse2task.report.estimates import Numbers
+from fuse2task.report.tables import (
+    Cell,
+    Table,
+    by_rows,
+    name_cell,
+    number_cell,
+    p_value,
+    placed,
+    plain,
+    plain_cell,
+    signed,
+    text_cell,
+)
 from fuse2task.results.groups import Group
 
+SUFFIX = {"fraction": "", "percent": " %", "bits": " bits"}
 COSTS = {"parameters": "parameters", "GMAC": "GMAC a pair", "ms": "ms a pair", "peak_memory": "peak memory, MiB"}
 
 
 def score_table(group: Group, higher_is_better: Mapping[str, bool]) -> Table:
     """Image scores of every method, means over images; best and second best where the direction is known."""
-    numbers = Numbers(group, "")
+    numbers = Numbers(group, "", math.nan)
     columns = [[name_cell(method) for method in numbers.methods]]
     scores = numbers.metrics()
     for score in scores:
         estimates = [numbers.estimate(method, score) for method in numbers.methods]
-        cells = [
-            Cell("–") if item is None else Cell(plain(item.value), float(item.value), _interval(item))
-            for item in estimates
-        ]
+        cells = [Cell("–") if item is None else plain_cell(item.value, item.low, item.high) for item in estimates]
         columns.append(placed(cells, higher_is_better[score]) if score in higher_is_better else cells)
     lower = [score for score in scores if not higher_is_better.get(score, True)]
     note = f"Higher is better{', except for ' + ', '.join(lower) if lower else ''}."
     if not set(scores) <= set(higher_is_better):
-        note = "Which direction is better is not known for every score."
-    note += " These scores judge images, not what the images are used for."
+        note = "The better direction is not known for every score."
+    note += " These scores rate the images themselves, not a task that uses them."
     headings = ("method", *scores)
     return Table("scores", "Means over images", headings, by_rows(columns), (note,), group.title)
 
 
 def correlation_table(rows: pd.DataFrame) -> Table:
-    """Spearman's and Kendall's correlation of every score with every task metric, which `column` of the rows names."""
+    """Spearman's and Kendall's correlation of every score with every task metric (column `column` of the rows)."""
     cells = [
         (
-            name_cell(row["score"]), Cell(row["column"], row["column"]),
-            _signed(row["spearman"]), Cell(p_value(row["spearman_p"]) or "–", _order(row["spearman_p"])),
-            _signed(row["kendall"]), Cell(p_value(row["kendall_p"]) or "–", _order(row["kendall_p"])),
+            name_cell(row["score"]), text_cell(row["column"]),
+            number_cell(row["spearman"], signed), number_cell(row["spearman_p"], p_value),
+            number_cell(row["kendall"], signed), number_cell(row["kendall_p"], p_value),
         )
         for _, row in rows.iterrows()
     ]  # fmt: skip
@@ -55,10 +65,9 @@ def ranking_table(entry: Mapping[str, Any]) -> Table:
     rows = []
     for place, (method, rank) in enumerate(order, 1):
         apart = rank - best > entry["critical_difference"]
-        gap = "best" if place == 1 else "apart from the best" if apart else "not told apart from the best"
-        rows.append(
-            (name_cell(method), Cell(f"{rank:.2f}", float(rank), place=place if place < 3 else 0), Cell(gap, gap))
-        )
+        gap = "best" if place == 1 else "differs from the best" if apart else "no significant difference"
+        rank_cell = Cell(f"{rank:.2f}", float(rank), place=place if place < 3 else 0)
+        rows.append((name_cell(method), rank_cell, text_cell(gap)))
     caption = f"Average ranks by {entry['metric']}"
     context = f"{entry['dataset']} · {entry['task']} · {entry['judge']}"
     notes = (
@@ -72,22 +81,58 @@ def cost_table(costs: pd.DataFrame) -> Table:
     """Parameters, arithmetic, time and memory of every method."""
     columns = [[name_cell(method) for method in costs["method"]]]
     for key in COSTS:
-        columns.append([Cell(plain(value) or "–", _order(value)) for value in costs[key]])
-    columns.append([Cell(device or "–", device or None) for device in costs["device"]])
-    note = "For one pair at the data set's image size. – : unknown, such as for a folder of finished images."
+        columns.append([number_cell(value, plain) for value in costs[key]])
+    columns.append([text_cell(device) for device in costs["device"]])
+    note = "For one pair at the data set's image size; – means unknown (for example a folder of fused images)."
     return Table("costs", "Cost of fusing", ("method", *COSTS.values(), "device"), by_rows(columns), (note,))
 
 
-def _interval(item: Estimate) -> str:
-    return "" if math.isnan(item.low + item.high) else f"[{plain(item.low)}, {plain(item.high)}]"
+def published_sentence(row: Mapping[str, Any]) -> str:
+    """One row of published.json: label, method, our number with its spread, the published one, caveat."""
+    missing = f"no result here (no {row['metric']} of {row['method']} on {row['dataset']} by {row['judge']})"
+    ours = missing if row["ours"] is None else f"{_ours(row)} {_spread(row)}".rstrip() + " here"
+    return f"{row['label']}, {row['method']}: {ours}, {_theirs(row)} published. {row['caveat']}"
 
 
-def _signed(value: float) -> Cell:
-    return Cell("–") if math.isnan(value) else Cell(fraction(value, signed=True), float(value))
+def published_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """All rows of published.json; caveats and sources stand below, each once."""
+    cells = tuple(
+        (
+            name_cell(row["label"]), text_cell(row["method"]), text_cell(row["judge"]),
+            Cell(_ours(row), row["ours"], _spread(row)), Cell(_theirs(row), row["value"]),
+        )
+        for row in rows
+    )  # fmt: skip
+    labels: dict[str, list[str]] = {}
+    for row in rows:
+        labels.setdefault(f"{row['caveat']} Source: {row['source']}.", []).append(row["label"])
+    notes = [note if len(labels) == 1 else f"{'; '.join(names)}: {note}" for note, names in labels.items()]
+    headings = ("number", "method", "judge", "here", "published")
+    return Table("published", "Published numbers beside those of this folder", headings, cells, tuple(notes))
 
 
-def _order(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+def _ours(row: Mapping[str, Any]) -> str:
+    return "no result" if row["ours"] is None else _in_unit(row["ours"] * _scale(row), row)
+
+
+def _theirs(row: Mapping[str, Any]) -> str:
+    return "none found" if row["value"] is None else _in_unit(row["value"], row)
+
+
+def _spread(row: Mapping[str, Any]) -> str:
+    if row["deviation"] is not None:
+        return f"(± {_in_unit(row['deviation'] * _scale(row), row)}, {row['seeds']} seeds)"
+    if row["ci_low"] is None or row["ci_high"] is None:
+        return ""
+    return f"({_in_unit(row['ci_low'] * _scale(row), row)} to {_in_unit(row['ci_high'] * _scale(row), row)})"
+
+
+def _in_unit(value: float, row: Mapping[str, Any]) -> str:
+    return f"{value:.{row['decimals']}f}{SUFFIX[row['unit']]}".replace("-", "−")
+
+
+def _scale(row: Mapping[str, Any]) -> float:
+    return 100 if row["unit"] == "percent" else 1
 
 
 def _p(value: float) -> str:

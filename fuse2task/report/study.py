@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fuse2task.report import charts
-from fuse2task.report.comparability import families
 from fuse2task.report.estimates import PER_CLASS, Estimate, Numbers
 from fuse2task.report.findings import Finding, finding, sensitivity_sentences
 from fuse2task.report.metric_tables import (
@@ -45,12 +44,36 @@ class Study:
     others: tuple[Table, ...]
 
 
-def studies(groups: Sequence[Group], baseline: str) -> list[Study]:
+def studies(groups: Sequence[Group], baseline: str, alpha: float) -> list[Study]:
     """One study for each family of groups; see `families`."""
     return [
-        _study(Numbers(first, baseline), [Numbers(other, baseline) for other in others], f"s{number}")
+        _study(Numbers(first, baseline, alpha), [Numbers(other, baseline, alpha) for other in others], f"s{number}")
         for number, (first, others) in enumerate(families(list(groups)))
     ]
+
+
+def families(groups: list[Group]) -> list[tuple[Group, list[Group]]]:
+    """Groups of one dataset, split, size, colour, task and protocol: the one to read first, and other truths or judges.
+
+    First is the first with the primary truth. A group that differs in something else (another recipe of the same
+    judge) is no check of sensitivity and stands for itself. Image scores are not in here.
+    """
+    found: dict[tuple[str, ...], list[Group]] = {}
+    for group in sorted(groups, key=lambda group: not group.primary):
+        keys = group.keys
+        if keys["task"] != "quality":
+            family = tuple(keys[key] for key in ("dataset", "split_hash", "image_size", "color", "task", "protocol"))
+            found.setdefault(family, []).append(group)
+    pairs = []
+    for members in found.values():
+        seen: dict[tuple[str, str], Group] = {}
+        extra = []
+        for group in members:
+            if seen.setdefault((group.keys["judge"], group.keys["truth_hash"]), group) is not group:
+                extra.append(group)
+        first, *others = seen.values()
+        pairs += [(first, others), *((group, []) for group in extra)]
+    return pairs
 
 
 def _study(numbers: Numbers, others: list[Numbers], name: str) -> Study:
@@ -81,7 +104,7 @@ def _class_panels(numbers: Numbers, name: str) -> list[Panel]:
         table = class_table(numbers, metric)
         if table is not None:
             classes = numbers.kinds("class", metric)
-            titles = {f"{kind}": (metric, kind, "all") for kind in classes}
+            titles = {kind: (metric, kind, "all") for kind in classes}
             drawings = _bars(numbers, titles, f"{name}-{metric}") if metric == PER_CLASS[numbers.task][0] else ()
             panels.append(Panel(f"Classes, {metric}", table, drawings))
     return panels

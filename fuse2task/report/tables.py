@@ -4,7 +4,7 @@ Numbers have three decimals without the leading zero and a true minus sign.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from fuse2task.report.estimates import Difference, Estimate
@@ -15,7 +15,8 @@ class Cell:
     """One cell.
 
     order: what the column sorts by, None where there is nothing (sorted last). detail: interval or deviation, in small
-    type. place: 1 best, 2 second best of the column. mark: "better" or "worse" than the baseline beyond chance.
+    type. place: 1 best, 2 second best of the column. mark: "better" or "worse", of a significant
+    difference from the table's reference.
     shade: in [0, 1] for a background, lowest to highest of the column.
     """
 
@@ -31,8 +32,8 @@ class Cell:
 class Table:
     """Columns are headings, the first of the rows' names; notes are sentences to print below.
 
-    kind: what it tells, in one word. context: which comparable group it is of, and marks: what its marks mean, for
-    where the table stands alone.
+    kind: its subject in one word. context: its comparable group. reference: what its marks compare with; marks: what
+    they mean, for where the table stands alone.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Table:
     notes: tuple[str, ...] = ()
     context: str = ""
     marks: str = ""
+    reference: str = "the baseline"
 
 
 def name_cell(text: str) -> Cell:
@@ -49,15 +51,35 @@ def name_cell(text: str) -> Cell:
     return Cell(text, text)
 
 
+def text_cell(text: str) -> Cell:
+    """A text that the column sorts by; a dash where there is none."""
+    return Cell(text or "–", text or None)
+
+
+def number_cell(value: float, write: Callable[[float], str] | None = None, detail: str = "") -> Cell:
+    """A number as `write` (default `fraction`) gives it; a dash for NaN."""
+    return Cell("–") if math.isnan(value) else Cell((write or fraction)(value), float(value), detail)
+
+
+def difference_cell(value: float, low: float, high: float, mark: str = "") -> Cell:
+    """A signed fraction with its interval; a dash for NaN."""
+    cell = number_cell(value, signed, interval(low, high, signed=True))
+    return replace(cell, mark=mark)
+
+
+def plain_cell(value: float, low: float, high: float) -> Cell:
+    """A number in its own unit with its interval; a dash for NaN."""
+    ends = "" if math.isnan(low + high) else f"[{plain(low)}, {plain(high)}]"
+    return number_cell(value, plain, ends)
+
+
 def estimate_cell(estimate: Estimate | None, against: Difference | None) -> Cell:
-    """A fraction with its interval or deviation, marked where the difference to the baseline is beyond chance."""
+    """A fraction with its interval or deviation, marked where the difference from the baseline is significant."""
     if estimate is None:
         return Cell("–")
-    detail = interval(estimate.low, estimate.high)
-    if estimate.seeds > 1:
-        detail = f"± {fraction(estimate.deviation)}"
-    mark = "" if against is None or not against.significant else "better" if against.value > 0 else "worse"
-    return Cell(fraction(estimate.value), estimate.value, detail, mark=mark)
+    several = estimate.seeds > 1
+    detail = f"± {fraction(estimate.deviation)}" if several else interval(estimate.low, estimate.high)
+    return Cell(fraction(estimate.value), estimate.value, detail, mark=against.mark if against else "")
 
 
 def placed(cells: Sequence[Cell], higher_is_better: bool = True) -> list[Cell]:
@@ -88,6 +110,11 @@ def fraction(value: float, signed: bool = False) -> str:
     return sign + digits
 
 
+def signed(value: float) -> str:
+    """A difference of two fractions."""
+    return fraction(value, signed=True)
+
+
 def interval(low: float, high: float, signed: bool = False) -> str:
     """`[.312, .421]`; "" where an end is missing."""
     if math.isnan(low) or math.isnan(high):
@@ -100,6 +127,11 @@ def p_value(value: float) -> str:
     if math.isnan(value):
         return ""
     return "<\u00a0.001" if value < 0.001 else "1" if value > 0.9995 else fraction(value)
+
+
+def level_text(alpha: float) -> str:
+    """A significance level as `.05`."""
+    return f"{alpha:g}".removeprefix("0")
 
 
 def plain(value: float) -> str:

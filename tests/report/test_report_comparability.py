@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse2task.report.comparability import families, refusals, warnings
 from fuse2task.report.contents import Contents, read_contents
+from fuse2task.report.provenance import refusals, warnings
+from fuse2task.report.study import families
 from fuse2task.results.schema import COMPARISONS, KEYS, OLD_RESULTS
 from fuse2task.runtime.errors import RequestError
 
@@ -50,7 +51,7 @@ def test_groups_part_the_rows_by_all_keys(combinations):
 def test_a_refusal_names_the_key_that_differs(key, words):
     groups = contents_of([row(**{key: "a"}), row(**{key: "b"})]).groups
     (sentence,) = refusals(groups)
-    assert sentence == f"toy detection: 2 tables that are not ranked together, because they differ in {words}."
+    assert sentence == f"toy detection: 2 tables, not ranked together because they differ in {words}."
 
 
 def test_agreeing_rows_are_not_refused():

@@ -75,7 +75,8 @@ def test_every_part_is_there(page):
     targets = {item["href"][1:] for item in page.all("a")}
     assert targets <= ids
     for words in (
-        "sum_100% has the highest AP", "Smallest detectable difference", "opened by 2 recipes", "seed 0", "bridge",
+        "sum_100% has the highest AP: .410", "Smallest detectable difference", "opened by 2 recipes", "seed 0",
+        "bridge",
         "not ranked together", "Kendall τ", "Higher is better, except for Nabf.", "Nemenyi's critical difference 1.70",
         "on the Pareto front", "truth0", "checkpoint ffffffffffff",
     ):  # fmt: skip

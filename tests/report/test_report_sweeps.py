@@ -29,9 +29,11 @@ def test_sentences_and_tables_of_a_sweep(bench):
     detection, scores = sweeps(read_contents(bench))
     assert [detection.title, scores.title] == ["toy · detection · frozen · yolo", "toy · quality · frozen · standard"]
     hostile = "<img src=x onerror=alert(1)>"
-    one = "above at 2, not told apart at 1, below at 0 (overtakes at level 2)"
+    one = "is above at level 2, not significantly different at level 1, below at level 0 (overtakes at level 2)"
     assert detection.sentences[0] == f"haze: average {one}; {hostile} {one}."
-    assert detection.sentences[1].startswith("rain: average above at 0–1, not told apart at 2; ")
+    assert detection.sentences[1].startswith(
+        "rain: average is above at levels 0–1, not significantly different at level 2; "
+    )
     (areas,) = detection.areas
     assert areas.columns == ("method", "haze", "rain")
     cells = {row[0].text: row[1:] for row in areas.rows}
@@ -71,9 +73,10 @@ def test_the_report_has_them_in_every_format(bench):
     html, folder = page.read_text(), page.parent
     assert '<a href="#conditions">Bad conditions</a>' in html
     assert html.count("under haze, level 0 to 2") == 2
+    assert html.count("significantly worse than the better single camera") == 4  # title and text of two marks
     markdown, latex = (folder / "summary.md").read_text(), (folder / "summary.tex").read_text()
     assert "## Under bad conditions: toy · detection · frozen · yolo" in markdown
-    assert r"- haze: average above at 2" in markdown
+    assert r"- haze: average is above at level 2" in markdown
     assert "| average | <u>.360</u> \\[.330, .390\\] ▼ |" in markdown
     assert r"\caption{Area under AP" in latex
     assert r"average & \underline{.360}$^{\downarrow}$" in latex

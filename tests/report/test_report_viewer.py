@@ -14,8 +14,7 @@ from fuse2task.data.fused import open_fused
 from fuse2task.data.images import write_image
 from fuse2task.report import viewer
 from fuse2task.report.contents import read_contents
-from fuse2task.report.overlays import Overlays, palette
-from fuse2task.report.viewer import viewer_scenes
+from fuse2task.report.viewer import Overlays, palette, viewer_scenes
 
 
 def decoded(uri: str) -> Image.Image:
