@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fuse2task.report.estimates import SWEPT_METRICS
 from fuse2task.results.entries import read_directions, read_extremes, read_published, read_rankings, read_truths
 from fuse2task.results.folder import BenchFolder
 from fuse2task.results.groups import Group, comparable_groups
@@ -25,7 +24,8 @@ from fuse2task.results.schema import (
 )
 from fuse2task.results.tables import ResultsTable, read_frame
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.reading import MAX_YAML, parse_yaml, read_text
+from fuse2task.runtime.reading import MAX_YAML, one_line, parse_yaml, read_text
+from fuse2task.tasks import Task, find_task, task_names
 
 VERDICTS = ("above", "not_told_apart", "below")
 _CURVE = [*ABOUT, "method", "metric", "class"]
@@ -88,6 +88,8 @@ def read_contents(folder: Path) -> Contents:
     results = results[results["kind"] == CLEAN["kind"]]
     if results.empty:
         raise RequestError(f"{at.table('results')}: no rows yet; let `fuse2task bench run` finish a job first")
+    for name in results["task"].unique():
+        _task(at.table("results"), name)
     recipe_text, recipe = _recipe(at.recipe)
     columns = {"comparisons": COMPARISONS, "costs": COSTS, "correlations": CORRELATIONS, "openings": OPENINGS,
               "conditions": CONDITIONS, "robustness": ROBUSTNESS}  # fmt: skip
@@ -99,6 +101,12 @@ def read_contents(folder: Path) -> Contents:
         published=read_published(at.root), recipe=recipe, recipe_text=recipe_text,
         directions=read_directions(at.root),
     )  # fmt: skip
+
+
+def _task(path: Path, name: str) -> Task:
+    if name not in task_names():
+        raise RequestError(f"{path}: unknown task {one_line(name)!r}; known are {', '.join(task_names())}")
+    return find_task(name)
 
 
 def _recipe(path: Path) -> tuple[str, dict[str, Any]]:
@@ -118,9 +126,8 @@ def _check_sweeps(folder: Path, conditions: pd.DataFrame, robustness: pd.DataFra
         if not robustness[column].str.fullmatch(r"(\d( \d)*)?").all():
             raise RequestError(f"{path}: column {column} holds something other than levels; {fix}")
     for (task, judge), rows in robustness.groupby(["task", "judge"], sort=False):
-        if task != "quality" and not set(SWEPT_METRICS.get(str(task), ())) & set(
-            rows[rows["class"] == "all"]["metric"]
-        ):
+        known = _task(path, str(task))
+        if known.is_judged and not set(known.sweep_metrics) & set(rows[rows["class"] == "all"]["metric"]):
             raise RequestError(f"{path}: no main metric of task {task!r} by {judge!r}; {fix}")
     drawn = conditions[np.isfinite(conditions["value"])]
     curves = set(drawn[_CURVE].itertuples(index=False, name=None))

@@ -10,7 +10,7 @@ import pandas as pd
 import fuse2task
 from fuse2task.report.charts import correlation_map, pareto_plot, rank_plot
 from fuse2task.report.contents import Contents, read_contents
-from fuse2task.report.estimates import MAIN, Numbers
+from fuse2task.report.estimates import Numbers
 from fuse2task.report.formats import latex, markdown, markdown_text, summary_csv
 from fuse2task.report.provenance import keys_table, method_tables, opening_sentences, refusals, warnings
 from fuse2task.report.side_tables import correlation_table, cost_table, published_table, ranking_table, score_table
@@ -19,6 +19,7 @@ from fuse2task.report.sweeps import Sweep, sweeps
 from fuse2task.report.viewer import viewer_scenes
 from fuse2task.results.groups import Group
 from fuse2task.runtime.files import write_text
+from fuse2task.tasks import find_task
 
 COLUMNS = 6  # beyond this the map of correlations shows main metrics only; the table has all
 FEW = 10  # methods; with ten, a rank correlation of about .65 is significant
@@ -113,7 +114,7 @@ def _scores(contents: Contents, groups: Sequence[Group]) -> list[Panel]:
     panels = [
         Panel(group.title.replace(" · quality", ""), score_table(group, contents.directions))
         for group in groups
-        if group.keys["task"] == "quality"
+        if not find_task(group.keys["task"]).is_judged
     ]
     tables = contents.correlations
     for number, ((dataset, profile), rows) in enumerate(tables.groupby(["dataset", "profile"], sort=False)):
@@ -127,7 +128,8 @@ def _correlation_panel(contents: Contents, heading: str, rows: pd.DataFrame, nam
     rows = rows.assign(column=[_column(contents, row, telling) for _, row in rows.iterrows()])
     columns = list(dict.fromkeys(rows["column"]))
     if len(columns) > COLUMNS:
-        columns = list(dict.fromkeys(rows[rows["metric"].isin(MAIN.values())]["column"]))
+        headlines = rows["task"].map(lambda task: find_task(task).headline)
+        columns = list(dict.fromkeys(rows[rows["metric"] == headlines]["column"]))
     values = {(row["score"], row["column"]): (row["spearman"], row["spearman_p"]) for _, row in rows.iterrows()}
     drawing = correlation_map(list(dict.fromkeys(rows["score"])), columns, values, name)
     methods = int(rows["methods"].min()) if rows["methods"].notna().any() else 0
@@ -149,7 +151,7 @@ def _rankings(contents: Contents) -> list[Panel]:
         drawing = rank_plot(entry["methods"], entry["ranks"], entry["critical_difference"], f"rank{number}")
         truth = contents.truth_name(str(entry.get("truth_hash", "")))
         heading = ", ".join([*(entry[key] for key in ("dataset", "task", "judge")), f"truth {truth}"])
-        panels.append(Panel(heading, ranking_table(entry), (drawing,)))
+        panels.append(Panel(heading, ranking_table(entry, contents.alpha), (drawing,)))
     return panels
 
 

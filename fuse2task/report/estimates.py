@@ -9,11 +9,7 @@ import pandas as pd
 
 from fuse2task.results.groups import Group
 from fuse2task.results.schema import LEVEL
-
-MAIN = {"detection": "AP", "segmentation": "mIoU"}
-METRICS = {"detection": ("AP", "AP50", "AP75", "AR100"), "segmentation": ("mIoU", "mIoU_foreground", "mAcc", "aAcc")}
-PER_CLASS = {"detection": ("AP", "AP50"), "segmentation": ("IoU",)}
-SWEPT_METRICS = {"detection": ("AP", "AP50"), "segmentation": ("mIoU",)}
+from fuse2task.tasks import find_task
 
 
 @dataclass(frozen=True)
@@ -63,8 +59,8 @@ class Numbers:
 
     def __init__(self, group: Group, baseline: str, alpha: float) -> None:
         self.group, self.alpha = group, alpha
-        self.task = group.keys["task"]
-        self.main = MAIN.get(self.task, "")
+        self.task = find_task(group.keys["task"])
+        self.main = self.task.headline
         rows, pairs = group.results, group.comparisons
         self.methods = list(dict.fromkeys(rows["method"]))
         self._cells: dict[tuple[Key, str], dict[str, Estimate]] = {}
@@ -136,7 +132,7 @@ class Numbers:
         """Metrics over all classes and images that the group has: known ones in their order, scores as in the file."""
         rows = self.group.results
         found = list(dict.fromkeys(rows[(rows["class"] == "all") & (rows["condition"] == "all")]["metric"]))
-        return [name for name in METRICS.get(self.task, tuple(found)) if name in found]
+        return [name for name in self.task.metrics or found if name in found]
 
 
 def _keys(rows: pd.DataFrame) -> Iterator[Key]:

@@ -9,9 +9,6 @@ from fuse2task.report.metric_tables import variant
 from fuse2task.report.tables import fraction, interval, p_value, signed
 from fuse2task.results.schema import SINGLE
 
-# Trained from scratch on a hundred images a detector finds next to nothing: below this, a ranking is noise.
-TOO_LOW = {"detection": ("AP50", 0.1)}
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -27,7 +24,7 @@ def finding(numbers: Numbers) -> Finding:
     ranked = numbers.ranked()
     if not ranked:
         return Finding(numbers.group.title, "No numbers yet.", ())
-    floor_metric, floor = TOO_LOW.get(numbers.task, ("", 0.0))
+    floor_metric, floor = numbers.task.floor
     highest = max((value for _, value in numbers.ranked(floor_metric)), default=math.nan) if floor else math.nan
     if highest < floor:
         text = f"Too low to rank: {floor_metric} is below {fraction(floor)} for every method"

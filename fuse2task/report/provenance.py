@@ -12,6 +12,7 @@ from fuse2task.results.groups import Group
 from fuse2task.results.schema import KEYS, source_of
 from fuse2task.runtime.errors import Fuse2TaskError
 from fuse2task.runtime.packages import versions, versions_hash
+from fuse2task.tasks import find_task
 from fusion.weights import shipped_weights
 
 SPOKEN = {
@@ -46,7 +47,7 @@ def refusals(groups: list[Group]) -> list[str]:
         families.setdefault((group.keys["dataset"], group.keys["task"]), []).append(group)
     sentences = []
     for (dataset, task), members in families.items():
-        if len(members) == 1 or task == "quality":  # profiles define different scores; nobody takes them for one table
+        if len(members) == 1 or not find_task(task).is_judged:  # profiles of scores are separate tables anyway
             continue
         reasons = []
         for key, spoken in SPOKEN.items():

@@ -58,7 +58,7 @@ def correlation_table(rows: pd.DataFrame) -> Table:
     return Table("correlations", "Rank correlation of scores with task metrics", headings, tuple(cells))
 
 
-def ranking_table(entry: Mapping[str, Any]) -> Table:
+def ranking_table(entry: Mapping[str, Any], alpha: float) -> Table:
     """Average ranks of one Friedman test with Nemenyi's critical difference."""
     order = sorted(zip(entry["methods"], entry["ranks"], strict=True), key=lambda item: item[1])
     best = order[0][1]
@@ -71,8 +71,8 @@ def ranking_table(entry: Mapping[str, Any]) -> Table:
     caption = f"Average ranks by {entry['metric']}"
     context = f"{entry['dataset']} · {entry['task']} · {entry['judge']}"
     notes = (
-        f"Friedman test over {entry['n']} {entry['blocks']}: p {_p(entry['p_value'])}. "
-        f"Nemenyi's critical difference {entry['critical_difference']:.2f} ranks (5 % level). Rank 1 is best.",
+        f"Friedman test over {entry['n']} {entry['blocks']}: p {_p(entry['p_value'])}. Nemenyi's critical difference "
+        f"at the {100 * (1 - alpha):g} % level: {entry['critical_difference']:.2f} ranks. Rank 1 is best.",
     )
     return Table("ranking", caption, ("method", "average rank", "Nemenyi"), tuple(rows), notes, context)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fuse2task.report import charts
-from fuse2task.report.estimates import PER_CLASS, Estimate, Numbers
+from fuse2task.report.estimates import Estimate, Numbers
 from fuse2task.report.findings import Finding, finding, sensitivity_sentences
 from fuse2task.report.metric_tables import (
     class_table,
@@ -16,6 +16,7 @@ from fuse2task.report.metric_tables import (
 )
 from fuse2task.report.tables import Table
 from fuse2task.results.groups import Group
+from fuse2task.tasks import find_task
 
 PANELS = 12  # more bar charts than this side by side are a wall; the table has them all
 
@@ -61,7 +62,7 @@ def families(groups: list[Group]) -> list[tuple[Group, list[Group]]]:
     found: dict[tuple[str, ...], list[Group]] = {}
     for group in sorted(groups, key=lambda group: not group.primary):
         keys = group.keys
-        if keys["task"] != "quality":
+        if find_task(keys["task"]).is_judged:
             family = tuple(keys[key] for key in ("dataset", "split_hash", "image_size", "color", "task", "protocol"))
             found.setdefault(family, []).append(group)
     pairs = []
@@ -100,12 +101,12 @@ def _study(numbers: Numbers, others: list[Numbers], name: str) -> Study:
 
 def _class_panels(numbers: Numbers, name: str) -> list[Panel]:
     panels = []
-    for metric in PER_CLASS.get(numbers.task, ()):
+    for metric in numbers.task.class_metrics:
         table = class_table(numbers, metric)
         if table is not None:
             classes = numbers.kinds("class", metric)
             titles = {kind: (metric, kind, "all") for kind in classes}
-            drawings = _bars(numbers, titles, f"{name}-{metric}") if metric == PER_CLASS[numbers.task][0] else ()
+            drawings = _bars(numbers, titles, f"{name}-{metric}") if metric == numbers.task.class_metrics[0] else ()
             panels.append(Panel(f"Classes, {metric}", table, drawings))
     return panels
 

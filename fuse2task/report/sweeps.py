@@ -10,7 +10,6 @@ import pandas as pd
 
 from fuse2task.report.charts import Point, sweep_curves
 from fuse2task.report.contents import Contents
-from fuse2task.report.estimates import SWEPT_METRICS
 from fuse2task.report.tables import (
     Cell,
     Table,
@@ -26,6 +25,7 @@ from fuse2task.report.tables import (
     text_cell,
 )
 from fuse2task.results.schema import ABOUT, SINGLE
+from fuse2task.tasks import find_task
 
 SCORES = 12  # charts of image scores; beyond this only tables are shown
 VERDICTS = {"above": "above", "not_told_apart": "not significantly different", "below": "below"}
@@ -63,9 +63,10 @@ def _sweep(points: pd.DataFrame, areas: pd.DataFrame, name: str, alpha: float) -
     about = areas.iloc[0]
     title = " · ".join(part for part in (about["dataset"], about["task"], about["protocol"], about["judge"]) if part)
     overall = areas[areas["class"] == "all"]
-    scored = about["task"] == "quality"
+    task = find_task(about["task"])
+    scored = not task.is_judged
     present = list(dict.fromkeys(overall["metric"]))
-    metrics = present if scored else [metric for metric in SWEPT_METRICS[about["task"]] if metric in present]
+    metrics = present if scored else [metric for metric in task.sweep_metrics if metric in present]
     shown = [] if scored and len(metrics) * overall["kind"].nunique() > SCORES else metrics
     drawings = tuple(_drawings(points[points["metric"] == metric], metric, name) for metric in shown)
     own = {metric: overall[overall["metric"] == metric] for metric in metrics}

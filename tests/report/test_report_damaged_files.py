@@ -84,3 +84,8 @@ def test_curves_and_areas_belong_together(bench):
     refused(bench, points, points.read_bytes().replace(b",haze,", b",rain,"))
     for change in ((b",detection,", b",detect,"), (b",0 1 2,", b",0 to 2,"), (b",AP,", b",AP75,")):
         refused(bench, areas, areas.read_bytes().replace(*change))
+
+
+def test_a_task_that_is_none(bench):
+    path = bench / "results.csv"
+    refused(bench, path, path.read_bytes().replace(b",segmentation,", b",depth,"))

@@ -77,7 +77,8 @@ def test_every_part_is_there(page):
     for words in (
         "sum_100% has the highest AP: .410", "Smallest detectable difference", "opened by 2 recipes", "seed 0",
         "bridge",
-        "not ranked together", "Kendall τ", "Higher is better, except for Nabf.", "Nemenyi's critical difference 1.70",
+        "not ranked together", "Kendall τ", "Higher is better, except for Nabf.",
+        "Nemenyi's critical difference at the 95 % level: 1.70 ranks",
         "on the Pareto front", "truth0", "checkpoint ffffffffffff",
     ):  # fmt: skip
         assert words in page.text, words
