@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fuse2task.report.estimates import Difference, Numbers
 from fuse2task.report.metric_tables import variant
-from fuse2task.report.tables import fraction, interval, p_value, signed
+from fuse2task.report.tables import fraction, interval, p_text, signed
 from fuse2task.results.schema import SINGLE
 
 
@@ -147,14 +147,9 @@ def _outcome(found: Difference) -> str:
     size = f"{fraction(abs(found.value))} {'higher' if found.value > 0 else 'lower'}"
     level = f"{100 * (1 - found.alpha):g} % level"
     verdict = f"a real difference at the {level}" if found.significant else f"not significant at the {level}"
-    return f"{found.a}: {', '.join(part for part in (size, _p(found), verdict) if part)}."
+    return f"{found.a}: {', '.join(part for part in (size, p_text(found.p), verdict) if part)}."
 
 
 def _measured(found: Difference) -> str:
-    parts = [part for part in (interval(found.low, found.high, signed=True), _p(found)) if part]
+    parts = [part for part in (interval(found.low, found.high, signed=True), p_text(found.p)) if part]
     return f"{signed(found.value)} {', '.join(parts)}".strip()
-
-
-def _p(found: Difference) -> str:
-    text = p_value(found.p)
-    return "" if not text else f"p\u00a0{text}" if text.startswith("<") else f"p\u00a0=\u00a0{text}"

@@ -1,8 +1,12 @@
-"""Tables as Markdown, LaTeX and CSV."""
+"""Tables as Markdown, LaTeX and CSV.
 
-import csv
-import io
-from collections.abc import Sequence
+Not by pandas: its LaTeX leaves opening brackets and Unicode signs as they are, its Markdown does not escape names.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
 
 from fuse2task.report.estimates import Numbers
 from fuse2task.report.tables import Cell, Table
@@ -25,15 +29,21 @@ SUMMARY = (
 
 def markdown(table: Table) -> str:
     """A GitHub table: best bold, second best underlined, intervals and marks behind the number."""
-    lines = [f"**{_md(_title(table))}**", "", _md_row(table.columns), "|" + "---|" * len(table.columns)]
-    lines += [_md_row([_md_cell(cell) for cell in row], escaped=True) for row in table.rows]
-    lines += ["", _md(_legend(table)), ""]
+    lines = [
+        f"**{markdown_text(_title(table))}**",
+        "",
+        _row(map(markdown_text, table.columns)),
+        "|" + "---|" * len(table.columns),
+    ]
+    lines += [_row(map(_md_cell, row)) for row in table.rows]
+    lines += ["", markdown_text(_legend(table)), ""]
     return "\n".join(lines)
 
 
 def markdown_text(text: str) -> str:
     """`text` with everything escaped that Markdown or HTML would take for markup."""
-    return _md(text)
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
+    return "".join("\\" + letter if letter in "\\`*_[]|#$~" else letter for letter in text)
 
 
 def latex(table: Table) -> str:
@@ -54,28 +64,22 @@ def latex_text(text: str) -> str:
 
 def summary_csv(groups: Sequence[Numbers]) -> str:
     """Every number over all images of these groups, over all classes and for each: one row a method and metric."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(SUMMARY)
+    rows = []
     for numbers in groups:
         keys = numbers.group.keys | {"truth": numbers.group.truth}
-        rows = numbers.group.results
-        kinds = rows[rows["condition"] == "all"][["metric", "class", "method"]].drop_duplicates()
+        results = numbers.group.results
+        kinds = results[results["condition"] == "all"][["metric", "class", "method"]].drop_duplicates()
         for metric, name, method in kinds.itertuples(index=False):
-            estimate = numbers.estimate(method, metric, name)
-            if estimate is None:
+            own = numbers.estimate(method, metric, name)
+            if own is None:
                 continue
             found = numbers.against_baseline(method, metric, name)
-            differs = ("",) * 5
-            if found is not None:
-                ends = (found.value, found.low, found.high, found.p, found.detectable)
-                differs = tuple(map(_number, ends))  # type: ignore[assignment]
-            own = (estimate.value, estimate.low, estimate.high, estimate.deviation)
-            writer.writerow(
-                [*(keys[key] for key in SUMMARY[:10]), method, metric, name, *map(_number, own), estimate.seeds,
-                 _number(estimate.images), numbers.baseline, *differs]
-            )  # fmt: skip
-    return text.getvalue()
+            differs = (found.value, found.low, found.high, found.p, found.detectable) if found else (math.nan,) * 5
+            rows.append((
+                *(keys[key] for key in SUMMARY[:10]), method, metric, name, own.value, own.low, own.high,
+                own.deviation, own.seeds, own.images, numbers.baseline, *differs,
+            ))  # fmt: skip
+    return pd.DataFrame(rows, columns=list(SUMMARY)).to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
 
 def _title(table: Table) -> str:
@@ -86,23 +90,14 @@ def _legend(table: Table) -> str:
     return " ".join(part for part in (*table.notes, table.marks) if part)
 
 
-def _number(value: float) -> str:
-    return "" if value != value else f"{value:.10g}"
-
-
-def _md(text: str) -> str:
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
-    return "".join("\\" + letter if letter in "\\`*_[]|#$~" else letter for letter in text)
-
-
-def _md_row(cells: Sequence[str], escaped: bool = False) -> str:
-    return "| " + " | ".join(cells if escaped else map(_md, cells)) + " |"
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def _md_cell(cell: Cell) -> str:
-    text = _md(cell.text)
+    text = markdown_text(cell.text)
     text = {1: f"**{text}**", 2: f"<u>{text}</u>"}.get(cell.place, text)
-    return " ".join(part for part in (text, _md(cell.detail), MARKS[cell.mark]) if part)
+    return " ".join(part for part in (text, markdown_text(cell.detail), MARKS[cell.mark]) if part)
 
 
 def _latex_cell(cell: Cell) -> str:

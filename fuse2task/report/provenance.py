@@ -1,7 +1,6 @@
 """Provenance and limits: versions and settings of methods, keys of comparability, opened test splits, warnings."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -115,16 +114,12 @@ def _manifest(contents: Contents, dataset: str, method: str) -> tuple[str, str, 
         manifest = open_fused(contents.folder / "fused" / dataset / method).manifest
     except Fuse2TaskError:
         return "", "", ""
-    about, split, source, packages = (_section(manifest, key) for key in ("method", "split", "source", "versions"))
+    sections = (manifest.get(key) for key in ("method", "split", "source", "versions"))
+    about, split, source, packages = (section if isinstance(section, dict) else {} for section in sections)
     own = {key: str(value) for key, value in about.items() if key not in ("name", "hash")}
     settings = ", ".join(_checkpoint(value) if key == "checkpoint" else f"{key} {value}" for key, value in own.items())
     images = f"{len(manifest['files'])} of {source.get('layout', '?')}, split {split.get('name', '?')}"
     return settings, images, ", ".join(f"{name} {value}" for name, value in packages.items())
-
-
-def _section(manifest: dict[str, Any], key: str) -> dict[str, Any]:
-    value = manifest.get(key)
-    return value if isinstance(value, dict) else {}
 
 
 def _checkpoint(tensor_hash: str) -> str:

@@ -13,6 +13,7 @@ from fuse2task.report.tables import (
     by_rows,
     name_cell,
     number_cell,
+    p_text,
     p_value,
     placed,
     plain,
@@ -71,7 +72,7 @@ def ranking_table(entry: Mapping[str, Any], alpha: float) -> Table:
     caption = f"Average ranks by {entry['metric']}"
     context = f"{entry['dataset']} · {entry['task']} · {entry['judge']}"
     notes = (
-        f"Friedman test over {entry['n']} {entry['blocks']}: p {_p(entry['p_value'])}. Nemenyi's critical difference "
+        f"Friedman test over {entry['n']} {entry['blocks']}: {p_text(entry['p_value'])}. Nemenyi's critical difference "
         f"at the {100 * (1 - alpha):g} % level: {entry['critical_difference']:.2f} ranks. Rank 1 is best.",
     )
     return Table("ranking", caption, ("method", "average rank", "Nemenyi"), tuple(rows), notes, context)
@@ -133,8 +134,3 @@ def _in_unit(value: float, row: Mapping[str, Any]) -> str:
 
 def _scale(row: Mapping[str, Any]) -> float:
     return 100 if row["unit"] == "percent" else 1
-
-
-def _p(value: float) -> str:
-    text = p_value(value)
-    return text if text.startswith("<") else f"= {text}"

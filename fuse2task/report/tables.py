@@ -129,6 +129,12 @@ def p_value(value: float) -> str:
     return "<\u00a0.001" if value < 0.001 else "1" if value > 0.9995 else fraction(value)
 
 
+def p_text(value: float) -> str:
+    """`p = .031`, with spaces that do not break; "" for NaN."""
+    text = p_value(value)
+    return "" if not text else f"p\u00a0{text}" if text.startswith("<") else f"p\u00a0=\u00a0{text}"
+
+
 def level_text(alpha: float) -> str:
     """A significance level as `.05`."""
     return f"{alpha:g}".removeprefix("0")

@@ -11,8 +11,7 @@ from fuse2task.report.sweeps import ranges, sweeps, turns
 
 
 @pytest.mark.parametrize(
-    ("levels", "text"),
-    [("", ""), ("0", "0"), ("0 1 2", "0–2"), ("0 2 3 5", "0, 2–3, 5"), ("1 3", "1, 3")],
+    ("levels", "text"), [("", ""), ("0", "0"), ("0 1 2", "0–2"), ("0 2 3 5", "0, 2–3, 5"), ("1 3", "1, 3")]
 )
 def test_ranges(levels, text):
     assert ranges(levels) == text
