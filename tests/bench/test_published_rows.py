@@ -264,7 +264,7 @@ def test_rows_without_results_and_the_report(tmp_path, finished, make_recipe, re
     assert run_bench(recipe, folder)
     page = report_bench(folder).read_text("utf-8")
     summary = (folder / "report" / "summary.md").read_text("utf-8")
-    assert "Beside published numbers" in page
+    assert "Comparison with published numbers" in page
     assert "Tiny &lt;AP&gt;" in page
     assert f"{100 * found[0]['ours']:.1f} %" in page
     assert "| Tiny &lt;AP&gt; | average | places | " in summary
