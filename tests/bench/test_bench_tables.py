@@ -105,6 +105,7 @@ def test_a_comparison_agrees_with_a_paired_t_test():
     images = {"base": base, "near": base + rng.normal(0.01, 0.05, 60), "far": base + rng.normal(0.06, 0.05, 60)}
     measured = {name: means({"m": values}) for name, values in images.items()}
     rows = compare(frame_of(*map(row, images)), lambda item: measured[item["method"]], "base", INTERVALS)
+    assert sorted(found["a"] for found in rows) == ["far", "near"]
     for found in rows:
         expected = ttest_rel(images[found["a"]], base)
         low, high = expected.confidence_interval()

@@ -59,7 +59,7 @@ def test_groups_are_drawn_whole() -> None:
 
 def test_wrong_numbers_are_refused() -> None:
     for call in (lambda: bootstrap(0, 5, 0), lambda: bootstrap(5, 0, 0), lambda: jackknife(0)):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"\b0 (images|replicates)"):
             call()
     with pytest.raises(ValueError, match="2 group labels for 3 images"):
         bootstrap(3, 5, 0, ["a", "b"])
@@ -163,7 +163,7 @@ def test_mean_over_seeds_has_both_variances() -> None:
     assert high - low > 1.3 * np.subtract(*np.quantile(single.replicates, [0.75, 0.25]))
     assert np.isnan(single.spread)
     assert single.seed_variance == 0
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="2, .* replicates"):
         over_seeds(points, replicates[:2], values)
 
 

@@ -68,7 +68,7 @@ def test_16_bit_and_4_channel_images_are_refused(tmp_path, pixels, message):
         read_visible(path)
     with pytest.raises(RequestError, match=message):
         read_infrared(path)
-    with pytest.raises(RequestError):
+    with pytest.raises(RequestError, match=r"a\.png: a label mask is one 8-bit channel"):
         read_mask(path)
 
 

@@ -32,6 +32,7 @@ def test_msrs_with_boxes_of_the_fused_images(shared_path):
 def test_msrs_boxes_written_again_are_the_same_to_the_digit(shared_path):
     root = shared_path("data", "MSRS")
     dataset = load_dataset(root, "msrs", boxes=root / "boxes" / "fusion")
+    assert dataset.pairs
     for pair in dataset.pairs:
         source = (root / "boxes" / "fusion" / f"{pair.id}.txt").read_text().split()
         ours = format_yolo(dataset.boxes.boxes[pair.id], dataset.boxes.classes, pair.size).split()

@@ -207,6 +207,7 @@ def test_packed_linear_equals_linear(packed, monkeypatch):
         monkeypatch.setattr("fusion.network.inference.has_packed_linear", lambda dtype: False)
     torch.manual_seed(0)
     linear, x = torch.nn.Linear(24, 40), torch.randn(2, 7, 24)
+    assert PackedLinear(linear).packed == packed
     with torch.no_grad():
         expected = linear(x)
         torch.testing.assert_close(PackedLinear(linear)(x), expected, rtol=1e-5, atol=1e-5)

@@ -47,6 +47,7 @@ def test_no_pair_of_a_test_list_was_trained_on(shared_path):
     tests = {row.rsplit(".", 1)[0] for row in rows}
     tests |= {path.stem for path in shared_path("data", "MSRS", "test", "ir").iterdir()}
     tests |= {path.stem for path in shared_path("data", "TNO_CrossFuse", "ir").iterdir()}
+    assert shipped_weights.shipped_weights()
     for weights in shipped_weights.shipped_weights():
         assert len(weights.card["trained_on"]) == weights.card["pairs"]["training"] > 250
         assert not tests & {*weights.card["trained_on"], *weights.card["held_out"]}

@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,27 +39,39 @@ def test_seeding_torch():
     assert torch.equal(a, torch.rand(3))
 
 
-def test_asks_glibc_to_keep_what_is_freed(monkeypatch):
-    asked = []
+class Opened(list):
+    def __init__(self):
+        super().__init__()
+        self.asked = []
 
-    class Library:
-        @staticmethod
-        def mallopt(parameter: int, value: int) -> int:
-            asked.append((parameter, value))
-            return 1
 
-    monkeypatch.setattr(ctypes, "CDLL", lambda _name: Library)
+@pytest.fixture
+def opened(monkeypatch):
+    """Names of the libraries that are opened; each has a `mallopt` that notes its arguments in `opened.asked`."""
+
+    found = Opened()
+    library = SimpleNamespace(mallopt=lambda parameter, value: found.asked.append((parameter, value)))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: found.append(name) or library)
+    return found
+
+
+def test_asks_glibc_to_keep_what_is_freed(opened, monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     keep_freed_memory()
-    assert asked == [(-3, 1 << 30), (-1, 1 << 30)]
+    assert opened == [None]  # this process
+    assert opened.asked == [(-3, 1 << 30), (-1, 1 << 30)]
 
 
-def test_does_nothing_elsewhere(monkeypatch):
-    monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(ctypes, "CDLL", None)
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_opens_no_library_elsewhere(opened, monkeypatch, platform):
+    monkeypatch.setattr(sys, "platform", platform)
     keep_freed_memory()
+    assert opened == []
 
 
-def test_a_library_without_mallopt_is_left_alone(monkeypatch):
-    monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
+def test_a_library_without_mallopt_is_left_alone(opened, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: opened.append(name))  # musl: no mallopt
     keep_freed_memory()
+    assert opened == [None]  # it was looked at, and nothing was asked
+    assert opened.asked == []

@@ -115,7 +115,7 @@ def test_class_names_from_a_file(tmp_path):
     assert (len(MSRS), len(FMB)) == (len(MSRS_PALETTE), len(FMB_PALETTE)) == (9, 15)
     (tmp_path / "d.txt").write_text("road\nroad\n", "utf-8")
     for bad in (tmp_path / "d.txt", tmp_path / "none.txt"):
-        with pytest.raises(RequestError):
+        with pytest.raises(RequestError, match=bad.name):
             class_names(str(bad))
 
 

@@ -51,7 +51,9 @@ def test_shipped_recipes_are_valid_and_name_networks_that_exist(name):
     from segmentation.model import build_model
 
     recipe = load_recipe(SegmentationRecipe, name, ["data=x"])
-    build_model(recipe.architecture, recipe.encoder, 9)
+    network = build_model(recipe.architecture, recipe.encoder, 9).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 3, 64, 96)).shape == (1, 9, 64, 96)
 
 
 def test_four_recipes_are_shipped():
