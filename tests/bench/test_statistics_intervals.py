@@ -163,7 +163,7 @@ def test_mean_over_seeds_has_both_variances() -> None:
     assert high - low > 1.3 * np.subtract(*np.quantile(single.replicates, [0.75, 0.25]))
     assert np.isnan(single.spread)
     assert single.seed_variance == 0
-    with pytest.raises(ValueError, match="2, .* replicates"):
+    with pytest.raises(ValueError, match=r"2, .* replicates"):
         over_seeds(points, replicates[:2], values)
 
 
