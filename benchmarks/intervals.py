@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from detection.average_precision import WeightedAP, evaluate, match, weighted_ap
-from fuse2task.bench.statistics.intervals import AP_ORDER, bootstrap, jackknife, recentred
+from fuse2task.bench.statistics.intervals import bootstrap, jackknife, recentred
+from fuse2task.tasks.detection import AP_ORDER
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "robustness"))
 from interval_coverage import simulate_detections, simulate_truth

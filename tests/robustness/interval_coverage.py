@@ -14,7 +14,6 @@ import numpy as np
 
 from detection.average_precision import Matches, WeightedAP, match, weighted_ap
 from fuse2task.bench.statistics.intervals import (
-    AP_ORDER,
     acceleration,
     bca,
     bootstrap,
@@ -23,6 +22,7 @@ from fuse2task.bench.statistics.intervals import (
     recentred,
 )
 from fuse2task.bench.statistics.tests import compare
+from fuse2task.tasks.detection import AP_ORDER
 from segmentation.evaluation import weighted_iou
 
 WIDTH, HEIGHT = 1024, 768
