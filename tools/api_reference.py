@@ -2,12 +2,14 @@
 
 import importlib
 import inspect
+import re
 
 PUBLIC = (
     "fuse2task", "fuse2task.bench", "fuse2task.tasks", "fusion", "fusion.quality", "fusion.methods", "detection",
-    "segmentation",
+    "segmentation", "fuse2task.data.layouts",
 )  # fmt: skip
-MORE = {"fuse2task.tasks": ("Task", "find_task", "task_names")}  # of modules without __all__
+# Public names of modules without __all__.
+MORE = {"fuse2task.tasks": ("Task", "find_task", "task_names"), "fuse2task.data.layouts": ("Layout",)}
 
 
 def main() -> None:
@@ -35,7 +37,8 @@ def signature(value: object) -> str:
         found = inspect.signature(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return ""
-    return f"({', '.join(str(item.replace(annotation=inspect._empty)) for item in found.parameters.values())})"
+    listed = ", ".join(str(item.replace(annotation=inspect._empty)) for item in found.parameters.values())
+    return f"({re.sub(r'<function .*? at 0x[0-9a-f]+>', '<function>', listed)})"  # no memory address: pages are equal
 
 
 def text(value: object) -> str:

@@ -11,7 +11,7 @@ from fuse2task.results.schema import SINGLE
 
 
 @dataclass(frozen=True)
-class Finding:
+class GroupFinding:
     """Sentences about one table; the headline is the shortest answer."""
 
     title: str
@@ -19,18 +19,18 @@ class Finding:
     sentences: tuple[str, ...]
 
 
-def finding(numbers: Numbers) -> Finding:
+def finding(numbers: Numbers) -> GroupFinding:
     """The finding of one comparable group."""
     ranked = numbers.ranked()
     if not ranked:
-        return Finding(numbers.group.title, "No numbers yet.", ())
+        return GroupFinding(numbers.group.title, "No numbers yet.", ())
     floor_metric, floor = numbers.task.floor
     highest = max((value for _, value in numbers.ranked(floor_metric)), default=math.nan) if floor else math.nan
     if highest < floor:
         text = f"Too low to rank: {floor_metric} is below {fraction(floor)} for every method"
-        return Finding(numbers.group.title, f"{text} (highest {fraction(highest)}).", ())
+        return GroupFinding(numbers.group.title, f"{text} (highest {fraction(highest)}).", ())
     headline = " ".join(part for part in (_leader(numbers, ranked), _fusion_helps(numbers)) if part)
-    return Finding(numbers.group.title, headline, tuple(_against_baseline(numbers) + _against_single(numbers)))
+    return GroupFinding(numbers.group.title, headline, tuple(_against_baseline(numbers) + _against_single(numbers)))
 
 
 def sensitivity_sentences(first: Numbers, others: Sequence[Numbers]) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fuse2task.report import charts
 from fuse2task.report.estimates import Estimate, Numbers
-from fuse2task.report.findings import Finding, finding, sensitivity_sentences
+from fuse2task.report.findings import GroupFinding, finding, sensitivity_sentences
 from fuse2task.report.metric_tables import (
     class_table,
     condition_table,
@@ -37,7 +37,7 @@ class Study:
     """One comparable group: finding, summary, panels, and the same numbers by other truths and judges."""
 
     numbers: Numbers
-    finding: Finding
+    finding: GroupFinding
     summary: Table
     forest: str
     panels: tuple[Panel, ...]
