@@ -12,6 +12,10 @@ def test_same_names_need_no_map() -> None:
     assert match_classes(COCO, truth) == Matching({0: 1, 1: 2, 2: 3}, ())
 
 
+def test_names_are_matched_whatever_their_order() -> None:
+    assert match_classes(COCO, {"bus": 1, "person": 2, "truck": 3}) == Matching({5: 1, 0: 2, 7: 3}, ())
+
+
 def test_shipped_m3fd_map_leaves_lamp_out() -> None:
     matching = match_classes(COCO, M3FD, load_class_map("m3fd-coco"))
     assert matching == Matching({0: 1, 2: 2, 5: 3, 3: 4, 7: 6}, ("Lamp",))

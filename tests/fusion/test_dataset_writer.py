@@ -134,6 +134,27 @@ def test_a_shard_leaves_the_files_of_others_alone(dataset, tmp_path):
     assert in_flight.exists()
 
 
+def test_pairs_of_another_number_of_shards_are_taken_over(dataset, tmp_path):
+    write_fused(dataset, make_method("average"), tmp_path / "whole")
+    write_fused(dataset, make_method("average"), tmp_path / "out", shard=Shard(1, 2))
+    left = Stops(len(dataset.pairs) // 2)
+    assert write_fused(dataset, left, tmp_path / "out")
+    assert left.left == 0
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_a_part_that_is_checked_again_is_not_merged_meanwhile(dataset, tmp_path):
+    first, second = Shard(1, 2), Shard(2, 2)
+    out = tmp_path / "out"
+    write_fused(dataset, make_method("average"), out, shard=first)
+    (out / "images/test/p0.png").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        write_fused(dataset, Stops(0), out, shard=first)
+    assert not write_fused(dataset, make_method("average"), out, shard=second)
+    assert not (out / "manifest.json").exists()
+    assert write_fused(dataset, make_method("average"), out, shard=first)
+
+
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2"])
 def test_bad_shards_are_refused(text):
     with pytest.raises(RequestError, match="i/n"):

@@ -51,6 +51,32 @@ def test_an_altered_or_missing_file_is_named(fused_dataset, name):
     check(dataset, ["test"])
 
 
+def altered_manifest(root, change):
+    manifest = json.loads((root / "manifest.json").read_text())
+    change(manifest)
+    (root / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(("key", "check"), [("image", verify_images), ("label", verify_truth)])
+def test_a_row_without_a_hash_verifies_nothing(fused_dataset, key, check):
+    altered_manifest(fused_dataset, lambda manifest: manifest["files"][1].pop(key))
+    with pytest.raises(RequestError, match=r"p1\.\w+: manifest.json has no hash of it"):
+        check(open_fused(fused_dataset), ["test"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest["files"].append(manifest["files"][0]),
+        lambda manifest: manifest["truth"]["classes"].append(manifest["truth"]["classes"][0]),
+    ],
+)
+def test_a_manifest_names_every_file_and_class_once(fused_dataset, change):
+    altered_manifest(fused_dataset, change)
+    with pytest.raises(RequestError, match=r"manifest\.json: damaged manifest \(a file or a class"):
+        open_fused(fused_dataset)
+
+
 def test_detection_eval_refuses_an_altered_truth(fused_dataset, tmp_path, run_cli):
     truth, found = fused_dataset / "annotations" / "test.json", tmp_path / "dets.json"
     found.write_text(json.dumps([{"image_id": 2, "category_id": 1, "bbox": [1, 1, 9, 9], "score": 0.5}]))

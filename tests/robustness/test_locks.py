@@ -108,6 +108,31 @@ def test_nothing_is_written_into_a_folder_that_went_away(tmp_path, change):
     write_text(out / "b.txt", "x")  # nothing is held any more
 
 
+def test_another_folder_in_its_place_is_not_written_into(tmp_path):
+    out = tmp_path / "out"
+    with sole_writer(out, out / ".lock"):
+        out.rename(tmp_path / "elsewhere")
+        out.mkdir()
+        with pytest.raises(Fuse2TaskError, match=f"{out}: was removed or moved"):
+            write_text(out / "b.txt", "x")
+        assert list(out.iterdir()) == []
+
+
+def test_a_lock_on_a_file_that_was_removed_meanwhile_is_taken_again(tmp_path, monkeypatch):
+    path, flock = tmp_path / "a.lock", locks.fcntl.flock
+
+    def late(*arguments):  # the last holder removes the file between opening and locking
+        monkeypatch.setattr(locks.fcntl, "flock", flock)
+        path.unlink()
+        flock(*arguments)
+
+    monkeypatch.setattr(locks.fcntl, "flock", late)
+    lock = Lock(path)
+    assert lock.acquire()
+    assert not Lock(path).acquire(wait=False)
+    lock.release()
+
+
 def test_halves_of_killed_writers_go(tmp_path):
     path = tmp_path / "m[1].json"
     half, other = tmp_path / f".{path.name}.4711.tmp", tmp_path / ".other.json.4711.tmp"

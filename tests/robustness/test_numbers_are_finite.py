@@ -47,11 +47,13 @@ def test_metadata_and_states_are_under_a_hash_too(tmp_path):
     optimizer = torch.optim.SGD(module.parameters())
     save_state(tmp_path, {"network": module}, optimizer, {"epoch": 1})
     assert load_state(tmp_path, {"network": module}, optimizer) == {"epoch": 1}
-    state = bytearray((tmp_path / "state.safetensors").read_bytes())
-    state[-1] ^= 1
-    (tmp_path / "state.safetensors").write_bytes(state)
-    with pytest.raises(RequestError, match=r"state\.safetensors: cannot be resumed from"):
-        load_state(tmp_path, {"network": module}, optimizer)
+    state = (tmp_path / "state.safetensors").read_bytes()
+    counters = b'{\\"epoch\\": %d}'
+    assert counters % 1 in state
+    for altered in (state[:-1] + bytes([state[-1] ^ 1]), state.replace(counters % 1, counters % 2)):
+        (tmp_path / "state.safetensors").write_bytes(altered)
+        with pytest.raises(RequestError, match=r"state\.safetensors: cannot be resumed from"):
+            load_state(tmp_path, {"network": module}, optimizer)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

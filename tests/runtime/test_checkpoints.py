@@ -35,6 +35,9 @@ def test_other_networks_and_altered_files_are_refused(network, tmp_path):
         load_checkpoint(path, "other.net")
     with pytest.raises(RequestError, match="another network"):
         load_into(torch.nn.Linear(2, 2), load_checkpoint(path, "test.net")[0], path)
+    wider = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 5), torch.nn.BatchNorm2d(4))  # the same names
+    with pytest.raises(RequestError, match=r"1 of another shape; first: 0\.weight"):
+        load_into(wider, load_checkpoint(path, "test.net")[0], path)
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)

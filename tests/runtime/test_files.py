@@ -1,6 +1,8 @@
 """Atomic files: never half of one."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -32,6 +34,16 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         fails()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_content_is_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    """After a loss of power the file is the old one or the new one, not an empty one."""
+    events = []
+    sync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda number: events.append(os.fstat(number).st_size) or sync(number))
+    monkeypatch.setattr(Path, "replace", lambda *paths: events.append("renamed") or replace(*paths))
+    write_text(tmp_path / "a.txt", "12345")
+    assert events == [5, "renamed"]
 
 
 def test_only_leftovers_of_the_given_stems_are_removed(tmp_path):

@@ -57,6 +57,19 @@ def test_equals_torchmetrics_with_absent_classes_and_ignored_pixels(pair):
     assert found["aAcc"] == pytest.approx(micro, abs=1e-6)
 
 
+def test_indices_outside_the_classes_and_other_shapes_are_refused():
+    two = np.array([[0, 1]], np.uint8)
+    for truth, prediction, named in (
+        ([[0, 2]], two, "truth"),
+        (two, [[2, 0]], "prediction"),
+        (two, [[255, 0]], "prediction"),
+    ):
+        with pytest.raises(ValueError, match=rf"{named} has indices outside 0\.\.1"):
+            confusion(np.array(truth, np.uint8), np.array(prediction, np.uint8), 2)
+    with pytest.raises(ValueError, match=r"\(1, 2\), prediction \(2, 1\)"):
+        confusion(two, two.T, 2)
+
+
 def test_hand_counted_example(tmp_path):
     labels = write(tmp_path / "l", a=[[0, 0, 1, 1], [0, 255, 1, 2]], b=[[0, 0], [0, 0]])
     predictions = write(tmp_path / "p", a=[[0, 1, 1, 1], [0, 3, 0, 0]], b=[[0, 0], [0, 3]])
