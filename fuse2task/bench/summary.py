@@ -29,7 +29,7 @@ def summarise(folder: Path, recipe: BenchRecipe) -> None:
     """Write comparisons.csv, correlations.csv, ranking.json, extremes.json and published.json, and of sweeps over
     conditions conditions.csv and robustness.csv.
 
-    Needs nothing outside the folder. DegradedCopy copies are in the last two alone.
+    Needs nothing outside the folder. Degraded copies are in the last two alone.
 
     Rows whose distributions have been replaced by those of another recipe, judge or truth are left out.
     """
