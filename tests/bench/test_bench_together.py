@@ -18,6 +18,7 @@ from fuse2task.results.folder import BenchFolder
 from fuse2task.results.schema import RESULTS
 from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
+from fuse2task.tasks.detection import Detection
 from fusion.pair_writer import Shard
 
 
@@ -117,10 +118,29 @@ def test_a_fused_dataset_of_other_pixels_is_not_taken(tmp_path, finished, make_r
     assert job.is_done(Workspace(make_recipe(), folder))
     assert not job.is_done(Workspace(make_recipe(color="gray"), folder))
     manifest = folder / "fused/tiny/average/manifest.json"
-    content = json.loads(manifest.read_text())
-    content["method"]["hash"] = "0" * 12
-    manifest.write_text(json.dumps(content))
-    assert not job.is_done(Workspace(make_recipe(), folder))
+    whole = manifest.read_text()
+    for key in ("method", "split", "truth"):
+        content = json.loads(whole)
+        content[key]["hash"] = "0" * 12
+        manifest.write_text(json.dumps(content))
+        assert not job.is_done(Workspace(make_recipe(), folder)), key
+    manifest.write_text(whole)
+    assert job.is_done(Workspace(make_recipe(), folder))
+
+
+@pytest.mark.parametrize("key", ["images", "split", "weights", "class_map"])
+def test_predictions_made_of_something_else_are_made_again(tmp_path, finished, make_recipe, monkeypatch, key):
+    folder = finished(tmp_path / "run", make_recipe())
+    before, predicted, predict = ResultsTable(folder).read(), [], Detection.predict
+    marker = folder / "predictions/tiny/average/places/predicted.json"
+    made_of = json.loads(marker.read_text())
+    marker.write_text(json.dumps({**made_of, key: "other"}))
+    (folder / "results.csv").unlink()
+    monkeypatch.setattr(Detection, "predict", lambda *given: predicted.append(given[-1].folder) or predict(*given))
+    assert run_bench(make_recipe(), folder)
+    assert predicted == [marker.parent]
+    assert json.loads(marker.read_text()) == made_of
+    assert ResultsTable(folder).read()["value"].tolist() == before["value"].tolist()
 
 
 def test_time_left_follows_what_jobs_took(capsys):
