@@ -62,6 +62,7 @@ def test_a_failed_job_keeps_what_is_finished(tmp_path, make_recipe, monkeypatch)
         with pytest.raises(Fuse2TaskError, match="the judge is ill"):
             run_bench(make_recipe(), tmp_path / "run")
     assert set(ResultsTable(tmp_path / "run").read()["method"]) == {"visible"}
+    assert pd.read_csv(tmp_path / "run" / "openings.csv")["evaluations"].tolist() == [1]  # the split was looked at
     assert run_bench(make_recipe(), tmp_path / "run")
     assert len(set(ResultsTable(tmp_path / "run").read()["method"])) == 3
 
