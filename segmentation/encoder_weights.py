@@ -105,13 +105,7 @@ def _from_efficientnet_pytorch(tensors: dict[str, torch.Tensor], own: Iterable[s
     """Names of the efficientnet-pytorch family as timm's, which numbers blocks stage by stage."""
     stages = [re.search(r"blocks\.\d+\.\d+", name) for name in own]
     blocks = list(dict.fromkeys(found.group() for found in stages if found))
-    outside = {
-        "_conv_stem": "conv_stem",
-        "_bn0": "bn1",
-        "_conv_head": "conv_head",
-        "_bn1": "bn2",
-        "_fc": "classifier",
-    }
+    outside = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
     plain = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
     expanding = {
         "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2",

@@ -71,8 +71,7 @@ def run_command(
 
 @app.command("report")
 def report_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The bench folder.")],
-    as_json: JsonOption = False,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The bench folder.")], as_json: JsonOption = False
 ) -> None:
     """Compare again what the folder holds, and write DIR/report: HTML, Markdown, CSV, LaTeX."""
     from fuse2task.bench.api import report_bench

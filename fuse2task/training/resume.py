@@ -18,10 +18,7 @@ KEY = "hash and counters"
 
 
 def save_state(
-    folder: Path,
-    modules: Mapping[str, torch.nn.Module],
-    optimizer: torch.optim.Optimizer,
-    counters: Mapping[str, Any],
+    folder: Path, modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer, counters: Mapping[str, Any]
 ) -> None:
     """Write modules, optimiser state and `counters` (JSON values) to `folder`, replacing the former state at once.
 

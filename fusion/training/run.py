@@ -44,11 +44,7 @@ def train(recipe: FusionRecipe, root: Path, detector: LoadDetector | None = None
         return {
             "method": "crossfuse",
             "network": recipe.stage2.network,
-            "pairs": {
-                "training": len(pairs.training.pairs),
-                "held_out": len(pairs.held_out.pairs),
-                "hash": pairs.hash,
-            },
+            "pairs": {"training": len(pairs.training.pairs), "held_out": len(pairs.held_out.pairs), "hash": pairs.hash},
             "samples": {s.name.partition("_")[0]: s.epochs * s.steps * s.batch for s in stages},
             "last_validation": {key: last[key] for key in last if key.startswith("val_") and last[key]},
         }

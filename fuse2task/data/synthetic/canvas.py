@@ -41,10 +41,7 @@ class View:
         """Pixels of an (N, 2) outline in metres, upright `x` to the right and `distance` ahead."""
         scale = self.focal / distance
         return np.stack(
-            [
-                self.width / 2 + scale * (x + outline[:, 0]),
-                self.horizon + scale * (CAMERA_HEIGHT - outline[:, 1]),
-            ],
+            [self.width / 2 + scale * (x + outline[:, 0]), self.horizon + scale * (CAMERA_HEIGHT - outline[:, 1])],
             axis=1,
         )
 
