@@ -61,6 +61,40 @@ def test_processes_do_not_lose_each_others_rows(tmp_path):
     assert frame["method"].value_counts().to_dict() == {"a": 20, "b": 20, "c": 20}
 
 
+def test_rows_are_only_ever_added_to_the_file(tmp_path):
+    table, path = ResultsTable(tmp_path), tmp_path / "results.csv"
+    before = b""
+    for number in range(4):
+        table.append([row("ab"[number % 2], number / 7, metric=f"m{number % 3}")])
+        table.append([])
+        after = path.read_bytes()
+        assert after.startswith(before)
+        assert len(after) > len(before)
+        before = after
+    ResultsTable(tmp_path).append([row("a", 0.9, metric="m0")])  # a number that is there
+    assert path.read_bytes().startswith(before)
+    frame = ResultsTable(tmp_path).read()
+    assert frame[(frame["method"] == "a") & (frame["metric"] == "m0")]["value"].tolist() == [0.9]
+
+
+def test_a_torn_append_does_not_count_wherever_it_was_torn(tmp_path):
+    whole = tmp_path / "whole"
+    ResultsTable(whole).append([row("a")])
+    kept = (whole / "results.csv").read_bytes()
+    batch = [row("b", 0.5), row("c", 0.75)]
+    ResultsTable(whole).append(batch)
+    complete = (whole / "results.csv").read_bytes()
+    for length in range(len(kept), len(complete) + 1, 7):
+        folder = tmp_path / str(length)
+        folder.mkdir()
+        (folder / "results.csv").write_bytes(complete[:length])
+        (folder / ".results.csv.length").write_text(str(len(kept)))  # what the killed process left
+        assert ResultsTable(folder).read()["method"].tolist() == ["a"]
+        ResultsTable(folder).append(batch)
+        assert (folder / "results.csv").read_bytes() == complete
+        assert not (folder / ".results.csv.length").exists()
+
+
 def test_a_table_of_other_columns_is_refused(tmp_path):
     path = tmp_path / "results.csv"
     path.write_text("run,dataset\n1,2\n")
