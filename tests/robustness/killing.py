@@ -28,7 +28,7 @@ from pathlib import Path
 
 import yaml
 
-MESSAGE = "error: interrupted; run the same command again to go on"
+MESSAGE = "error: interrupted; run the same command again to resume"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 PROMPT = 60.0  # seconds in which a process has to end after a signal, on a busy machine
 GRACE = 9.0  # after about these seconds a process ends out of order, as a kill does
