@@ -17,13 +17,12 @@ from fuse2task.runtime.checkpoints import (
     load_checkpoint,
     load_into,
     refuse_compressed,
-    refuse_untrusted,
     save_checkpoint,
 )
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.packages import quiet_ultralytics
 from fuse2task.runtime.progress import say
-from fuse2task.runtime.reading import check_regular, one_line
+from fuse2task.runtime.reading import check_regular, one_line, refuse_untrusted
 
 FORMAT = "fuse2task.yolo"
 

@@ -1,24 +1,13 @@
 """`fuse2task bench`: methods x datasets x judges x seeds from one recipe, and the report."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from fuse2task.cli.json_output import JsonOption, print_json, tables_to_stderr
+from fuse2task.cli.options import JsonOption, TrustPickle, print_json, tables_to_stderr
 
 app = typer.Typer(no_args_is_help=True, help="Which fusion method helps, by how much, how sure: a whole comparison.")
-
-
-class EngineName(StrEnum):
-    """Where jobs are done."""
-
-    local = "local"
-    ray = "ray"
-
-
-Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Bench folder; what is there is used.")]
 
 
 @app.command("run")
@@ -27,40 +16,34 @@ def run_command(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key.sub=value, for instance datasets.msrs.root=MSRS.")
     ] = None,
-    folder: Folder = Path("runs/bench"),
+    folder: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Bench folder; what is there is used.")
+    ] = Path("runs/bench"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print jobs and estimated cost; touch nothing.")] = False,
-    engine: Annotated[EngineName, typer.Option("--engine", help="This machine, or a Ray cluster.")] = EngineName.local,
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")] = "local",
     shard: Annotated[
-        str, typer.Option("--shard", help="i/n: every n-th method from the i-th on; the last to finish compares.")
+        str, typer.Option(help="i/n: every n-th method from the i-th on; the last to finish compares.")
     ] = "1/1",
-    device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda; cuda:0,cuda:1 for a process each.")
-    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda; cuda:0,cuda:1 for a process each.")] = "auto",
     address: Annotated[
-        str | None, typer.Option("--address", help="Ray: an existing cluster (auto, HOST:PORT); none: start one here.")
+        str | None, typer.Option(help="Ray: an existing cluster (auto, HOST:PORT); none: start one here.")
     ] = None,
-    cpus: Annotated[float, typer.Option("--cpus", min=0, help="Ray: CPUs of a job.")] = 1.0,
-    gpus: Annotated[
-        float, typer.Option("--gpus", min=0, help="Ray: GPUs of a job; .5 puts two on one, 0 hides them.")
-    ] = 0.0,
-    trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="Read .pt weights, which are pickles; see SECURITY.md.")
-    ] = False,
+    cpus: Annotated[float, typer.Option(min=0, help="Ray: CPUs of a job.")] = 1.0,
+    gpus: Annotated[float, typer.Option(min=0, help="Ray: GPUs of a job; .5 puts two on one, 0 hides them.")] = 0.0,
+    trust_pickle: TrustPickle = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run what results.csv does not hold yet, then compare; the same command resumes after any interruption."""
-    from fuse2task.bench.api import Resources, run_bench
+    from fuse2task.bench.api import Resources, plan_rows, run_bench
     from fuse2task.bench.recipe import BenchRecipe
     from fuse2task.config.recipes import load_recipe
-    from fuse2task.runtime.checkpoints import trust_pickles
+    from fuse2task.runtime.reading import trust_pickles
     from fusion.pair_writer import Shard
 
     trust_pickles(trust_pickle)
     loaded = load_recipe(BenchRecipe, recipe, overrides or [])
-    resources = Resources(engine.value, device, address, cpus, gpus)
+    resources = Resources(engine, device, address, cpus, gpus)
     if as_json and dry_run:
-        from fuse2task.bench.api import plan_rows
-
         print_json({"jobs": plan_rows(loaded, folder, device)})
         return
     with tables_to_stderr(as_json):

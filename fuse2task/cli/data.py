@@ -1,46 +1,30 @@
 """`fuse2task data`: check, split, convert, degrade and synthesize datasets."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fuse2task.cli.json_output import JsonOption, print_json
+from fuse2task.cli.options import JsonOption, LayoutOption, make_table, print_json
 from fuse2task.runtime.errors import RequestError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from fuse2task.data.check import Report
 
 app = typer.Typer(help="Look at datasets, split them, draw synthetic ones, degrade them.", no_args_is_help=True)
 
+SceneLayout = Literal["m3fd", "msrs"]
 Root = Annotated[Path, typer.Argument(help="Folder that the layout begins at.", show_default=False)]
-LayoutName = Annotated[str, typer.Option(help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, awmm or folder.")]
 Infrared = Annotated[Path | None, typer.Option(help="Infrared folder, for layout folder.")]
 Visible = Annotated[Path | None, typer.Option(help="Visible folder, for layout folder.")]
-
-
-class BoxFormatName(StrEnum):
-    """Formats of box sets."""
-
-    coco = "coco"
-    voc = "voc"
-    yolo = "yolo"
-
-
-class SyntheticLayout(StrEnum):
-    """Layouts that synthetic scenes are written in."""
-
-    m3fd = "m3fd"
-    msrs = "msrs"
 
 
 @app.command()
 def synth(
     root: Annotated[Path, typer.Argument(help="Folder to write; new or empty.", show_default=False)],
-    layout: Annotated[SyntheticLayout, typer.Option(help="m3fd: boxes of 6 classes; msrs: masks of 9 classes.")],
+    layout: Annotated[
+        Literal["m3fd", "msrs"], typer.Option(help="m3fd: boxes of 6 classes; msrs: masks of 9 classes.")
+    ],
     count: Annotated[int, typer.Option(help="How many pairs, day and night in turn.")] = 100,
     size: Annotated[str, typer.Option(help="Width x height in pixels.")] = "320x256",
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
@@ -52,18 +36,18 @@ def synth(
     from fuse2task.data.synthetic.writing import write_m3fd, write_msrs
 
     pixels = _size(size)
-    if layout is SyntheticLayout.m3fd:
+    if layout == "m3fd":
         write_m3fd(root, count, seed, pixels)
     else:
         test = max(round(count / 4), 1)
         write_msrs(root, count - test, test, seed, pixels)
-    typer.echo(f"{root}: {count} pairs of {size}, layout {layout.value}, seed {seed}")
+    typer.echo(f"{root}: {count} pairs of {size}, layout {layout}, seed {seed}")
 
 
 @app.command()
 def degrade(
     root: Root,
-    layout: LayoutName,
+    layout: LayoutOption,
     kind: Annotated[str, typer.Option(help="rain, snow, haze, night, noise, blur, misalign, hotpixel or jpeg.")],
     level: Annotated[int, typer.Option(help="1 (slight) to 5 (worst); 0 copies as it is.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; new, or to be continued.")],
@@ -91,22 +75,22 @@ def degrade(
     manifest = read_json(output / MANIFEST, "manifest")
     changed = " and ".join(manifest["changed"]) or "nothing"
     typer.echo(f"{output}: {kind} {level} ({manifest['meaning']}), {manifest['pairs']} pairs, changed: {changed}")
-    moved = {name: path for name, path in done.truth.items() if path.is_relative_to(output)}
-    for name, path in moved.items():
-        typer.echo(f"truth moved with the image: use --{name} {path}")
+    for name, path in done.truth.items():
+        if path.is_relative_to(output):
+            typer.echo(f"truth moved with the image: use --{name} {path}")
 
 
 @app.command()
 def convert(
     boxes: Annotated[Path, typer.Argument(help="COCO file, folder of VOC files, or folder of YOLO files.")],
     images: Annotated[Path, typer.Option(help="Folder of the images that the boxes are of.")],
-    to: Annotated[BoxFormatName, typer.Option(help="coco: one .json; voc, yolo: a folder.")],
+    to: Annotated[Literal["coco", "voc", "yolo"], typer.Option(help="coco: one .json; voc, yolo: a folder.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="New file (coco) or folder to write.")],
 ) -> None:
     """Convert boxes from COCO, VOC or YOLO to another of them; what does not fit the images is listed instead."""
     from fuse2task.data.truth.conversion import convert_boxes
 
-    truth = convert_boxes(boxes, images, to.value, output)
+    truth = convert_boxes(boxes, images, to, output)
     count = sum(map(len, truth.boxes.values()))
     typer.echo(f"{output}: {count} boxes of {len(truth.boxes)} images, classes {', '.join(truth.classes)}")
 
@@ -114,7 +98,7 @@ def convert(
 @app.command()
 def check(
     root: Root,
-    layout: LayoutName,
+    layout: LayoutOption,
     split: Annotated[str | None, typer.Option(help="Split list, or the name of a shipped one.")] = None,
     boxes: Annotated[Path | None, typer.Option(help="Folder of YOLO txt, with classes.txt.")] = None,
     annotations: Annotated[Path | None, typer.Option(help="COCO file or folder, or folder of VOC.")] = None,
@@ -146,7 +130,7 @@ def check(
 @app.command()
 def split(
     root: Root,
-    layout: LayoutName,
+    layout: LayoutOption,
     parts: Annotated[str, typer.Option(help="Shares, such as train=0.8,val=0.1,test=0.1.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="List to write.")],
     seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
@@ -191,40 +175,24 @@ def _show(report: "Report", files: dict[str, dict[str, int]]) -> None:
     dataset, counts = report.dataset, report.counts
     title = f"{dataset.root}: layout {dataset.layout}, split {dataset.split_name} ({dataset.split_hash})"
     console.print(escape(title))
-    console.print(_table("pairs", counts["pairs"]), _table("sizes", counts["sizes"]))
-    if "boxes" in counts:
-        console.print(_box_table(counts["boxes"]))
+
+    def table(heading: str, numbers: dict[str, int]) -> None:
+        rows = ((name, str(number)) for name, number in numbers.items())
+        console.print(make_table((heading, "count"), rows, right=True))
+
+    table("pairs", counts["pairs"])
+    table("sizes", counts["sizes"])
+    if boxes := counts.get("boxes"):
+        by_class = {name: [boxes[split][name] for split in boxes] for name in next(iter(boxes.values()), {})}
+        rows = ((name, *map(str, (*numbers, sum(numbers)))) for name, numbers in by_class.items())
+        console.print(make_table(("boxes", *boxes, "all"), rows, right=True))
     for key, heading in (("pixels", "mask pixels"), ("conditions", "conditions")):
         if counts.get(key):
-            console.print(_table(heading, counts[key]))
+            table(heading, counts[key])
     for key, values in files.items():
-        console.print(_table(f"annotation files: {key}", values))
+        table(f"annotation files: {key}", values)
     for note in report.notes:
         console.print(escape(f"note: {note}"))
     for finding in report.findings:
         console.print(f"[red]{finding.kind}[/red]: {escape(finding.message)}")
     console.print(f"{len(report.findings)} findings" if report.findings else "no findings")
-
-
-def _table(title: str, counts: dict[str, int]) -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title, "count")
-    table.columns[1].justify = "right"
-    for name, number in counts.items():
-        table.add_row(escape(name), str(number))
-    return table
-
-
-def _box_table(boxes: dict[str, dict[str, int]]) -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("boxes", *boxes, "all")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name in next(iter(boxes.values()), {}):
-        numbers = [boxes[split][name] for split in boxes]
-        table.add_row(escape(name), *(str(number) for number in (*numbers, sum(numbers))))
-    return table

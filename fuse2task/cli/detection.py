@@ -5,23 +5,19 @@ from typing import Annotated, Any
 
 import typer
 
-from fuse2task.cli.json_output import JsonOption, print_json
+from fuse2task.cli.options import JsonOption, JudgeDevice, Metrics, TrustPickle, load_for_run, print_table, put_metrics
 from fuse2task.data.fused import FusedDataset, open_fused
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.reading import trust_pickles
 
 app = typer.Typer(help="Train YOLO on fused images, predict, evaluate by COCO AP.", no_args_is_help=True)
 
-Data = Annotated[Path | None, typer.Option("--data", metavar="OUT", help="Fused dataset (of `fusion apply`).")]
-Split = Annotated[str | None, typer.Option("--split", help="Its split: train, val or test.")]
-Weights = Annotated[Path | None, typer.Option("--weights", help="Judge: .onnx, .pt, or RUN/best.safetensors.")]
+Data = Annotated[Path | None, typer.Option(metavar="OUT", help="Fused dataset (of `fusion apply`).")]
+Split = Annotated[str | None, typer.Option(help="Its split: train, val or test.")]
+Weights = Annotated[Path | None, typer.Option(help="Judge: .onnx, .pt, or RUN/best.safetensors.")]
 Map = Annotated[
-    str | None,
-    typer.Option("--class-map", help="YAML, `judge class: truth class`: a file, or a shipped map (m3fd-coco)."),
+    str | None, typer.Option(help="YAML, `judge class: truth class`: a file, or a shipped map (m3fd-coco).")
 ]
-TrustPickle = Annotated[
-    bool, typer.Option("--trust-pickle", help="Read .pt weights, which are pickles; see SECURITY.md.")
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 
 
 @app.command()
@@ -37,14 +33,9 @@ def train(
     """Train YOLO on the train split of a fused dataset, offline."""
     from detection.recipe import DetectionRecipe
     from detection.training import train as train_detector
-    from fuse2task.config.recipes import load_recipe
-    from fuse2task.runtime.checkpoints import trust_pickles
-    from fuse2task.runtime.files import value_hash
 
     trust_pickles(trust_pickle)
-    loaded = load_recipe(DetectionRecipe, recipe, overrides or [])
-    name = f"{Path(recipe).stem}-{value_hash(loaded.model_dump(mode='json'))}"
-    run = output or Path("runs") / "detection" / name
+    loaded, run = load_for_run(DetectionRecipe, "detection", recipe, overrides, output)
     card = train_detector(loaded, run)
     typer.echo(f"{run}/best.safetensors: {card['selection']}, {card['epochs']} epochs")
     if card["native"]:
@@ -58,12 +49,11 @@ def predict(
     data: Data = None,
     split: Split = None,
     class_map: Map = None,
-    device: Device = "auto",
+    device: JudgeDevice = "auto",
     trust_pickle: TrustPickle = False,
 ) -> None:
     """Predict one split with a judge; writes COCO results."""
     from detection.coco import read_truth, write_results
-    from fuse2task.runtime.checkpoints import trust_pickles
 
     trust_pickles(trust_pickle)
     dataset, results, left_out = _predicted(weights, data, split, class_map, device)
@@ -75,14 +65,14 @@ def predict(
 
 @app.command("eval")
 def evaluate(
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="metrics.json", help="Metrics, fractions.")],
+    output: Metrics,
     truth: Annotated[Path | None, typer.Option(metavar="gt.json", help="COCO ground truth.")] = None,
     predictions: Annotated[Path | None, typer.Option(metavar="dets.json", help="COCO results.")] = None,
     weights: Weights = None,
     data: Data = None,
     split: Split = None,
     class_map: Map = None,
-    device: Device = "auto",
+    device: JudgeDevice = "auto",
     trust_pickle: TrustPickle = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -90,8 +80,6 @@ def evaluate(
     from detection.average_precision import evaluate as evaluate_results
     from detection.classes import classes_left_out, load_class_map
     from detection.coco import read_truth
-    from fuse2task.runtime.checkpoints import trust_pickles
-    from fuse2task.runtime.files import sole_file, write_json
 
     trust_pickles(trust_pickle)
     if any((truth, predictions)) == any((weights, data, split)):
@@ -107,12 +95,7 @@ def evaluate(
     else:
         dataset, results, left_out = _predicted(weights, data, split, class_map, device)
         metrics = evaluate_results(dataset.annotations(str(split)), results, left_out=left_out)
-    with sole_file(output):
-        write_json(output, metrics, sort_keys=False)
-    if as_json:
-        print_json(metrics)
-    else:
-        _show(metrics)
+    put_metrics(output, metrics, as_json, _show)
 
 
 def _predicted(
@@ -131,22 +114,16 @@ def _predicted(
 
 
 def _show(metrics: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    columns, per_class = ("AP", "AP50", "AP75"), metrics["per_class"]
 
-    columns = ("AP", "AP50", "AP75")
-    table = Table("class", *(f"{name} (%)" for name in columns), "instances")
-    for name, row in metrics["per_class"].items():
-        table.add_row(escape(name), *(_percent(row[column]) for column in columns), str(row["instances"]))
-    total = sum(row["instances"] for row in metrics["per_class"].values())
-    table.add_section()
-    table.add_row("mean", *(_percent(metrics[column]) for column in columns), str(total))
-    console = Console()
-    console.print(table)
-    others = ("AP_small", "AP_medium", "AP_large", "AR100")
-    console.print(", ".join(f"{name} {_percent(metrics[name])} %" for name in others), f"({metrics['images']} images)")
-    console.print(metrics["definition"], markup=False, highlight=False)
+    def cells(name: str, row: dict[str, Any], instances: int) -> list[str]:
+        return [name, *(_percent(row[column]) for column in columns), str(instances)]
+
+    rows = [cells(name, row, row["instances"]) for name, row in per_class.items()]
+    mean = cells("mean", metrics, sum(row["instances"] for row in per_class.values()))
+    print_table(("class", *(f"{name} (%)" for name in columns), "instances"), [*rows, None, mean])
+    sizes = ", ".join(f"{name} {_percent(metrics[name])} %" for name in ("AP_small", "AP_medium", "AP_large", "AR100"))
+    typer.echo(f"{sizes} ({metrics['images']} images)\n{metrics['definition']}")
 
 
 def _percent(value: float | None) -> str:

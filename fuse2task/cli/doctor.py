@@ -2,11 +2,13 @@
 
 import importlib.util
 import os
+import platform
+import shutil
 from typing import Any
 
 import typer
 
-from fuse2task.cli.json_output import JsonOption, print_json
+from fuse2task.cli.options import JsonOption, print_json, print_table
 
 EXTRAS = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
@@ -27,9 +29,18 @@ GIB = 2**30
 
 def doctor(as_json: JsonOption = False) -> None:
     """Versions, devices, memory, optional parts that are missing, plug-ins, licence notes."""
+    from fuse2task.config import shipped_recipes
+    from fuse2task.runtime.packages import GROUPS, plugin_names, versions
+    from fusion.weights import shipped_weights
+
+    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
     found = {
-        "versions": _versions(), "machine": _machine(), "devices": _devices(), "extras": _extras(),
-        "weights": _weights(), "plugins": _plugins(), "recipes": _recipes(), "network": _network(),
+        "versions": {"Python": platform.python_version(), "system": platform.platform(terse=True), **versions()},
+        "machine": _machine(), "devices": _devices(), "extras": _extras(),
+        "weights": {weights.name: str(weights.card.get("summary", "")) for weights in shipped_weights()},
+        "plugins": {group: plugin_names(group) for group in GROUPS},
+        "recipes": {kind: shipped_recipes(kind) for kind in ("fusion", "detection", "segmentation", "bench")},
+        "network": {"use": NETWORK, "HF_HUB_OFFLINE": "set: not even then" if offline else "not set"},
         "licence": LICENCE,
     }  # fmt: skip
     if as_json:
@@ -38,17 +49,7 @@ def doctor(as_json: JsonOption = False) -> None:
         _show(found)
 
 
-def _versions() -> dict[str, str]:
-    import platform
-
-    from fuse2task.runtime.packages import versions
-
-    return {"Python": platform.python_version(), "system": platform.platform(terse=True), **versions()}
-
-
 def _machine() -> dict[str, Any]:
-    import shutil
-
     import torch
 
     free = shutil.disk_usage(".").free
@@ -93,41 +94,14 @@ def _extras() -> dict[str, str]:
     }
 
 
-def _weights() -> dict[str, str]:
-    from fusion.weights import shipped_weights
-
-    return {weights.name: str(weights.card.get("summary", "")) for weights in shipped_weights()}
-
-
-def _plugins() -> dict[str, list[str]]:
-    from fuse2task.runtime.packages import GROUPS, plugin_names
-
-    return {group: plugin_names(group) for group in GROUPS}
-
-
-def _recipes() -> dict[str, list[str]]:
-    from fuse2task.config import shipped_recipes
-
-    return {kind: shipped_recipes(kind) for kind in ("fusion", "detection", "segmentation", "bench")}
-
-
-def _network() -> dict[str, str]:
-    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
-    return {"use": NETWORK, "HF_HUB_OFFLINE": "set: not even then" if offline else "not set"}
-
-
 def _show(found: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title="fuse2task doctor", show_header=False)
-    for part, rows in found.items():
-        if isinstance(rows, dict):
-            for name, value in rows.items():
+    rows: list[tuple[str, str, str] | None] = []
+    for part, about in found.items():
+        if isinstance(about, dict):
+            for name, value in about.items():
                 text = (", ".join(value) or "none") if isinstance(value, list) else str(value)
-                table.add_row(part, name, escape(text))
+                rows.append((part, name, text))
                 part = ""
-            table.add_section()
-    Console().print(table)
+            rows.append(None)
+    print_table((), rows, title="fuse2task doctor", show_header=False)
     typer.echo(f"Licence: {found['licence']}")

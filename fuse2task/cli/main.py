@@ -8,8 +8,9 @@ import typer
 
 import fuse2task
 from fuse2task.cli import bench, data, detection, doctor, fusion, segmentation
+from fuse2task.cli.options import DeviceOption
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, explain
-from fuse2task.runtime.interruption import MESSAGE, Interrupted, interruptible
+from fuse2task.runtime.progress import MESSAGE, Interrupted, interruptible
 
 app = typer.Typer(
     help="What is an infrared-visible fusion method worth to the detector or segmenter that uses its images?",
@@ -17,11 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data.app, name="data")
-app.add_typer(fusion.app, name="fusion")
-app.add_typer(detection.app, name="detection")
-app.add_typer(segmentation.app, name="segmentation")
-app.add_typer(bench.app, name="bench")
+for _group in (data, fusion, detection, segmentation, bench):
+    app.add_typer(_group.app, name=_group.__name__.rpartition(".")[2])
 
 
 def _version(value: bool) -> None:
@@ -55,18 +53,14 @@ app.command("doctor")(doctor.doctor)
 
 @app.command()
 def serve(
-    judge: Annotated[
-        Path | None, typer.Option("--judge", help="Detector whose boxes are shown: .onnx or .safetensors.")
-    ] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", help="CrossFuse weights: a file, or shipped ones by name.")
-    ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8750,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    judge: Annotated[Path | None, typer.Option(help="Detector whose boxes are shown: .onnx or .safetensors.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="CrossFuse weights: a file, or shipped ones by name.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8750,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Let --host be one that other machines reach. No password!")
     ] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Open a page on this machine: drop an infrared and a visible image, see them fused, with boxes and scores.
 
@@ -97,9 +91,9 @@ def run(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        text = str(error) if isinstance(error, Fuse2TaskError) else explain(error)
-        typer.echo(f"error: {text}", err=True)
-        sys.exit(error.exit_code if isinstance(error, Fuse2TaskError) else 1)
+        ours = error if isinstance(error, Fuse2TaskError) else Fuse2TaskError(explain(error))
+        typer.echo(f"error: {ours}", err=True)
+        sys.exit(ours.exit_code)
     except Interrupted:
         typer.echo(MESSAGE, err=True)
         sys.exit(1)

@@ -5,32 +5,30 @@ from typing import Annotated, Any
 
 import typer
 
-from fuse2task.cli.json_output import JsonOption, print_json
+from fuse2task.cli.options import DeviceOption, JsonOption, print_json, print_table
 from fuse2task.runtime.errors import RequestError
 
 SOURCES = "--ir, --visible, --fused and -o are needed together (or --explain SCORE alone)"
 
 
 def score_command(
-    ir: Annotated[Path | None, typer.Option("--ir", help="Folder of infrared images.")] = None,
-    visible: Annotated[
-        Path | None, typer.Option("--visible", help="Folder of visible images of the same names.")
-    ] = None,
+    ir: Annotated[Path | None, typer.Option(help="Folder of infrared images.")] = None,
+    visible: Annotated[Path | None, typer.Option(help="Folder of visible images of the same names.")] = None,
     fused: Annotated[
         list[str] | None,
-        typer.Option("--fused", metavar="[NAME=]DIR", help="Folder of fused images of the same names; repeat it."),
+        typer.Option(metavar="[NAME=]DIR", help="Folder of fused images of the same names; repeat it."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="scores.csv", help="The table; scores.json lies beside it.")
     ] = None,
     profile: Annotated[
-        str | None, typer.Option("--profile", help="standard (default), vifb, tang, cddfuse, ivif_zoo or liu.")
+        str | None, typer.Option(help="standard (default), vifb, tang, cddfuse, ivif_zoo or liu.")
     ] = None,
-    scores: Annotated[str | None, typer.Option("--scores", help="Some of its scores: EN,MI,VIF. Default: all.")] = None,
+    scores: Annotated[str | None, typer.Option(help="Some of its scores: EN,MI,VIF. Default: all.")] = None,
     explain: Annotated[
-        str | None, typer.Option("--explain", metavar="SCORE", help="Print how a score is defined, and stop.")
+        str | None, typer.Option(metavar="SCORE", help="Print how a score is defined, and stop.")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Image-quality scores by a named set of definitions: one row per image, means and standard errors printed."""
@@ -66,9 +64,6 @@ def _named(references: list[str]) -> dict[str, Path]:
 
 
 def _explain(name: str, profile: str | None, as_json: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from fusion.quality.definitions import definition
     from fusion.quality.profiles import PROFILES, find_profile
 
@@ -85,24 +80,17 @@ def _explain(name: str, profile: str | None, as_json: bool) -> None:
         if exact not in found.names:
             typer.echo(f"{exact}: not defined in profile {found.name}")
             continue
-        table = Table(title=f"{exact} in profile {found.name}", show_header=False, title_justify="left", min_width=60)
-        for key, text in defined[found.name].items():
-            table.add_row(key, text)
-        Console().print(table, markup=False)
+        style = {"title": f"{exact} in profile {found.name}", "title_justify": "left", "min_width": 60}
+        print_table((), defined[found.name].items(), show_header=False, **style)
 
 
 def _show(summary: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    methods = summary["methods"]
-    table = Table(
-        "score", *methods, title=f"profile {summary['profile']}: mean ± standard error over {summary['images']} images"
-    )
+    methods, rows = summary["methods"], []
     for name, definition in summary["definitions"].items():
         arrow = "↑" if definition["better"] == "higher" else "↓"
-        table.add_row(f"{name} {arrow}", *(_cell(methods[method][name]) for method in methods))
-    Console().print(table)
+        rows.append((f"{name} {arrow}", *(_cell(methods[method][name]) for method in methods)))
+    title = f"profile {summary['profile']}: mean ± standard error over {summary['images']} images"
+    print_table(("score", *methods), rows, title=title)
 
 
 def _cell(value: dict[str, Any]) -> str:

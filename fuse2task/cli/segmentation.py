@@ -1,11 +1,11 @@
 """`fuse2task segmentation`: train a segmenter, predict masks, evaluate by per-class IoU."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from fuse2task.cli.json_output import JsonOption, print_json
+from fuse2task.cli.options import JsonOption, JudgeDevice, Metrics, load_for_run, print_table, put_metrics
 
 app = typer.Typer(help="Train a segmenter on fused images, predict, evaluate by per-class IoU.", no_args_is_help=True)
 
@@ -22,16 +22,13 @@ def train(
     ] = None,
 ) -> None:
     """Train an SMP network on the train split of a fused dataset; again, to go on with a killed run."""
-    from fuse2task.config.recipes import load_recipe
-    from fuse2task.runtime.files import value_hash
     from segmentation.recipe import SegmentationRecipe
 
-    loaded = load_recipe(SegmentationRecipe, recipe, overrides or [])
+    loaded, run = load_for_run(SegmentationRecipe, "segmentation", recipe, overrides, output)
 
     from segmentation.training import train as train_segmenter
 
-    name = f"{Path(recipe).stem}-{value_hash(loaded.model_dump(mode='json'))}"
-    typer.echo(train_segmenter(loaded, output or Path("runs") / "segmentation" / name))
+    typer.echo(train_segmenter(loaded, run))
 
 
 @app.command()
@@ -45,7 +42,7 @@ def predict(
     overlays: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where sheets of image, truth and prediction go.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    device: JudgeDevice = "auto",
 ) -> None:
     """Predict the masks of one split."""
     from fuse2task.data.fused import open_fused
@@ -62,29 +59,21 @@ def predict(
 def evaluate(
     labels: Annotated[Path, typer.Option(metavar="DIR", help="True masks, <id>.png; 255 is ignored.")],
     predictions: Annotated[Path, typer.Option(metavar="DIR", help="Predicted masks of the same names.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="metrics.json", help="Metrics, fractions.")],
+    output: Metrics,
     classes: Annotated[str, typer.Option(help="msrs, fmb, or a text file with one name a line.")] = "msrs",
     as_json: JsonOption = False,
 ) -> None:
     """Per-class IoU from one confusion matrix over the set."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from fuse2task.runtime.files import sole_file, write_json
     from segmentation.evaluation import class_names
     from segmentation.evaluation import evaluate as evaluate_folders
 
-    metrics = evaluate_folders(labels, predictions, class_names(classes))
-    with sole_file(output):
-        write_json(output, metrics, sort_keys=False)
-    if as_json:
-        print_json(metrics)
-        return
-    table = Table("class", "IoU", "accuracy", "pixels")
-    for name, row in metrics["per_class"].items():
-        table.add_row(escape(name), _shown(row["IoU"]), _shown(row["accuracy"]), str(row["pixels"]))
-    Console().print(table)
+    put_metrics(output, evaluate_folders(labels, predictions, class_names(classes)), as_json, _show)
+
+
+def _show(metrics: dict[str, Any]) -> None:
+    per_class = metrics["per_class"].items()
+    rows = [(name, _shown(row["IoU"]), _shown(row["accuracy"]), str(row["pixels"])) for name, row in per_class]
+    print_table(("class", "IoU", "accuracy", "pixels"), rows)
     means = ", ".join(f"{name} {_shown(metrics[name])}" for name in ("mIoU", "mIoU_foreground", "mAcc", "aAcc"))
     typer.echo(f"{means}; {metrics['images']} images, {metrics['pixels']} pixels\n{metrics['definition']}")
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -16,8 +15,6 @@ from safetensors.torch import save
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import value_hash, write_bytes
 from fuse2task.runtime.reading import check_regular, one_line
-
-VARIABLE = "FUSE2TASK_TRUST_PICKLE"  # an environment variable, so that worker processes know it too
 
 
 def tensor_hash(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -192,23 +189,3 @@ def refuse_compressed(path: Path) -> None:
         raise RequestError(f"{path}: damaged archive ({one_line(error, 120)}); get the file again") from None
     if packed:
         raise RequestError(f"{path}: a compressed archive, which PyTorch never writes; refused as a bomb")
-
-
-def trust_pickles(yes: bool = True) -> bool:
-    """Let this process and those that it starts read pickled weights; for `--trust-pickle`."""
-    if yes:
-        os.environ[VARIABLE] = "1"
-    return yes
-
-
-def refuse_untrusted(path: Path) -> None:
-    """Refuse the pickle `path` unless the user trusts it.
-
-    Raises:
-        RequestError: neither `--trust-pickle` nor the environment variable was given.
-    """
-    if os.environ.get(VARIABLE) != "1":
-        raise RequestError(
-            f"{path}: a pickle, a kind of file that can run code when it is read; give --trust-pickle (or "
-            f"{VARIABLE}=1) if you know where it comes from, or weights as .safetensors or .onnx"
-        )

@@ -1,12 +1,25 @@
-"""Progress of long work: a rich bar on a terminal, log lines with rate and time left elsewhere (rich has none)."""
+"""Long work: its progress, as a rich bar on a terminal and log lines elsewhere (rich has none), and its interruption by
+Ctrl-C and termination, upon which work and child processes stop at once, exit code 1."""
 
+import _thread
+import contextlib
+import multiprocessing
+import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE = 10.0  # seconds for ending in order; then the process ends as it is, which loses no more than a kill does
+MESSAGE = "error: interrupted; run the same command again to resume"
+
+_owner = 0  # the process whose signals are caught
 
 
 def say(message: str) -> None:
@@ -62,3 +75,61 @@ class Meter:
         left = (self.total - self.done) / self.rate if self.rate > 0 else float("inf")
         time_left = f"{left:.0f} s left" if left != float("inf") else "time left unknown"
         say(f"{self.label}: {self.done}/{self.total} {self.unit}, {self.rate:.2f}/s, {time_left} {note}".rstrip())
+
+
+class Interrupted(BaseException):
+    """A signal asked this process to stop. No KeyboardInterrupt, which Typer turns into exit code 130."""
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """In the block the first SIGINT, SIGTERM or SIGHUP raises `Interrupted` in the main thread; later ones do nothing.
+
+    torchrun, terminals and schedulers send several. Signals that the parent has had ignored (nohup) stay ignored.
+    Processes forked in the block leave SIGINT, which a terminal sends to all of them, to this one. Call it from the
+    main thread.
+    """
+    global _owner
+    caught = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.getsignal(number) for number in caught}
+    came = False
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal came
+        if not came:
+            came = True
+            _thread.start_new_thread(_end_late, ())  # threading's own start takes a lock that this thread may hold
+            raise Interrupted
+
+    _owner = os.getpid()
+    for number in caught:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        if came:
+            for child in multiprocessing.active_children():
+                child.terminate()
+        else:
+            _owner = 0
+            for number in caught:
+                signal.signal(number, before[number])
+
+
+def _end_late() -> None:
+    # The exception may be lost in a library that catches everything, or the main thread may be held up by a thread.
+    time.sleep(GRACE)
+    with contextlib.suppress(Exception):
+        for child in multiprocessing.active_children():
+            child.kill()
+        say(MESSAGE)
+    os._exit(1)
+
+
+def _in_a_fork() -> None:
+    if _owner:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_in_a_fork)

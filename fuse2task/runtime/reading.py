@@ -15,6 +15,7 @@ MAX_TEXT = 64 * 2**20  # bytes of a list, a label file or a table
 MAX_JSON = 512 * 2**20  # bytes; COCO's own largest annotation file has 450 MB
 MAX_YAML = 128 * 2**10  # bytes; the largest shipped recipe has 3 kB, and PyYAML reads about 150 kB a second
 MAX_NODES = 100_000  # values of a YAML file, aliases written out: a billion laughs is a small file
+VARIABLE = "FUSE2TASK_TRUST_PICKLE"  # an environment variable, so that worker processes know it too
 
 
 def check_regular(path: Path, what: str, limit: int | None = None) -> None:
@@ -48,6 +49,22 @@ def read_text(path: Path, what: str, limit: int = MAX_TEXT) -> str:
         return Path(path).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{path}: not a readable {what} (UTF-8 text expected): {error}") from None
+
+
+def trust_pickles(yes: bool = True) -> bool:
+    """Let this process and those that it starts read pickled weights; for `--trust-pickle`."""
+    if yes:
+        os.environ[VARIABLE] = "1"
+    return yes
+
+
+def refuse_untrusted(path: Path) -> None:
+    """Raise RequestError for the pickle `path` unless the user trusts it, by `--trust-pickle` or the variable."""
+    if os.environ.get(VARIABLE) != "1":
+        raise RequestError(
+            f"{path}: a pickle, a kind of file that can run code when it is read; give --trust-pickle (or "
+            f"{VARIABLE}=1) if you know where it comes from, or weights as .safetensors or .onnx"
+        )
 
 
 def one_line(error: object, most: int = 300) -> str:

@@ -14,8 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.interruption import Interrupted
-from fuse2task.runtime.progress import say
+from fuse2task.runtime.progress import Interrupted, say
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 CONNECTIONS = 16  # at once; each may hold two files in memory

@@ -203,7 +203,7 @@ def _judge(path: Path, _: Path) -> None:
     import numpy as np
 
     from detection.judge import load_judge
-    from fuse2task.runtime.checkpoints import trust_pickles
+    from fuse2task.runtime.reading import trust_pickles
 
     trust_pickles()
     load_judge(path, "cpu").predict(np.zeros((32, 40, 3), np.uint8), [0])

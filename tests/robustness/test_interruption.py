@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from fuse2task.runtime import interruption
 from fuse2task.runtime.errors import explain
 from fuse2task.runtime.files import file_digest
-from fuse2task.runtime.interruption import MESSAGE, Interrupted, interruptible
 from fuse2task.runtime.journal import journal_rows
+from fuse2task.runtime.progress import MESSAGE, Interrupted, interruptible
 
 SLOW_AVERAGE = """
 import signal, sys, time

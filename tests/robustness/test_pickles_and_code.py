@@ -9,9 +9,9 @@ import torch
 import weight_files
 
 from detection.weights import load_network
-from fuse2task.runtime.checkpoints import VARIABLE, read_state_dict, trust_pickles
+from fuse2task.runtime.checkpoints import read_state_dict
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.reading import read_yaml
+from fuse2task.runtime.reading import VARIABLE, read_yaml, trust_pickles
 from segmentation.encoder_weights import load_encoder_weights
 
 

@@ -1,0 +1,89 @@
+"""Options that several commands have; `--json`: JSON on standard output, in place of tables, and nothing else there."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Rows = Iterable[Sequence[str] | None]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
+TrustPickle = Annotated[
+    bool, typer.Option("--trust-pickle", help="Read .pt weights, which are pickles; see SECURITY.md.")
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+JudgeDevice = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+LayoutOption = Annotated[str, typer.Option(help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, awmm or folder.")]
+Metrics = Annotated[Path, typer.Option("-o", "--output", metavar="metrics.json", help="Metrics, fractions.")]
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as indented JSON; NaN becomes null, paths become texts."""
+    typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+@contextlib.contextmanager
+def tables_to_stderr(wanted: bool) -> Iterator[None]:
+    """Where `wanted`, what the block prints for people goes to standard error."""
+    with contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext():
+        yield
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value != value:
+        return None
+    return value if value is None or isinstance(value, str | bool | int | float) else str(value)
+
+
+def make_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str] | None], right: bool = False, **options: Any
+) -> "Table":
+    """A table for a terminal, None among the rows a line between them; right: numbers, after the first column."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*headings, **options)
+    for column in table.columns[1:] if right else ():
+        column.justify = "right"
+    for row in rows:
+        if row is None:
+            table.add_section()
+        else:
+            table.add_row(*map(escape, row))
+    return table
+
+
+def print_table(headings: Sequence[str], rows: Rows, **options: Any) -> None:
+    """Print a table of `make_table`."""
+    from rich.console import Console
+
+    Console().print(make_table(headings, rows, **options))
+
+
+def load_for_run(schema: Any, kind: str, recipe: str, overrides: list[str] | None, output: Path | None) -> Any:
+    """The recipe of a training of `kind`, and its run folder: `output`, else runs/KIND/RECIPE-HASH."""
+    from fuse2task.config.recipes import load_recipe
+    from fuse2task.runtime.files import value_hash
+
+    loaded = load_recipe(schema, recipe, overrides or [])
+    name = f"{Path(recipe).stem}-{value_hash(loaded.model_dump(mode='json'))}"
+    return loaded, output or Path("runs") / kind / name
+
+
+def put_metrics(output: Path, metrics: dict[str, Any], as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
+    """Write a metrics file, keys in their order, as its only writer; then print it as JSON, or `show` it."""
+    from fuse2task.runtime.files import sole_file, write_json
+
+    with sole_file(output):
+        write_json(output, metrics, sort_keys=False)
+    (print_json if as_json else show)(metrics)
