@@ -1,31 +1,37 @@
-"""COCO truth and result files, read strictly: what pycocotools would crash on or ignore is refused."""
+"""COCO truth and results, read strictly, and class maps: which class of a judge stands for which class of the truth.
 
-from collections.abc import Iterable
+What pycocotools would crash on or ignore is refused.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fuse2task.config.recipes import configs_folder
 from fuse2task.data.classes import check_names
 from fuse2task.data.fused import verify_truth_at
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import file_digest, read_json, value_hash, write_json
+from fuse2task.runtime.reading import read_yaml
 
+FORMAT = "fuse2task.predictions"
 LARGEST = 1e12  # no coordinate, area or score of an image is larger
+ClassMap = Mapping[str, str | None]
 
 
 def read_truth(truth: dict[str, Any] | Path) -> dict[str, Any]:
     """COCO ground truth with keys images, categories and annotations, checked.
 
     Every annotation of the returned copy has id, area (w * h where the file has none) and iscrowd (0 where
-    the file has none), as pycocotools needs them.
-
-    Raises:
-        RequestError: unreadable, not COCO ground truth, no images or classes, ids or names that are repeated or
-            of a wrong type, an annotation of an unknown image or category, or a box that is not four finite
-            numbers, sizes >= 0; a file of a fused dataset that is not as its manifest says.
+    the file has none), as pycocotools needs them. RequestError: unreadable, not COCO ground truth, no images or
+    classes, ids or names that are repeated or of a wrong type, an annotation of an unknown image or category, or a box
+    that is not four finite numbers, sizes >= 0; a file of a fused dataset that is not as its manifest says.
     """
-    source = f"{truth}" if isinstance(truth, Path) else "the truth"
-    content = read_json(truth, "COCO truth file") if isinstance(truth, Path) else truth
+    source, content = "the truth", truth
     if isinstance(truth, Path):
+        source, content = str(truth), read_json(truth, "COCO truth file")
         verify_truth_at(truth)
     parts = [content.get(key) if isinstance(content, dict) else None for key in ("images", "categories", "annotations")]
     if not all(isinstance(part, list) and all(isinstance(item, dict) for item in part) for part in parts):
@@ -64,16 +70,13 @@ def read_truth(truth: dict[str, Any] | Path) -> dict[str, Any]:
 def read_predictions(predictions: list[dict[str, Any]] | Path, truth: dict[str, Any]) -> list[dict[str, Any]]:
     """COCO results, a list of {image_id, category_id, bbox [x, y, w, h], score}, checked against `truth`.
 
-    Args:
-        predictions: the list or its JSON file; not modified.
-        truth: what `read_truth` gave.
-
-    Raises:
-        RequestError: unreadable, not such a list, numbers that are not finite, or predictions for images or
-            categories that the truth does not have, or outside their image (they belong to another dataset).
+    predictions: the list (not modified) or its JSON file. truth: what `read_truth` gave. RequestError: unreadable, not
+    such a list, numbers that are not finite, or predictions for images or categories that the truth does not have, or
+    outside their image (they belong to another dataset).
     """
-    source = f"{predictions}" if isinstance(predictions, Path) else "the predictions"
-    content = read_json(predictions, "COCO result file") if isinstance(predictions, Path) else predictions
+    source, content = "the predictions", predictions
+    if isinstance(predictions, Path):
+        source, content = str(predictions), read_json(predictions, "COCO result file")
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
         raise RequestError(f"{source}: COCO results are a list of {{image_id, category_id, bbox, score}}")
     if isinstance(predictions, Path):
@@ -134,9 +137,6 @@ def _short(value: Any) -> str:
     return repr(value)[:100]
 
 
-FORMAT = "fuse2task.predictions"
-
-
 def write_results(path: Path, results: list[dict[str, Any]], truth: dict[str, Any]) -> None:
     """Write COCO results, and `<stem>.about.json` beside them with the hashes of the results and of `images_hash`.
 
@@ -151,18 +151,16 @@ def refuse_foreign(path: Path, truth: dict[str, Any]) -> None:
     """Refuse results that were made for other images or classes than those of `truth`.
 
     Without a file beside them, or with one that is of another state of the results, nothing is known.
-
-    Raises:
-        RequestError: they were; or the file beside them is damaged.
+    RequestError: they were; or the file beside them is damaged.
     """
-    if not _beside(path).is_file():
+    if not (beside := _beside(path)).is_file():
         return
-    about = read_json(_beside(path), "description of predictions")
+    about = read_json(beside, "description of predictions")
     if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise RequestError(f"{_beside(path)}: not a description of predictions; remove it, or predict again")
+        raise RequestError(f"{beside}: not a description of predictions; remove it, or predict again")
     if about.get("predictions") == file_digest(path) and about.get("images") != images_hash(truth):
         raise RequestError(
-            f"{path}: predicted for other images or classes than this truth has ({_beside(path).name} names them); "
+            f"{path}: predicted for other images or classes than this truth has ({beside.name} names them); "
             "give the truth of the dataset and split that was predicted"
         )
 
@@ -177,3 +175,78 @@ def images_hash(truth: dict[str, Any]) -> str:
 
 def _beside(path: Path) -> Path:
     return Path(path).with_suffix(".about.json")
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Judge class index -> COCO category id of the truth, and the truth classes that the judge lacks."""
+
+    category: Mapping[int, int]
+    left_out: tuple[str, ...]
+
+
+def load_class_map(reference: str) -> dict[str, str | None]:
+    """Judge class name -> truth class name, from a YAML file or a shipped map such as `m3fd-coco`.
+
+    An entry whose value is null has a truth class as its key: one that the judge lacks. RequestError: no such map, not
+    YAML, or not a mapping of names to names.
+    """
+    path, folder = Path(reference), configs_folder() / "class-maps"
+    shipped = {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    if not os.path.isfile(path):
+        if reference not in shipped:
+            raise RequestError(
+                f"{reference}: no such class map file, and no shipped map of that name ({', '.join(shipped)})"
+            )
+        path = shipped[reference]
+    content = read_yaml(path, "class map")
+    if not isinstance(content, dict) or not content:
+        raise RequestError(f"{path}: a class map is YAML with lines `judge class: truth class`")
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, str | None):
+            raise RequestError(f"{path}: {key!r}: {value!r} is not a pair of class names; put names in quotes")
+    return content
+
+
+def match_classes(
+    judge: Sequence[str], truth: Mapping[str, int], class_map: ClassMap | None = None, source: str = "the class map"
+) -> Matching:
+    """Match the judge's classes (in index order) with those of the truth (name -> category id).
+
+    Without a map every truth class must be a judge class of exactly the same name. With a map a truth
+    class without an entry, or written `TruthName: null`, is left out. Several judge classes may map to one.
+    RequestError: names that do not match (`source` names the map), or nothing left to predict.
+    """
+    sides = f"the judge has {', '.join(judge)}; the truth has {', '.join(truth)}"
+    if class_map is None:
+        lacking = [name for name in truth if name not in judge]
+        if lacking:
+            raise RequestError(
+                f"the judge does not know the truth classes {', '.join(lacking)}; give --class-map FILE "
+                f"with lines `judge class: truth class` ({sides})"
+            )
+        return Matching({judge.index(name): number for name, number in truth.items()}, ())
+    mapped = {key: value for key, value in class_map.items() if value is not None}
+    unknown = [key for key in mapped if key not in judge]
+    if unknown:
+        raise RequestError(f"{source}: {', '.join(unknown)}: not among the judge's classes ({sides})")
+    left_out = classes_left_out(truth, class_map, source)
+    return Matching({judge.index(key): truth[value] for key, value in mapped.items()}, left_out)
+
+
+def classes_left_out(truth: Iterable[str], class_map: ClassMap, source: str = "the class map") -> tuple[str, ...]:
+    """Truth classes to which `class_map` maps no judge class.
+
+    RequestError: a class that the truth does not have, or that is both null and mapped; an empty map.
+    """
+    names, targets = list(truth), [value for value in class_map.values() if value is not None]
+    nulls = [key for key, value in class_map.items() if value is None]
+    absent = [name for name in [*targets, *nulls] if name not in names]
+    if absent:
+        raise RequestError(f"{source}: {', '.join(absent)}: not among the truth's classes ({', '.join(names)})")
+    both = [name for name in nulls if name in targets]
+    if both:
+        raise RequestError(f"{source}: {', '.join(both)}: both null and mapped; keep one of the two lines")
+    if not targets:
+        raise RequestError(f"{source}: maps no judge class to a truth class ({', '.join(names)})")
+    return tuple(name for name in names if name not in targets)

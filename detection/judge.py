@@ -7,8 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from detection.classes import ClassMap, Matching, match_classes
-from detection.coco import read_truth
+from detection.coco import ClassMap, Matching, match_classes, read_truth
 from detection.weights import OnnxNetwork, check_weights, load_network
 from fuse2task.data.fused import FusedDataset, verify_images
 from fuse2task.data.images import as_rgb, read_visible
@@ -126,7 +125,7 @@ def predict(
 
     Args:
         dataset: a fused dataset with boxes.
-        class_map: judge class name -> truth class name (`detection.classes`); `source` names it in messages.
+        class_map: judge class name -> truth class name (`detection.coco`); `source` names it in messages.
 
     Returns:
         COCO results (image_id and category_id of the truth file, bbox x, y, w, h in pixels, score; floats as

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 import yaml
 
-from detection.classes import match_classes
-from detection.coco import read_truth
+from detection.coco import match_classes, read_truth
 from detection.judge import load_judge, predict_image
 from detection.recipe import DetectionRecipe
 from detection.weights import load_network, save_network

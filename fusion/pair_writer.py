@@ -13,8 +13,7 @@ from fuse2task.data.images import encode_png, read_infrared, read_mask, read_vis
 from fuse2task.data.truth.boxes import format_yolo
 from fuse2task.runtime.compute import keep_freed_memory
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import bytes_digest, file_digest, write_bytes
-from fuse2task.runtime.journal import JournalWriter, journal_rows
+from fuse2task.runtime.files import JournalWriter, bytes_digest, file_digest, journal_rows, write_bytes
 from fuse2task.runtime.locks import sole_writer
 from fuse2task.runtime.overlap import Stopwatch, in_batches, overlapped
 from fuse2task.runtime.progress import Meter, say

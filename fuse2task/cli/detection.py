@@ -78,8 +78,7 @@ def evaluate(
 ) -> None:
     """COCO AP: --truth and --predictions, or a judge's (--weights --data --split)."""
     from detection.average_precision import evaluate as evaluate_results
-    from detection.classes import classes_left_out, load_class_map
-    from detection.coco import read_truth
+    from detection.coco import classes_left_out, load_class_map, read_truth
 
     trust_pickles(trust_pickle)
     if any((truth, predictions)) == any((weights, data, split)):
@@ -101,7 +100,7 @@ def evaluate(
 def _predicted(
     weights: Path | None, data: Path | None, split: str | None, class_map: str | None, device: str
 ) -> tuple[FusedDataset, list[dict[str, Any]], tuple[str, ...]]:
-    from detection.classes import load_class_map
+    from detection.coco import load_class_map
     from detection.judge import load_judge
     from detection.judge import predict as predict_split
 

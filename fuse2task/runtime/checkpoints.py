@@ -30,10 +30,8 @@ def tensor_hash(tensors: Mapping[str, torch.Tensor]) -> str:
 def save_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], kind: str, **about: Any) -> str:
     """Write `tensors` atomically as safetensors with metadata format=`kind`, version, tensor hash and `about`.
 
-    `about` values are stored as JSON, with a hash of their own. Returns the tensor hash.
-
-    Raises:
-        Fuse2TaskError: a value is NaN or infinite.
+    `about` values are stored as JSON, with a hash of their own. Returns the tensor hash. Fuse2TaskError: a value is
+    NaN or infinite.
     """
     ready = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     if bad := _not_finite(ready):
@@ -90,11 +88,7 @@ def load_checkpoint(path: Path, *kinds: str) -> tuple[dict[str, torch.Tensor], d
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """All tensors and the raw metadata of a safetensors file.
-
-    Raises:
-        RequestError: missing or not safetensors.
-    """
+    """All tensors and the raw metadata of a safetensors file. RequestError: missing or not safetensors."""
     check_regular(path, "checkpoint")
     try:
         with safe_open(path, framework="pt") as handle:
@@ -105,11 +99,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str
 
 
 def check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Refuse weights with NaN or infinite values: a network with them finds nothing and reports no error.
-
-    Raises:
-        RequestError: there are some; `path` is named as the source.
-    """
+    """RequestError about `path` for NaN or infinite weights: with them a network finds nothing and reports no error."""
     if bad := _not_finite(tensors):
         raise RequestError(
             f"{path}: {len(bad)} of its tensors hold NaN or infinite values (first: {bad[0]}); give other weights"
@@ -126,11 +116,7 @@ def _about_hash(metadata: Mapping[str, str]) -> str:
 
 
 def load_into(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Copy `tensors` into `module`, names and shapes matching exactly.
-
-    Raises:
-        RequestError: names or shapes differ; `path` is named as the source.
-    """
+    """Copy `tensors` into `module`. RequestError: names or shapes differ; `path` is named as the source."""
     own = module.state_dict()
     wrong = [name for name in tensors if name in own and own[name].shape != tensors[name].shape]
     missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
@@ -146,9 +132,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """The tensors by name in a file that `torch.save` wrote, on the CPU; of a checkpoint its `state_dict`.
 
     It is read by PyTorch's restricted unpickler (weights_only), which makes tensors and plain containers only.
-
-    Raises:
-        RequestError: missing, damaged, or anything else than tensors by name.
+    RequestError: missing, damaged, or anything else than tensors by name.
     """
     refuse_compressed(path)
     try:
@@ -174,11 +158,7 @@ def _is_whole(tensor: torch.Tensor) -> bool:
 
 
 def refuse_compressed(path: Path) -> None:
-    """Refuse what `torch.save` never writes: an archive that is larger than its file when it is read, or a tar.
-
-    Raises:
-        RequestError: one of these, or not a regular file.
-    """
+    """RequestError for what `torch.save` never writes: an archive larger than its file, a tar, no regular file."""
     check_regular(path, "file of weights")
     try:
         packed = tarfile.is_tarfile(path)

@@ -17,11 +17,7 @@ _KEPT = 1 << 30
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The torch device for `name`: auto (CUDA, else Apple MPS, else CPU) or any torch device string.
-
-    Raises:
-        RequestError: the device is not known or not present.
-    """
+    """The device `name`: auto (CUDA, else Apple MPS, else CPU) or any of torch's. RequestError: it is not here."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

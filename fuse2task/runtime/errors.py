@@ -22,7 +22,7 @@ _FILE_ERRORS = {
     errno.ENAMETOOLONG: "the name is too long; choose a shorter output path",
 }
 _DEAD_WORKER = (
-    "a worker process died (killed, or out of memory); lower workers or the batch if memory is short, " + AGAIN
+    f"a worker process died (killed, or out of memory); lower workers or the batch if memory is short, {AGAIN}"
 )
 
 

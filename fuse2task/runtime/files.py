@@ -1,17 +1,20 @@
-"""Files: atomic writing (the old content, the new one or none, never half of one), JSON, hashes."""
+"""Files: atomic writing (the old content, the new one or none, never half of one), JSON, hashes, journals."""
 
 import contextlib
 import glob
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from fuse2task.runtime.errors import RequestError, write_failure
 from fuse2task.runtime.locks import check_held, make_folder, sole_writer
 from fuse2task.runtime.reading import MAX_JSON, read_text
+
+_MARK = b', "check": '  # the last key of every line: a checksum of the row without it
 
 
 @contextlib.contextmanager
@@ -62,11 +65,7 @@ def write_json(path: Path, value: Any, sort_keys: bool = True) -> None:
 
 
 def read_json(path: Path, what: str) -> Any:
-    """Parse the JSON file `path`.
-
-    Raises:
-        RequestError: the file is missing, no regular file, not UTF-8 or not JSON; `what` names its role in the message.
-    """
+    """The values in a JSON file, whose role `what` names; RequestError: missing, not regular, not UTF-8 or not JSON."""
     text = read_text(path, what, MAX_JSON)
     try:
         return json.loads(text)
@@ -78,8 +77,7 @@ def read_json(path: Path, what: str) -> Any:
 def sole_file(path: Path) -> Iterator[None]:
     """Be the only process that writes the file `path` in the block; what killed ones left of it is removed.
 
-    Raises:
-        Fuse2TaskError: another process is writing it.
+    Fuse2TaskError: another process is writing it.
     """
     path = Path(path)
     with sole_writer(path, path.with_name(f".{path.name}.lock")):
@@ -106,11 +104,7 @@ def remove_leftovers(folder: Path, stems: Collection[str] | None = None) -> None
 
 
 def file_digest(path: Path) -> str:
-    """The whole sha256 of a file's bytes, in hex.
-
-    Raises:
-        RequestError: missing or unreadable.
-    """
+    """The whole sha256 of a file's bytes, in hex. RequestError: missing or unreadable."""
     try:
         with Path(path).open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
@@ -125,11 +119,64 @@ def bytes_digest(data: bytes) -> str:
 
 def lines_hash(lines: Iterable[str]) -> str:
     """Name of data: the first 12 hex digits of sha256 over the sorted lines, each ended by a newline."""
-    text = "".join(f"{line}\n" for line in sorted(lines))
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
+    return bytes_digest("".join(f"{line}\n" for line in sorted(lines)).encode())[:12]
 
 
 def value_hash(value: Any) -> str:
     """Name of data: the first 12 hex digits of sha256 over `value` as canonical JSON (sorted keys, no spaces)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
+    return bytes_digest(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())[:12]
+
+
+def journal_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a journal in the order of writing; none without a file. RequestError: it cannot be read.
+
+    A line that a kill cut short, or that does not agree with its checksum, is skipped: its work is done again.
+    """
+    try:
+        data = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror}); remove it to redo its work") from None
+    rows = []
+    for line in data.splitlines():
+        text, mark, digest = line.rpartition(_MARK)
+        if mark and digest == _checksum(text + b"}"):
+            rows.append(json.loads(text + b"}"))
+    return rows
+
+
+class JournalWriter:
+    """Appends rows to a journal of interrupted work, one JSON line with a checksum for each finished item.
+
+    From any thread; a row is on its way to the disk when `append` returns.
+    """
+
+    def __init__(self, path: Path):
+        make_folder(path.parent)
+        self._path, self._lock = path, threading.Lock()
+        self._file = path.open("a+b")
+        if self._file.tell():
+            self._file.seek(-1, os.SEEK_END)
+            if self._file.read() != b"\n":  # or the next row would be appended to a killed one, and lost with it
+                self._file.write(b"\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):  # of a row that could not be written, which `append` has reported
+            self._file.close()
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a row, which has at least one key. Fuse2TaskError: no space left, or the folder was removed."""
+        check_held(self._path)
+        text = json.dumps(row).encode()
+        with self._lock:
+            try:
+                self._file.write(text[:-1] + _MARK + _checksum(text) + b"\n")
+                self._file.flush()
+            except OSError as error:
+                raise write_failure(error, self._path, self._path) or error from error
+
+
+def _checksum(text: bytes) -> bytes:
+    return f'"{bytes_digest(text)[:16]}"}}'.encode()

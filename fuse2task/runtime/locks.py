@@ -11,7 +11,6 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from fuse2task.runtime.errors import Fuse2TaskError
@@ -42,17 +41,13 @@ class Lock:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                os.close(descriptor)
-                return False
-            except OSError as error:
-                if error.errno not in _NO_LOCKS:
+            except BaseException as error:
+                if not isinstance(error, OSError) or error.errno not in _NO_LOCKS:
                     os.close(descriptor)
+                    if isinstance(error, BlockingIOError):
+                        return False
                     raise
                 say(f"{self.guards}: this file system has no locks; let no second process write there")
-            except BaseException:
-                os.close(descriptor)
-                raise
             if self._is_at_path(descriptor):
                 break
             os.close(descriptor)  # its last holder has removed the file in the meantime
@@ -86,7 +81,7 @@ class Lock:
         self.acquire()
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     def _is_at_path(self, descriptor: int) -> bool:
@@ -98,10 +93,9 @@ class Lock:
 
 @contextlib.contextmanager
 def sole_writer(output: Path, file: Path) -> Iterator[None]:
-    """Be the only process that writes `output` (a file or a folder) in the block; `file` is the lock's.
+    """Be the only process that writes `output`, a file or a folder, in the block; Fuse2TaskError: another one does.
 
-    Raises:
-        Fuse2TaskError: another process is writing it.
+    file: the lock's.
     """
     lock = Lock(file, Path(output) if file.is_relative_to(output) else None)
     patience = time.monotonic() + PATIENCE
@@ -118,11 +112,7 @@ def sole_writer(output: Path, file: Path) -> Iterator[None]:
 
 
 def check_held(path: Path) -> None:
-    """Call before writing `path`.
-
-    Raises:
-        Fuse2TaskError: it lies in a folder that this process holds a lock on, and that folder was removed or moved.
-    """
+    """Fuse2TaskError where `path`, about to be written, is in a folder that is locked here and was removed or moved."""
     where = os.path.abspath(path)
     for descriptor, lock in list(_held.items()):
         if where.startswith(f"{lock.guards}{os.sep}") and not lock._is_at_path(descriptor):
@@ -130,11 +120,7 @@ def check_held(path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` and what is missing above it, but never a folder again that this process holds a lock on.
-
-    Raises:
-        Fuse2TaskError: such a folder was removed or moved.
-    """
+    """Make `folder` and what is missing above it; Fuse2TaskError where that is a folder that is locked here."""
     folder = Path(os.path.abspath(folder))
     guards = [lock.guards for lock in list(_held.values()) if folder.is_relative_to(lock.guards)]
     if not guards:
@@ -151,9 +137,8 @@ def make_folder(folder: Path) -> None:
 
 def removed(folder: Path) -> Fuse2TaskError:
     """The error for an output folder that is not there any more."""
-    return Fuse2TaskError(
-        f"{folder}: was removed or moved while this command was writing it; run the same command to start again"
-    )
+    what = "was removed or moved while this command was writing it; run the same command to start again"
+    return Fuse2TaskError(f"{folder}: {what}")
 
 
 def _forget() -> None:

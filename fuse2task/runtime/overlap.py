@@ -8,23 +8,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
 Made = TypeVar("Made")
 Stored = TypeVar("Stored")
-
-
-class HasSize(Protocol):
-    """Anything with a size."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-
-
-Sized = TypeVar("Sized", bound=HasSize)
 
 MOST_THREADS = 16
 SPARE = 2  # beyond one for each thread, so that a thread that is done finds the next one ready
@@ -89,11 +78,8 @@ def overlapped(
     `load` and `store` run in `threads()` threads each, which pays as far as they release the interpreter's lock;
     `work` runs in the calling thread, group by group, and so does `stored` after each `store`. Beside a group that is
     gathered or worked on, at most `threads() + SPARE` items are loaded (or being loaded), and as many worked on and not
-    yet stored. The calling thread's idle time counts as "waiting".
-
-    Raises:
-        What `load`, `work`, `store` or `stored` raises, or KeyboardInterrupt; always after everything that was worked
-        on has been stored, as far as it can be.
+    yet stored. The calling thread's idle time counts as "waiting". What `load`, `work`, `store` or `stored` raises, or
+    KeyboardInterrupt, comes after everything that was worked on has been stored, as far as it can be.
     """
     bound = threads() + SPARE
     results: list[Stored] = []
@@ -122,8 +108,7 @@ def overlapped(
 def ahead(items: Iterable[Item], load: Callable[[Item], Loaded], readers: Executor, bound: int) -> Iterator[Loaded]:
     """`load(item)` for each item, in order, by `readers`: at most `bound` are loaded or being loaded at a time.
 
-    Raises:
-        What `load` raises, when its item is due.
+    What `load` raises is raised when its item is due.
     """
     loading: deque[Future[Loaded]] = deque()
     for item in items:
@@ -134,14 +119,14 @@ def ahead(items: Iterable[Item], load: Callable[[Item], Loaded], readers: Execut
         yield loading.popleft().result()
 
 
-def in_batches(items: Iterable[Sized], pixels: int) -> list[list[Sized]]:
-    """Groups of items of one size, of at most `pixels` pixels each, but of one item at least.
+def in_batches(items: Iterable[Any], pixels: int) -> list[list[Any]]:
+    """Groups of items of one `size` (width, height), of at most `pixels` pixels each, but of one item at least.
 
     A group stands where its first item stands, and its items keep their order, so that the same items always give
     the same groups.
     """
-    groups: list[list[Sized]] = []
-    open_group: dict[tuple[int, int], list[Sized]] = {}
+    groups: list[list[Any]] = []
+    open_group: dict[tuple[int, int], list[Any]] = {}
     for item in items:
         width, height = item.size
         group = open_group.get(item.size)

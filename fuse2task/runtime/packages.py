@@ -55,8 +55,7 @@ def plugin_names(group: str) -> list[str]:
 def load_plugin(group: str, name: str) -> Any:
     """The object behind a name of `plugin_names`.
 
-    Raises:
-        RequestError: no such name, two packages claim it, or its module cannot be imported.
+    RequestError: no such name, two packages claim it, or its module cannot be imported.
     """
     found: list[EntryPoint] = list(entry_points(group=group, name=name))
     if not found:
@@ -88,9 +87,7 @@ def go_offline() -> None:
     """Set the environment so that Ultralytics, albumentations and the model hubs open no connection.
 
     Ultralytics' settings are kept in a folder of our own, so that the user's are neither read nor changed.
-
-    Raises:
-        Fuse2TaskError: that folder is another user's.
+    Fuse2TaskError: that folder is another user's.
     """
     settings = Path(tempfile.gettempdir()) / f"fuse2task-ultralytics-{os.getuid()}"
     settings.mkdir(mode=0o700, exist_ok=True)

@@ -9,7 +9,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class Meter:
             self._task = self._bar.add_task(self.label, total=self.total, completed=self.done, rate="")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
         elif kind is None:
@@ -72,8 +71,8 @@ class Meter:
 
     def _line(self, note: str = "") -> None:
         self.last_line = time.monotonic()
-        left = (self.total - self.done) / self.rate if self.rate > 0 else float("inf")
-        time_left = f"{left:.0f} s left" if left != float("inf") else "time left unknown"
+        rate = self.rate
+        time_left = f"{(self.total - self.done) / rate:.0f} s left" if rate > 0 else "time left unknown"
         say(f"{self.label}: {self.done}/{self.total} {self.unit}, {self.rate:.2f}/s, {time_left} {note}".rstrip())
 
 
@@ -86,8 +85,7 @@ def interruptible() -> Iterator[None]:
     """In the block the first SIGINT, SIGTERM or SIGHUP raises `Interrupted` in the main thread; later ones do nothing.
 
     torchrun, terminals and schedulers send several. Signals that the parent has had ignored (nohup) stay ignored.
-    Processes forked in the block leave SIGINT, which a terminal sends to all of them, to this one. Call it from the
-    main thread.
+    Processes forked in the block leave SIGINT, which a terminal sends to all of them, to this one. For the main thread.
     """
     global _owner
     caught = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]

@@ -21,8 +21,7 @@ VARIABLE = "FUSE2TASK_TRUST_PICKLE"  # an environment variable, so that worker p
 def check_regular(path: Path, what: str, limit: int | None = None) -> None:
     """Refuse what would block or never end when it is read: pipes, devices, folders, too large files.
 
-    Raises:
-        RequestError: missing, not a regular file, more than `limit` bytes; `what` names its role in the message.
+    RequestError: missing, not a regular file, more than `limit` bytes; `what` names its role in the message.
     """
     try:
         found = os.stat(path)
@@ -41,8 +40,7 @@ def check_regular(path: Path, what: str, limit: int | None = None) -> None:
 def read_text(path: Path, what: str, limit: int = MAX_TEXT) -> str:
     """The text of a UTF-8 file, with or without byte order mark.
 
-    Raises:
-        RequestError: as `check_regular`; unreadable, or not UTF-8.
+    RequestError: as `check_regular`; unreadable, or not UTF-8.
     """
     check_regular(path, what, limit)
     try:
@@ -76,10 +74,8 @@ def one_line(error: object, most: int = 300) -> str:
 def read_csv(path: Path, what: str = "table", text: str | None = None) -> tuple[tuple[str, ...], list[dict[str, str]]]:
     """Columns and rows of a CSV file, all as texts; empty lines are skipped.
 
-    text: the part of the file to read, where the caller has read it.
-
-    Raises:
-        RequestError: as `read_text`; no columns, a column twice, or a row of another length.
+    text: the part of the file to read, where the caller has read it. RequestError: as `read_text`; no columns, a
+    column twice, or a row of another length.
     """
     text = read_text(path, what, MAX_JSON) if text is None else text
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -112,19 +108,14 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 def read_yaml(path: Path, what: str) -> Any:
     """The plain values (dict, list, str, numbers, dates, None) in a YAML file.
 
-    Raises:
-        RequestError: as `read_text` (at most 128 KiB); not YAML, a tag that makes other objects, more than 100 000
-            values with aliases written out, or an alias inside itself.
+    RequestError: as `read_text` (at most 128 KiB); not YAML, a tag that makes other objects, more than 100 000 values
+    with aliases written out, or an alias inside itself.
     """
     return parse_yaml(read_text(path, what, MAX_YAML), f"{path}: not a readable {what} (YAML expected)")
 
 
 def parse_yaml(text: str, complaint: str) -> Any:
-    """The plain values in a YAML text; `complaint` begins the message of the error.
-
-    Raises:
-        RequestError: as `read_yaml`.
-    """
+    """The plain values in a YAML text; RequestError: as `read_yaml`, its message begun by `complaint`."""
     try:
         loader = _Loader(text)
         try:

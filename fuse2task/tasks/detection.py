@@ -45,7 +45,7 @@ class Detection(Task):
         return "" if any(truth.boxes.boxes[key] for key in ids) else "no box"
 
     def identify(self, setup: JudgeSetup, classes: Sequence[str], image_size: str, device: str) -> JudgeFacts:
-        from detection.classes import load_class_map, match_classes
+        from detection.coco import load_class_map, match_classes
         from detection.judge import CONFIDENCE, MAX_BOXES, NMS_IOU
 
         class_map = load_class_map(setup.class_map) if setup.class_map else None
@@ -66,7 +66,7 @@ class Detection(Task):
 
     def predict(self, weights: Path, device: str, judged: Judged) -> None:
         """Write dets.json, COCO results."""
-        from detection.classes import load_class_map
+        from detection.coco import load_class_map
         from detection.judge import predict
         from fuse2task.runtime.files import write_text
 
@@ -77,8 +77,7 @@ class Detection(Task):
 
     def measure(self, judged: Judged) -> Measurement:
         from detection.average_precision import evaluate, match, weighted_ap
-        from detection.classes import classes_left_out, load_class_map
-        from detection.coco import read_predictions, read_truth
+        from detection.coco import classes_left_out, load_class_map, read_predictions, read_truth
         from fuse2task.data.truth.coco import coco_truth
         from fuse2task.runtime.files import read_json, write_json
 

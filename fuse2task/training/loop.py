@@ -20,8 +20,7 @@ from fuse2task.runtime.overlap import SPARE, Stopwatch, ahead, threads
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter, say
 from fuse2task.training.acceleration import Tracker, make_accelerator, numbers_of, open_tracker
-from fuse2task.training.resume import load_state, peek_counters, save_state
-from fuse2task.training.run_folder import RunFolder
+from fuse2task.training.run_folder import RunFolder, load_state, peek_counters, save_state
 
 Batch = tuple[Tensor, ...]
 

@@ -1,31 +1,36 @@
-"""The folder of a training run: recipe.yaml, log.csv, samples/, checkpoints, resume/, card.json."""
+"""The folder of a training run: recipe.yaml, log.csv, samples/, checkpoints, resume/, card.json.
+
+resume/ holds what a killed run needs to continue to the same weights: one atomic safetensors file, no pickle.
+"""
 
 import contextlib
 import csv
 import io
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
+from safetensors import safe_open
+from safetensors.torch import save_file
 
+from fuse2task.runtime.checkpoints import load_into, read_safetensors, tensor_hash
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
+from fuse2task.runtime.files import atomic_path, bytes_digest, read_json, remove_leftovers, write_json, write_text
 from fuse2task.runtime.locks import make_folder, sole_writer
 from fuse2task.runtime.reading import read_csv, read_yaml
 
 NOT_DECISIVE = ("device", "workers")
 SCRATCH = "kept"  # what a run can make again at any time
+STATE, KEY = "state.safetensors", "hash and counters"
 _LOCK = ".lock"
 
 
 def kept_recipe(root: Path) -> dict[str, Any]:
-    """The resolved recipe that a run folder was begun with.
-
-    Raises:
-        RequestError: recipe.yaml is missing or is no recipe.
-    """
+    """The resolved recipe that a run folder was begun with. RequestError: recipe.yaml is missing or is no recipe."""
     path = root / "recipe.yaml"
     recipe = read_yaml(path, "recipe of a run")
     if not isinstance(recipe, dict):
@@ -42,10 +47,7 @@ class RunFolder:
     """A run folder bound to its resolved recipe (a plain mapping of JSON values).
 
     Opening an existing folder continues it; the recipe must be the same but for device and workers. It is written
-    within `held`.
-
-    Raises:
-        RequestError: the folder holds a run of another recipe, one that cannot be read, or files that are no run.
+    within `held`. RequestError: a run of another recipe, one that cannot be read, or files that are no run.
     """
 
     def __init__(self, root: Path, recipe: Mapping[str, Any]):
@@ -60,11 +62,8 @@ class RunFolder:
     def held(self, main: bool = True) -> Iterator[None]:
         """Be the folder's only writer in the block; of a run's several processes the main one is.
 
-        What a killed run left half-written is removed.
-
-        Raises:
-            Fuse2TaskError: another run is writing the folder.
-            RequestError: as for the class.
+        What a killed run left half-written is removed. Fuse2TaskError: another run is writing the folder; RequestError:
+        as for the class.
         """
         if not main:
             yield
@@ -103,11 +102,7 @@ class RunFolder:
         self._write([*self.rows(), {key: str(value) for key, value in row.items()}])
 
     def rows(self) -> list[dict[str, str]]:
-        """The rows of log.csv as texts.
-
-        Raises:
-            RequestError: the file is damaged.
-        """
+        """The rows of log.csv as texts. RequestError: the file is damaged."""
         return read_csv(self._log, "log")[1] if self._log.is_file() else []
 
     def keep_rows(self, count: int) -> None:
@@ -133,10 +128,8 @@ class RunFolder:
                 raise RequestError(f"{self.root}: not empty and not a run folder; give another -o")
             return
         before, recipe = kept_recipe(self.root), self._recipe
-        differing = [
-            key for key in {**before, **recipe} if key not in NOT_DECISIVE and before.get(key) != recipe.get(key)
-        ]
-        if differing:
+        keys = [key for key in {**before, **recipe} if key not in NOT_DECISIVE]
+        if differing := [key for key in keys if before.get(key) != recipe.get(key)]:
             raise RequestError(
                 f"{self.root}: holds a run of another recipe (different: {', '.join(map(str, differing))}); "
                 "give another -o, or remove the folder"
@@ -145,3 +138,81 @@ class RunFolder:
     def _is_beginning(self, name: str) -> bool:
         # What a run leaves that is killed before its recipe is written.
         return name == _LOCK or (name.startswith(f".{self._kept.name}.") and name.endswith(".tmp"))
+
+
+def save_state(
+    folder: Path, modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer, counters: Mapping[str, Any]
+) -> None:
+    """Write modules, optimiser state and `counters` (JSON values) to `folder`, replacing the former state at once.
+
+    Learning rates are not kept: a trainer sets them from its step counter.
+    """
+    parts = {name: module.state_dict() for name, module in modules.items()}
+    parts |= {f"optimizer/{index}": state for index, state in optimizer.state_dict()["state"].items()}
+    tensors = {
+        f"{name}/{key}": torch.as_tensor(value).detach().cpu().clone().contiguous()
+        for name, part in parts.items()
+        for key, value in part.items()
+    }
+    with atomic_path(Path(folder) / STATE) as temporary:
+        text = json.dumps(dict(counters))
+        # One key: safetensors writes several in random order, and equal states are to be equal bytes.
+        save_file(tensors, temporary, metadata={KEY: f"{_state_hash(tensors, text)} {text}"})
+
+
+def peek_counters(folder: Path) -> dict[str, Any] | None:
+    """The counters of a saved state, or None where there is none. RequestError: the state is damaged."""
+    path = Path(folder) / STATE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as handle:
+            return json.loads((handle.metadata() or {})[KEY].partition(" ")[2])
+    except Exception as error:  # as in `read_safetensors`
+        raise _damaged(path, error) from None
+
+
+def load_state(
+    folder: Path, modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer
+) -> dict[str, Any] | None:
+    """Restore what `save_state` wrote; returns its counters, or None where nothing was saved.
+
+    RequestError: the state is damaged or belongs to another network.
+    """
+    path = Path(folder) / STATE
+    if not path.is_file():
+        return None
+    tensors, metadata = read_safetensors(path)
+    found, _, text = metadata.get(KEY, "").partition(" ")
+    if found != _state_hash(tensors, text):
+        raise _damaged(path, "it does not match its own hash")
+    for name, module in modules.items():
+        part = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
+        load_into(module, part, path)
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer/"):
+            _, index, field = key.split("/", 2)
+            state.setdefault(int(index), {})[field] = value
+    try:
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        _lay_out_as_parameters(optimizer)
+        return json.loads(text)
+    except (ValueError, KeyError) as error:
+        raise _damaged(path, error) from None
+
+
+def _lay_out_as_parameters(optimizer: torch.optim.Optimizer) -> None:
+    # Fused optimisers walk through memory, whatever the strides, and files know contiguous tensors alone.
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            if torch.is_tensor(value) and value.shape == parameter.shape:
+                values[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _state_hash(tensors: Mapping[str, torch.Tensor], counters: str) -> str:
+    return bytes_digest(f"{tensor_hash(tensors)} {counters}".encode())
+
+
+def _damaged(path: Path, reason: object) -> RequestError:
+    return RequestError(f"{path}: cannot be resumed from ({reason}); remove the run folder and start again")

@@ -14,8 +14,15 @@ from torch import Tensor
 from fuse2task.data.dataset import Pair
 from fuse2task.runtime.compute import keep_freed_memory, pick_device
 from fuse2task.runtime.errors import Fuse2TaskError
-from fuse2task.runtime.files import remove_halves, sole_file, value_hash, write_json, write_text
-from fuse2task.runtime.journal import JournalWriter, journal_rows
+from fuse2task.runtime.files import (
+    JournalWriter,
+    journal_rows,
+    remove_halves,
+    sole_file,
+    value_hash,
+    write_json,
+    write_text,
+)
 from fuse2task.runtime.progress import Meter
 from fusion.quality.definitions import Profile, Score, definition, score_batch
 from fusion.quality.folders import DecodedTriple, batches, match_folders

@@ -142,7 +142,7 @@ def _scenes(path: Path, _: Path) -> None:
 
 
 def _class_map(path: Path, _: Path) -> None:
-    from detection.classes import load_class_map, match_classes
+    from detection.coco import load_class_map, match_classes
 
     match_classes(("person", "auto", "dog"), {"person": 1, "car": 2}, load_class_map(str(path)), str(path))
 
@@ -187,14 +187,14 @@ def _checkpoint(path: Path, _: Path) -> None:
 
 
 def _state(path: Path, _: Path) -> None:
-    from fuse2task.training.resume import FILE, load_state, peek_counters, save_state
+    from fuse2task.training.run_folder import STATE, load_state, peek_counters, save_state
 
     module = torch.nn.Linear(4, 3)
     optimizer = torch.optim.Adam(module.parameters())
     save_state(path.parent, {"network": module}, optimizer, {"epoch": 1})
     if os.path.lexists(path):  # else a sound state is read
-        path.with_name(FILE).unlink()
-        path.rename(path.with_name(FILE))
+        path.with_name(STATE).unlink()
+        path.rename(path.with_name(STATE))
     peek_counters(path.parent)
     load_state(path.parent, {"network": module}, optimizer)
 
@@ -223,7 +223,7 @@ def _release(path: Path, _: Path) -> None:
 
 def _journal(path: Path, out: Path) -> None:
     from fuse2task.runtime.errors import RequestError
-    from fuse2task.runtime.journal import JournalWriter, journal_rows
+    from fuse2task.runtime.files import JournalWriter, journal_rows
 
     if path.is_file():
         rows = [{"id": f"p{n}", "image": "0" * 64} for n in range(3)]

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from fuse2task.runtime import interruption
+from fuse2task.runtime import progress
 from fuse2task.runtime.errors import explain
-from fuse2task.runtime.files import file_digest
-from fuse2task.runtime.journal import journal_rows
+from fuse2task.runtime.files import file_digest, journal_rows
 from fuse2task.runtime.progress import MESSAGE, Interrupted, interruptible
 
 SLOW_AVERAGE = """
@@ -61,9 +60,9 @@ def test_a_signal_ends_the_command_in_order(folder_dataset, tmp_path, number):
 
 DEAF = """
 import sys, time
-from fuse2task.runtime import interruption
-interruption.GRACE = 0.5
-with interruption.interruptible():
+from fuse2task.runtime import progress
+progress.GRACE = 0.5
+with progress.interruptible():
     for _ in range(600):
         try:
             print("ready", flush=True)
@@ -84,10 +83,10 @@ def test_a_signal_that_a_library_swallows_still_ends_the_process():
 def test_handlers_are_as_before_afterwards_and_ignored_signals_stay_so():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
     try:
-        others = [signal.getsignal(number) for number in interruption.SIGNALS]
+        others = [signal.getsignal(number) for number in progress.SIGNALS]
         with interruptible():
             os.kill(os.getpid(), signal.SIGHUP)
-        assert [signal.getsignal(number) for number in interruption.SIGNALS] == others
+        assert [signal.getsignal(number) for number in progress.SIGNALS] == others
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -97,8 +96,8 @@ def sleep_long() -> None:
 
 
 def test_workers_leave_control_c_to_the_parent_and_end_with_it(monkeypatch):
-    monkeypatch.setattr(interruption, "_end_late", lambda: None)
-    handlers = {number: signal.getsignal(number) for number in interruption.SIGNALS}
+    monkeypatch.setattr(progress, "_end_late", lambda: None)
+    handlers = {number: signal.getsignal(number) for number in progress.SIGNALS}
     worker = multiprocessing.get_context("fork").Process(target=sleep_long)
     try:
         with pytest.raises(Interrupted), interruptible():  # noqa: PT012 - the block is what is interrupted

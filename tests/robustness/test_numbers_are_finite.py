@@ -13,7 +13,7 @@ from fuse2task.config.recipes import load_recipe
 from fuse2task.data.loading import load_pairs
 from fuse2task.runtime.checkpoints import load_checkpoint, save_checkpoint, tensor_hash
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
-from fuse2task.training.resume import load_state, save_state
+from fuse2task.training.run_folder import load_state, save_state
 from fusion.quality.profiles import PROFILES
 from fusion.recipe import FusionRecipe
 from segmentation.model import Segmenter

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse2task.runtime.journal import JournalWriter, journal_rows
+from fuse2task.runtime.files import JournalWriter, journal_rows
 
 
 def test_rows_come_back_in_order_from_several_runs(tmp_path):

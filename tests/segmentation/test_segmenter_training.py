@@ -10,8 +10,7 @@ from safetensors.torch import load_file
 from fuse2task.data.fused import open_fused
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.training import loop
-from fuse2task.training.resume import save_state
-from fuse2task.training.run_folder import RunFolder
+from fuse2task.training.run_folder import RunFolder, save_state
 from segmentation import training
 from segmentation.evaluation import evaluate
 from segmentation.model import load_segmenter

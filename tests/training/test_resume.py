@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fuse2task.runtime.errors import RequestError
-from fuse2task.training.resume import load_state, peek_counters, save_state
+from fuse2task.training.run_folder import load_state, peek_counters, save_state
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

@@ -17,8 +17,16 @@ from fuse2task.data.layouts import LAYOUTS
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.truth.boxes import file_of, format_yolo, truth_files
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import bytes_digest, file_digest, read_json, remove_leftovers, write_bytes, write_json
-from fuse2task.runtime.journal import JournalWriter, journal_rows
+from fuse2task.runtime.files import (
+    JournalWriter,
+    bytes_digest,
+    file_digest,
+    journal_rows,
+    read_json,
+    remove_leftovers,
+    write_bytes,
+    write_json,
+)
 from fuse2task.runtime.locks import sole_writer
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter
