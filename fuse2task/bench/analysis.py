@@ -1,6 +1,7 @@
-"""Analysis of comparable tables: paired comparisons, rankings, correlations, extreme images, published numbers."""
+"""Everything that follows from results.csv: comparisons, rankings, correlations, extreme images, published numbers."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,129 @@ import pandas as pd
 from fuse2task.bench.measured import Distribution, Measured, over_runs
 from fuse2task.bench.recipe import BenchRecipe, Intervals, PublishedRow
 from fuse2task.bench.statistics import tests
-from fuse2task.results.groups import refuse_unlike
-from fuse2task.results.schema import KEYS
+from fuse2task.data.fused import open_fused
+from fuse2task.results.entries import read_truths
+from fuse2task.results.schema import CLEAN, COMPARISONS, CORRELATIONS, KEYS, SINGLE, BenchFolder, significance, suffixed
+from fuse2task.results.tables import ResultsTable, comparable_groups, identity, refuse_unlike, write_table
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import read_json, remove_halves, write_json
+from fuse2task.runtime.progress import say
 from fuse2task.tasks import Key, find_task, task_names
 
 EXTREMES = 5  # images listed at either end
-Load = Callable[[Mapping[Hashable, Any]], Measured]
+Row = Mapping[Hashable, Any]
+Load = Callable[[Row], Measured]
 """The bootstrap distributions behind a method's rows (dataset, truth_hash, method, judge, seed)."""
-About = Mapping[Hashable, Any]
-_Loaded = tuple[Distribution, int]
+
+
+def summarise(folder: Path, recipe: BenchRecipe) -> None:
+    """Write comparisons.csv, correlations.csv, ranking.json, extremes.json and published.json, and of sweeps over
+    conditions conditions.csv and robustness.csv.
+
+    Needs nothing outside the folder. Degraded copies are in the last two alone.
+
+    Rows whose distributions have been replaced by those of another recipe, judge or truth are left out.
+    """
+    at = BenchFolder(folder)
+    with at.lock("summary"):
+        summary = Summary(at, recipe)
+        write_table(at.table("comparisons"), COMPARISONS, summary.comparisons)
+        write_table(at.table("correlations"), CORRELATIONS, summary.correlations)
+        if recipe.conditions:
+            from fuse2task.bench.sweeps import write_sweeps
+
+            write_sweeps(at, recipe, summary.results, summary.truths, summary.load)
+        else:
+            for name in ("conditions", "robustness"):
+                at.table(name).unlink(missing_ok=True)
+        published = beside_published(summary.results, summary.truths, recipe)
+        for name, value in (("ranking", summary.ranking), ("extremes", summary.extremes), ("published", published)):
+            remove_halves(at.entries(name))
+            write_json(at.entries(name), value)
+    say(f"{folder}: {len(summary.comparisons)} comparisons in {len(summary.groups)} tables")
+
+
+class Summary:
+    """What is computed from the results in `folder`, table by table of comparable rows."""
+
+    def __init__(self, at: BenchFolder, recipe: BenchRecipe):
+        self.at, self.recipe = at, recipe
+        self.methods = [method.name for method in recipe.methods]
+        self.truths = read_truths(at.root)
+        self.comparisons: list[dict[str, Any]] = []
+        self.ranking: list[dict[str, Any]] = []
+        self.extremes: list[dict[str, Any]] = []
+        self.results = ResultsTable(at.root).read()
+        if missing := set(self.results["truth_hash"]) - {"", *self.truths}:
+            raise RequestError(
+                f"{at.entries('truths')}: says nothing about truth {min(missing)} of results.csv; "
+                "`fuse2task bench run` writes it again"
+            )
+        clean = self.results[self.results["kind"] == CLEAN["kind"]]
+        tables = [group.results for group in comparable_groups(clean) if find_task(group.keys["task"]).is_judged]
+        self.groups = [rows for rows in map(self._current, tables) if not rows.empty]
+        for rows in self.groups:
+            self._add(rows)
+        self.correlations = correlations(clean, self.groups)
+
+    def _current(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the recipe's methods whose distributions lie in the folder; none without the baseline."""
+        first = rows.drop_duplicates(["method", "seed"])
+        found = {(row["method"], row["seed"]) for row in first.to_dict("records") if self.load(row) is not None}
+        known = [pair in found and pair[0] in self.methods for pair in zip(rows["method"], rows["seed"], strict=True)]
+        rows = rows[known]
+        return rows if self.recipe.baseline in set(rows["method"]) else rows.iloc[:0]
+
+    def _add(self, rows: pd.DataFrame) -> None:
+        baseline, present = self.recipe.baseline, set(rows["method"])
+        loaded: dict[Path, Measured | None] = {}
+
+        def load(row: Row) -> Measured:  # once, for all that is compared in this table
+            path = self._file(row, "replicates.npz")
+            found = loaded[path] = loaded.get(path) or self.load(row)
+            assert found is not None
+            return found
+
+        # Besides the chosen baseline the single cameras: whether fusing is worth it at all is asked of these.
+        for other in dict.fromkeys((baseline, *SINGLE)):
+            if other in present:
+                self.comparisons += compare(rows, load, other, self.recipe.intervals, self.methods)
+        about = rows.iloc[0].to_dict()
+        task, scores = find_task(about["task"]), {}
+        for method in (name for name in self.methods if name in present):
+            own = rows[rows["method"] == method].drop_duplicates("seed").to_dict("records")
+            scores[method] = np.mean([task.image_values(self._file(row, "matches.npz")) for row in own], axis=0)
+        if found := ranking(about, scores, significance(self.recipe.intervals.level)):
+            self.ranking.append(found)
+        self.extremes += extremes(about, scores, baseline, self._ids(about, len(scores[about["method"]])))
+
+    def _ids(self, about: Row, count: int) -> list[str]:
+        """Ids of the evaluated images, which must be `count`."""
+        record = self._folder(about) / "predicted.json"
+        predicted = read_json(record, "record of predictions")
+        part = predicted.get("split") if isinstance(predicted, dict) else None
+        if not isinstance(part, str):
+            raise RequestError(f"{record}: names no split; remove it, and let `fuse2task bench run` predict again")
+        root = self.at.fused(about["dataset"], about["method"])
+        ids = open_fused(root).ids(part)
+        if len(ids) != count:
+            raise RequestError(
+                f"{root / 'manifest.json'}: {len(ids)} images of split {part}, of which {count} were evaluated; "
+                "remove the folder, and let `fuse2task bench run` fuse again"
+            )
+        return ids
+
+    def load(self, row: Row) -> Measured | None:
+        """The distributions behind a row; None where the folder has none, or those of other rows."""
+        texts = {str(key): "" if value is None else str(value) for key, value in row.items()}
+        return Measured.load(self._file(row, "replicates.npz"), identity(texts))
+
+    def _file(self, row: Row, name: str) -> Path:
+        truth = self.truths[row["truth_hash"]]
+        return self._folder(row) / suffixed(name, truth["name"], truth["primary"])
+
+    def _folder(self, row: Row) -> Path:
+        return self.at.predictions(row["dataset"], row["method"], row["judge"], row["seed"])
 
 
 def compare(
@@ -57,25 +171,23 @@ def compare(
             )
     loaded = {name: _load_seeds(results, name, seeds[name], load) for name in order}
     common = {key: results.iloc[0][key] for key in ("run", *KEYS)}
-    found: dict[Key, list[dict[str, Any]]] = {}
-    for name in order:
-        if name == baseline:
-            continue
-        for key in loaded[baseline]:
-            if key in loaded[name]:
-                row = _compared(loaded[name][key], loaded[baseline][key], intervals)
-                found.setdefault(key, []).append({
-                    "a": name, "b": baseline, **common, **dict(zip(("metric", "class", "condition"), key, strict=True)),
-                    **row,
-                })  # fmt: skip
     rows = []
-    for table in found.values():
-        adjusted = tests.holm([np.nan if row["p_value"] is None else row["p_value"] for row in table])
-        rows += [row | {"p_holm": p} for row, p in zip(table, adjusted.tolist(), strict=True)]
+    for key, (reference, _) in loaded[baseline].items():
+        about = common | dict(zip(("metric", "class", "condition"), key, strict=True))
+        others = {name: own[key] for name, own in loaded.items() if name != baseline and key in own}
+        values = {name: value for name, (value, _) in others.items()}
+        for name, (found, p_holm) in tests.compare_all(values, reference, intervals.level, intervals.seed).items():
+            rows.append({
+                "a": name, "b": baseline, **about, "difference": found.difference, "ci_low": found.ends[0],
+                "ci_high": found.ends[1], "p_value": found.p_value, "p_holm": p_holm,
+                "smallest_detectable": found.smallest_detectable, "n_images": others[name][1], "seeds": found.seeds,
+            })  # fmt: skip
     return sorted(rows, key=lambda row: order.index(row["a"]))
 
 
-def _load_seeds(results: pd.DataFrame, method: str, seeds: Sequence[str], load: Load) -> dict[Key, _Loaded]:
+def _load_seeds(
+    results: pd.DataFrame, method: str, seeds: Sequence[str], load: Load
+) -> dict[Key, tuple[Distribution, int]]:
     """Numbers that every seed has: their distributions, and from how many images they are."""
     rows = results[results["method"] == method]
     measured = [load(rows[rows["seed"] == seed].iloc[0].to_dict()) for seed in seeds]
@@ -86,17 +198,7 @@ def _load_seeds(results: pd.DataFrame, method: str, seeds: Sequence[str], load: 
     }
 
 
-def _compared(a: _Loaded, b: _Loaded, intervals: Intervals) -> dict[str, Any]:
-    found = tests.compare(a[0], b[0], intervals.level, intervals.seed)
-    return {
-        "difference": found.difference,
-        "ci_low": found.interval and found.interval.low, "ci_high": found.interval and found.interval.high,
-        "p_value": found.p_value, "smallest_detectable": found.smallest_detectable, "n_images": a[1],
-        "seeds": found.seeds,
-    }  # fmt: skip
-
-
-def ranking(about: About, scores: Mapping[str, np.ndarray], alpha: float) -> dict[str, Any] | None:
+def ranking(about: Row, scores: Mapping[str, np.ndarray], alpha: float) -> dict[str, Any] | None:
     """Friedman's test and Nemenyi's critical difference with images as blocks; None below five methods.
 
     Args:
@@ -116,16 +218,14 @@ def ranking(about: About, scores: Mapping[str, np.ndarray], alpha: float) -> dic
     }  # fmt: skip
 
 
-def extremes(about: About, scores: Mapping[str, np.ndarray], baseline: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+def extremes(about: Row, scores: Mapping[str, np.ndarray], baseline: str, ids: Sequence[str]) -> list[dict[str, Any]]:
     """The images on which each method wins most over the baseline, and those on which it loses most.
 
     Args and numbers as in `ranking`; ids: of the images in order.
     """
     rows = []
     for method in scores:
-        if method == baseline:
-            continue
-        away = scores[method] - scores[baseline]
+        away = scores[method] - scores[baseline]  # 0 of the baseline itself: neither wins nor losses
         order = [int(index) for index in np.argsort(-away, kind="stable") if np.isfinite(away[index])]
         wins = [index for index in order[:EXTREMES] if away[index] > 0]
         losses = [index for index in order[::-1][:EXTREMES] if away[index] < 0]
@@ -165,7 +265,7 @@ def correlations(results: pd.DataFrame, groups: Sequence[pd.DataFrame]) -> list[
     return rows
 
 
-def _named(about: About) -> dict[str, str]:
+def _named(about: Row) -> dict[str, str]:
     named = {key: str(about[key]) for key in ("dataset", "task", "judge")}
     return named | {"metric": find_task(named["task"]).image_metric}
 

@@ -7,17 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from fuse2task.bench.engines import Engine, OnRay, local_devices, local_engine
-from fuse2task.bench.plan import make_jobs, make_plan, part_of, shared_when_ready
+from fuse2task.bench.analysis import summarise
 from fuse2task.bench.printing import print_openings, print_plan, print_published, print_results
 from fuse2task.bench.recipe import BenchRecipe
-from fuse2task.bench.records import record_openings
-from fuse2task.bench.scheduler import prepare, run_jobs
-from fuse2task.bench.summary import summarise
-from fuse2task.bench.workspace import Workspace
+from fuse2task.bench.scheduler import Engine, make_jobs, make_plan, part_of, prepare, run_jobs, shared_when_ready
+from fuse2task.bench.workspace import Workspace, record_openings
 from fuse2task.config.recipes import load_recipe
-from fuse2task.results.folder import BenchFolder
-from fuse2task.results.schema import COMPARISONS
+from fuse2task.results.schema import COMPARISONS, BenchFolder
 from fuse2task.results.tables import read_frame
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.progress import say
@@ -142,6 +138,19 @@ def plan_rows(recipe: BenchRecipe, folder: Path, device: str = "auto") -> list[d
 
 
 def _engine(bench: Workspace, resources: Resources, devices: list[str]) -> Engine:
+    if resources.engine != "ray" and len(devices) == 1:
+        return Engine(bench)
+    from fuse2task.bench.engines import OnDevices, OnRay
+
     if resources.engine == "ray":
         return OnRay(bench, devices[0], resources.address, resources.cpus, resources.gpus)
-    return local_engine(bench, devices)
+    return OnDevices(bench, devices)
+
+
+def local_devices(device: str) -> list[str]:
+    """The devices behind `--device`: with auto every GPU, else the one named; several with commas."""
+    import torch
+
+    if device == "auto" and torch.cuda.device_count() > 1:
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [name.strip() for name in device.split(",") if name.strip()] or ["auto"]

@@ -1,5 +1,6 @@
 """A benchmark's datasets: pairs, the part that is evaluated, every truth; and their degraded copies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,15 @@ import numpy as np
 
 from fuse2task.bench.recipe import BenchRecipe, DatasetSection, DegradedCopy
 from fuse2task.data.dataset import Dataset, Pair, validation_split
-from fuse2task.data.degradation.writing import MANIFEST, WORK, degrade_dataset
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.splits import split_hash, write_split
-from fuse2task.results.folder import BenchFolder
+from fuse2task.results.schema import BenchFolder
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, value_hash
 from fuse2task.tasks import EvaluatedTruth, find_task
 
 TRAIN = "train"
+CAMERAS = ("infrared", "visible")
 NOT_KNOWN = "not known before the copy is made"
 
 
@@ -79,10 +80,7 @@ def load_bench_dataset(name: str, recipe: BenchRecipe) -> BenchDataset:
             other classes, or a further truth of a dataset without boxes.
     """
     section = recipe.datasets[name]
-    dataset = load_dataset(
-        section.root, section.layout, split=section.split, boxes=section.boxes,
-        annotations=section.annotations, masks=section.masks,
-    )  # fmt: skip
+    dataset = load_dataset(section.root, section.layout, split=section.split, **section.truth_files)
     part = section.test
     if not recipe.open_test:
         dataset, part = _folded(name, dataset, section)
@@ -91,7 +89,7 @@ def load_bench_dataset(name: str, recipe: BenchRecipe) -> BenchDataset:
         raise RequestError(f"datasets.{name}: no split {part!r}; it has {present}; set test to one of these")
     if section.evaluated_only:
         dataset = part_alone(dataset, part)
-    truths = [primary_truth(section.truth_name, dataset, recipe.color)]
+    truths = [_truth(section.truth_name, dataset, recipe.color)]
     for other, path in section.truths.items():
         truths.append(_further(name, section, dataset, other, path, recipe.color))
     if len({truth.name for truth in truths}) < len(truths):
@@ -117,26 +115,21 @@ def _folded(name: str, dataset: Dataset, section: DatasetSection) -> tuple[Datas
     pairs = [replace(pair, split=part) if pair.id in held_out else pair
              for pair in dataset.pairs if pair.split in (TRAIN, validation_split(dataset.splits))]  # fmt: skip
     pairs.sort(key=lambda pair: (pair.split, pair.id))
-    parts = {pair.id: pair.split for pair in pairs}
-    folded = replace(
-        dataset, pairs=tuple(pairs), split_name=f"{dataset.split_name}-{part}", split_hash=split_hash(parts)
-    )
-    return folded, part
+    return _of_pairs(dataset, pairs, part), part
 
 
 def part_alone(dataset: Dataset, part: str) -> Dataset:
     """One split, with the hash of a list that names nothing else."""
-    pairs = dataset.part(part)
-    only = split_hash({pair.id: part for pair in pairs})
-    return replace(dataset, pairs=pairs, split_name=f"{dataset.split_name}-{part}", split_hash=only)
+    return _of_pairs(dataset, dataset.part(part), part)
 
 
-def primary_truth(name: str, dataset: Dataset, color: Any) -> EvaluatedTruth:
+def _of_pairs(dataset: Dataset, pairs: Sequence[Pair], part: str) -> Dataset:
+    listed = split_hash({pair.id: pair.split for pair in pairs})
+    return replace(dataset, pairs=tuple(pairs), split_name=f"{dataset.split_name}-{part}", split_hash=listed)
+
+
+def _truth(name: str, dataset: Dataset, color: Any, primary: bool = True) -> EvaluatedTruth:
     """The dataset's own truth; of kind `none` where it has none."""
-    return _truth(name, dataset, color, primary=True)
-
-
-def _truth(name: str, dataset: Dataset, color: Any, primary: bool) -> EvaluatedTruth:
     from fusion.dataset_writer import make_plan
     from fusion.methods import make_method
 
@@ -153,8 +146,8 @@ def _further(
             f"datasets.{name}.truths: further truths are boxes, but this dataset has none itself; "
             "give its own by boxes or annotations, or remove truths"
         )
-    given: dict[str, Path] = {"annotations": path} if Path(path).is_file() else {"boxes": path}
-    loaded = load_dataset(section.root, section.layout, split=section.split, **given)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"annotations" if Path(path).is_file() else "boxes": path}
+    loaded = load_dataset(section.root, section.layout, split=section.split, **given)
     if loaded.boxes is None or loaded.boxes.classes != dataset.boxes.classes:
         classes = ", ".join(loaded.boxes.classes) if loaded.boxes else "none"
         raise RequestError(
@@ -170,13 +163,14 @@ def write_copy(folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy
     Raises:
         RequestError: as `degrade_dataset`, for instance a copy made otherwise.
     """
+    from fuse2task.data.degradation.writing import degrade_dataset
+
     split = folder.degraded_split(degraded.source)
     write_split(split, dict.fromkeys(source.ids, source.part))
     out = folder.degraded(degraded.name, source.dataset.root)
     degrade_dataset(
-        section.root, section.layout, degraded.section.kind, degraded.level, out,
-        split=str(split), boxes=section.boxes, annotations=section.annotations, masks=section.masks,
-        move=degraded.section.move, truth_on=degraded.section.truth_on,
+        section.root, section.layout, degraded.section.kind, degraded.level, out, split=str(split),
+        move=degraded.section.move, truth_on=degraded.section.truth_on, **section.truth_files,
     )  # fmt: skip
 
 
@@ -193,14 +187,25 @@ def load_degraded(
     about = {"source": expected.split_hash, "kind": options.kind, "level": degraded.level}
     about |= {key: value for key, value in (("move", options.move), ("truth_on", options.truth_on)) if value}
     ready = is_copied(folder, source, degraded)
-    dataset = _copied(root, section, folder.degraded_split(degraded.source), options.moves_truth) if ready else \
-        _expected(root, expected)  # fmt: skip
+    if ready:
+        given = section.truth_files
+        if options.moves_truth and any(given.values()):
+            name = "masks" if section.masks else "boxes"
+            given = {name: root / name}
+        split = str(folder.degraded_split(degraded.source))
+        dataset = load_dataset(root, section.layout, split=split, **given)
+    else:
+        pairs = tuple(
+            replace(pair, **{name: root / getattr(pair, name).relative_to(expected.root) for name in CAMERAS})
+            for pair in expected.pairs
+        )
+        dataset = replace(expected, root=root, pairs=pairs)
     # Another degradation is another dataset, wherever a dataset is identified by its split.
-    dataset = replace(dataset, split_name=f"{expected.split_name}-{options.kind}-{degraded.level}",
-                      split_hash=value_hash(about))  # fmt: skip
+    split_name = f"{expected.split_name}-{options.kind}-{degraded.level}"
+    dataset = replace(dataset, split_name=split_name, split_hash=value_hash(about))
     truths: tuple[EvaluatedTruth, ...] = ()
     if source.truths:
-        truths = (primary_truth(section.truth_name, dataset, recipe.color),)
+        truths = (_truth(section.truth_name, dataset, recipe.color),)
         if options.moves_truth and not ready:
             truths = (replace(truths[0], hash=NOT_KNOWN),)
     return BenchDataset(degraded.name, dataset, source.part, source.opened, truths, ready)
@@ -208,6 +213,8 @@ def load_degraded(
 
 def is_copied(folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy) -> bool:
     """Whether the copy is finished, and is the one that the recipe means."""
+    from fuse2task.data.degradation.writing import MANIFEST, WORK
+
     root = folder.degraded(degraded.name, source.dataset.root)
     if not (root / MANIFEST).is_file() or (root / WORK / "plan.json").exists():
         return False
@@ -219,19 +226,3 @@ def is_copied(folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy)
         and moves["moves"] in (None, options.move or "infrared")
         and moves["truth_on"] in (None, options.truth_on or "visible")
     )
-
-
-def _copied(root: Path, section: DatasetSection, split: Path, moved: bool) -> Dataset:
-    given = {"boxes": section.boxes, "annotations": section.annotations, "masks": section.masks}
-    if moved and any(given.values()):
-        name = "masks" if section.masks else "boxes"
-        given = {name: root / name}
-    return load_dataset(root, section.layout, split=str(split), **given)  # type: ignore[arg-type]
-
-
-def _expected(root: Path, source: Dataset) -> Dataset:
-    def there(path: Path) -> Path:
-        return root / path.relative_to(source.root)
-
-    pairs = [replace(pair, infrared=there(pair.infrared), visible=there(pair.visible)) for pair in source.pairs]
-    return replace(source, root=root, pairs=tuple(pairs))

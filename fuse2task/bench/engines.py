@@ -1,32 +1,19 @@
-"""Engines: where jobs are done. In this process, in a worker process for each device, or on a Ray cluster."""
+"""Engines that do jobs elsewhere: in a worker process for each device, or on a Ray cluster."""
 
 import concurrent.futures
 import multiprocessing
 import os
 import signal
 import threading
-import time
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from fuse2task.bench.jobs import Job
 from fuse2task.bench.recipe import BenchRecipe
+from fuse2task.bench.scheduler import Engine, Result, do
 from fuse2task.bench.workspace import Workspace
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
-
-
-class Result(NamedTuple):
-    """What a job gives back: rows of the results table, and the seconds it took."""
-
-    rows: list[dict[str, Any]]
-    seconds: float
-
-
-def do(bench: Workspace, job: Job) -> Result:
-    """Do one job; its files go into the bench folder, its rows to whoever asked."""
-    started = time.monotonic()
-    return Result(job.do(bench), time.monotonic() - started)
-
 
 _loaded: dict[str, Workspace] = {}
 
@@ -42,55 +29,18 @@ def do_elsewhere(recipe: dict[str, Any], folder: str, device: str, here: str, jo
     return do(_loaded[key], job)
 
 
-class Engine(Protocol):
-    """Where jobs are done. slots: how many at a time."""
-
-    slots: int
-
-    def submit(self, job: Job) -> Any:
-        """Begin a job; returns a handle."""
-
-    def wait(self, handles: list[Any]) -> tuple[Any, Result]:
-        """The first of the handles that is finished, with its result; raises what the job raised."""
-
-    def close(self) -> None:
-        """End what is still running and give everything back."""
-
-
-class InProcess:
-    """Jobs one after the other in this process."""
-
-    slots = 1
-
-    def __init__(self, bench: Workspace):
-        self.bench = bench
-
-    def submit(self, job: Job) -> Job:
-        """Nothing yet: the work is done in `wait`."""
-        return job
-
-    def wait(self, handles: list[Job]) -> tuple[Job, Result]:
-        """Do the first job."""
-        return handles[0], do(self.bench, handles[0])
-
-    def close(self) -> None:
-        """Nothing to give back."""
-
-
-class OnDevices:
+class OnDevices(Engine):
     """One worker process for each device; every job gets a device of its own."""
 
     def __init__(self, bench: Workspace, devices: list[str]):
         self.bench, self.slots = bench, len(devices)
         # A fork would take over a CUDA context and thread pools in an unknown state.
         context = multiprocessing.get_context("spawn")
-        self._pools = {
-            device: concurrent.futures.ProcessPoolExecutor(1, context, _die_with_parent) for device in devices
-        }
+        pool = partial(concurrent.futures.ProcessPoolExecutor, 1, context, _die_with_parent)
+        self._pools = {device: pool() for device in devices}
         self._busy: dict[concurrent.futures.Future[Result], str] = {}
 
     def submit(self, job: Job) -> concurrent.futures.Future[Result]:
-        """Begin a job on a device that is free."""
         device = next(name for name in self._pools if name not in self._busy.values())
         recipe = self.bench.recipe.model_dump(mode="json")
         # A worker that is started here inherits the mask: a terminal's Ctrl-C is the parent's to handle.
@@ -103,14 +53,12 @@ class OnDevices:
         return future
 
     def wait(self, handles: list[Any]) -> tuple[Any, Result]:
-        """The first finished job."""
         done, _ = concurrent.futures.wait(handles, return_when=concurrent.futures.FIRST_COMPLETED)
         future = next(iter(done))
         del self._busy[future]
         return future, future.result()
 
     def close(self) -> None:
-        """End the workers; one that is still at work is ended too."""
         for pool in self._pools.values():
             for process in list((pool._processes or {}).values()) if self._busy else []:
                 process.terminate()
@@ -129,7 +77,7 @@ def _die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-class OnRay:
+class OnRay(Engine):
     """Jobs as Ray tasks. The bench folder and the data must have the same path on every machine."""
 
     def __init__(self, bench: Workspace, device: str, address: str | None, cpus: float, gpus: float):
@@ -162,36 +110,17 @@ class OnRay:
         self._recipe = ray.put(bench.recipe.model_dump(mode="json"))
 
     def submit(self, job: Job) -> Any:
-        """Begin a job where the resources are."""
         return self._task.remote(self._recipe, str(self.bench.folder), self._device, os.getcwd(), job)
 
     def wait(self, handles: list[Any]) -> tuple[Any, Result]:
-        """The first finished job."""
         done, _ = self._ray.wait(handles, num_returns=1)
         try:
             return done[0], self._ray.get(done[0])
         except self._ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            raise (
-                cause if isinstance(cause, Fuse2TaskError) else Fuse2TaskError(f"a job failed on Ray: {cause!r}")
-            ) from None
+            known = isinstance(error.cause, Fuse2TaskError)
+            raise (error.cause if known else Fuse2TaskError(f"a job failed on Ray: {error.cause!r}")) from None
         except self._ray.exceptions.RayError as error:
             raise Fuse2TaskError(f"a job was lost on Ray ({error}); run the same command to resume") from None
 
     def close(self) -> None:
-        """Leave the cluster, ending what still runs for this process."""
         self._ray.shutdown()
-
-
-def local_engine(bench: Workspace, devices: list[str]) -> Engine:
-    """The engine for these devices: several of them get a process each."""
-    return OnDevices(bench, devices) if len(devices) > 1 else InProcess(bench)
-
-
-def local_devices(device: str) -> list[str]:
-    """The devices behind `--device`: with auto every GPU, else the one named; several with commas."""
-    import torch
-
-    if device == "auto" and torch.cuda.device_count() > 1:
-        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    return [name.strip() for name in device.split(",") if name.strip()] or ["auto"]

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 from fuse2task.bench.datasets import is_copied, write_copy
 from fuse2task.bench.measured import measure
-from fuse2task.bench.records import record_truths
-from fuse2task.bench.workspace import Workspace, training_recipe
+from fuse2task.bench.workspace import Workspace, record_truths, training_recipe
 from fuse2task.data.fused import open_fused, verify_images
 from fuse2task.results.schema import COSTS, source_of
 from fuse2task.results.tables import identity, read_table, write_table

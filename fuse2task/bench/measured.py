@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 
 from fuse2task.bench.recipe import Intervals
-from fuse2task.bench.statistics.intervals import bootstrap, jackknife, recentred
+from fuse2task.bench.statistics.intervals import Distribution, bootstrap, jackknife, recentred
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import atomic_path
 from fuse2task.tasks import Key, Measurement, find_task, quality
-
-Distribution = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Points (S,), replicates (S, R), leave-one-out values (S, I) of one number from S seeds."""
 
 
 @dataclass(frozen=True)

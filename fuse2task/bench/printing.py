@@ -8,14 +8,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from fuse2task.bench.plan import Step
-from fuse2task.bench.scheduler import duration
-from fuse2task.report.side_tables import published_sentence
-from fuse2task.results.entries import read_published, read_truths
-from fuse2task.results.folder import BenchFolder
-from fuse2task.results.groups import Group, comparable_groups
-from fuse2task.results.schema import ABOUT, CLEAN, COMPARISONS, ROBUSTNESS, source_of
-from fuse2task.results.tables import ResultsTable, read_frame
+from fuse2task.bench.scheduler import Step, duration
+from fuse2task.results.entries import published_sentence, read_published, read_truths
+from fuse2task.results.schema import ABOUT, CLEAN, COMPARISONS, ROBUSTNESS, VERDICTS, BenchFolder, source_of
+from fuse2task.results.tables import Group, ResultsTable, comparable_groups, read_frame
 from fuse2task.tasks import find_task
 
 SHORT = {"mIoU_foreground": "foregr."}
@@ -167,12 +163,11 @@ def _sweep_table(rows: pd.DataFrame, metric: str) -> Table:
     about = rows.iloc[0]
     title = f"{about['dataset']} under {about['kind']}, levels {about['levels']}, {about['protocol']} {about['judge']}"
     baseline = next((name for name in rows["baseline"] if name), "baseline")
-    verdicts = ("above", "not told apart", "below")
     references = ("- best camera", "", "Holm p", f"- {baseline}", "Holm p")
-    table = Table("method", f"area of {metric}", "interval", "drop", *references, *verdicts, title=title)
+    table = Table("method", f"area of {metric}", "interval", "drop", *references, *VERDICTS.values(), title=title)
     for row in rows.to_dict("records"):
         interval = "-" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.3f}-{row['ci_high']:.3f}"
-        levels = [row[name.replace(" ", "_")] or "-" if row["best_single"] else "" for name in verdicts]
+        levels = [row[name] or "-" if row["best_single"] else "" for name in VERDICTS]
         table.add_row(
             row["method"], f"{row['area']:.4f}", interval, f"{row['drop']:.3f}",
             _difference(row, "difference"), row["best_single"], _p_value(row["p_holm"], ""),

@@ -1,6 +1,5 @@
 """The recipe of a benchmark: which datasets, methods, judges and seeds, and how sure to be."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -8,7 +7,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from fuse2task.config.recipes import Recipe
-from fuse2task.data.degradation.kinds import KINDS, LEVELS
 from fuse2task.results.schema import name_at
 from fuse2task.runtime.compute import Precision
 from fuse2task.runtime.files import value_hash
@@ -51,6 +49,11 @@ class DatasetSection(Recipe):
     fold: Fold = Fold()
     evaluated_only: bool = False
     """true: leave the other splits out. Nothing is trained on them here, so they need not be fused."""
+
+    @property
+    def truth_files(self) -> dict[str, Any]:
+        """Boxes, annotations and masks, as `load_dataset` takes them."""
+        return {"boxes": self.boxes, "annotations": self.annotations, "masks": self.masks}
 
 
 class MethodSection(Recipe):
@@ -164,6 +167,8 @@ class ConditionSection(Recipe):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        from fuse2task.data.degradation.kinds import KINDS, LEVELS
+
         if self.kind not in KINDS:
             raise ValueError(f"unknown kind {self.kind!r}; known are {', '.join(KINDS)}")
         if len(self.levels) < 2 or not set(self.levels) <= set(LEVELS) or self.levels != sorted(set(self.levels)):
@@ -223,11 +228,9 @@ class BenchRecipe(Recipe):
         given = [method.name for method in self.methods if method.folder]
         if self.conditions and given:
             raise ValueError(f"conditions: {', '.join(given)} are images fused elsewhere, in one condition only")
-        wanted = {"baseline": self.baseline}
-        wanted |= {f"judges.{name}.trained_on": judge.trained_on for name, judge in self.judges.items()
-                   if judge.trained_on}  # fmt: skip
-        for key, method in wanted.items():
-            if method not in names:
+        on = {f"judges.{name}.trained_on": judge.trained_on for name, judge in self.judges.items()}
+        for key, method in {"baseline": self.baseline, **on}.items():
+            if method and method not in names:
                 raise ValueError(f"{key}: {method} is not among the methods ({', '.join(names)})")
         return self
 
@@ -240,8 +243,10 @@ class BenchRecipe(Recipe):
 
     @property
     def degraded(self) -> dict[str, "DegradedCopy"]:
-        """Name -> degraded copy, of all datasets in all conditions but level 0."""
-        return degraded_datasets(self.datasets, self.conditions)
+        """Name -> degraded copy, for all levels but 0, dataset by dataset and kind by kind."""
+        found = [DegradedCopy(source, section, level) for source in self.datasets for section in self.conditions
+                 for level in section.levels if level]  # fmt: skip
+        return {copy.name: copy for copy in found}
 
     def method(self, name: str) -> MethodSection:
         """The method of that name."""
@@ -260,11 +265,3 @@ class DegradedCopy:
     def name(self) -> str:
         """The dataset's name in tables and folders."""
         return name_at(self.source, self.section.kind, self.level)
-
-
-def degraded_datasets(sources: Iterable[str], sections: Iterable[ConditionSection]) -> dict[str, "DegradedCopy"]:
-    """Name -> degraded dataset, for all levels but 0, dataset by dataset and kind by kind."""
-    sections = list(sections)
-    found = [DegradedCopy(source, section, level) for source in sources for section in sections
-             for level in section.levels if level]  # fmt: skip
-    return {degraded.name: degraded for degraded in found}

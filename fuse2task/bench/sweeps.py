@@ -6,7 +6,7 @@ same order), so areas and differences are taken replicate by replicate.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,23 @@ import pandas as pd
 from fuse2task.bench.measured import Distribution, Measured, over_runs, score_distributions
 from fuse2task.bench.recipe import BenchRecipe, ConditionSection, Intervals
 from fuse2task.bench.statistics.intervals import over_seeds
-from fuse2task.bench.statistics.tests import compare, holm
-from fuse2task.results.folder import BenchFolder
-from fuse2task.results.schema import ABOUT, AGAINST, CONDITIONS, ROBUSTNESS, SINGLE, TO_BASELINE, name_at, significance
+from fuse2task.bench.statistics.tests import compare, compare_all
+from fuse2task.results.schema import (
+    ABOUT,
+    AGAINST,
+    CONDITIONS,
+    ROBUSTNESS,
+    SINGLE,
+    TO_BASELINE,
+    VERDICTS,
+    BenchFolder,
+    name_at,
+    significance,
+)
 from fuse2task.results.tables import write_table
 from fuse2task.runtime.errors import RequestError
 from fuse2task.tasks import Key, find_task
 
-VERDICTS = ("above", "not_told_apart", "below")
 NOT_SWEPT = ("dataset", "kind")
 Load = Callable[[dict[Any, Any]], Measured | None]
 LoadScores = Callable[[str, str], dict[str, Measured]]
@@ -33,15 +42,18 @@ Rows = list[Row]
 def write_sweeps(
     folder: BenchFolder, recipe: BenchRecipe, results: pd.DataFrame, truths: dict[str, Any], load: Load
 ) -> None:
-    """Write both tables for the recipe's conditions; without conditions both are removed.
+    """Write conditions.csv and robustness.csv for the recipe's conditions.
 
     Args:
         results: all rows of results.csv.
         truths: content of truths.json; curves are by the primary truth.
         load: gives the distributions behind a row of a task metric, None where they are not in the folder.
     """
-    # Level 0 is in every sweep.
-    scores = lru_cache(None)(lambda name, label: _scores(folder, recipe, name, label))
+
+    @cache  # level 0 is in every sweep
+    def scores(name: str, label: str) -> dict[str, Measured]:
+        return score_distributions(folder.scores(name, label), recipe.intervals)
+
     others = {truth_hash for truth_hash, about in truths.items() if not about["primary"]}
     chosen = results[(results["condition"] == "all") & ~results["truth_hash"].isin(others)]
     points: Rows = []
@@ -52,12 +64,8 @@ def write_sweeps(
                 found = curve_tables(about, section.levels, measured, recipe.baseline, recipe.intervals)
                 points += found[0]
                 areas += found[1]
-    for name, columns, rows in (("conditions", CONDITIONS, points), ("robustness", ROBUSTNESS, areas)):
-        path = folder.table(name)
-        if recipe.conditions:
-            write_table(path, columns, rows)
-        else:
-            path.unlink(missing_ok=True)
+    write_table(folder.table("conditions"), CONDITIONS, points)
+    write_table(folder.table("robustness"), ROBUSTNESS, areas)
 
 
 def _tables(
@@ -76,11 +84,8 @@ def _tables(
                 continue
             # Of a method in several versions the one written last.
             of_method = of_method[of_method["method_hash"] == of_method["method_hash"].iloc[-1]]
-            if not find_task(about["task"]).is_judged:
-                at_levels = _scores_at(names, of_method, scores)
-            else:
-                at_levels = _numbers_at(names, of_method, load)
-            if at_levels:
+            judged = find_task(about["task"]).is_judged
+            if at_levels := _numbers_at(names, of_method, load) if judged else _scores_at(names, of_method, scores):
                 measured[method] = at_levels
         if measured:
             tables.append((about, measured))
@@ -99,10 +104,6 @@ def _numbers_at(names: Sequence[str], rows: pd.DataFrame, load: Load) -> list[li
             return []
         found.append(present)
     return found
-
-
-def _scores(folder: BenchFolder, recipe: BenchRecipe, dataset: str, label: str) -> dict[str, Measured]:
-    return score_distributions(folder.scores(dataset, label), recipe.intervals)
 
 
 def _scores_at(names: Sequence[str], rows: pd.DataFrame, scores: LoadScores) -> list[list[Measured]]:
@@ -129,8 +130,8 @@ class Curve:
     def area(self, levels: Sequence[int]) -> Distribution:
         """The trapezoidal mean over the levels, of points, replicates and leave-one-out values alike."""
         weights = trapezoid_weights(levels)
-        parts = (np.tensordot(weights, np.stack(part), axes=1) for part in zip(*self.at, strict=True))
-        points, replicates, left_out = parts
+        of_levels = zip(*self.at, strict=True)
+        points, replicates, left_out = (np.tensordot(weights, np.stack(part), axes=1) for part in of_levels)
         return points, replicates, left_out
 
 
@@ -171,7 +172,7 @@ def curve_tables(
             told = {name: " ".join(texts) for name, texts in verdicts[row["method"]].items()}
             areas.append(row | told | beside.get(row["method"], dict.fromkeys(TO_BASELINE)) | {
                 "levels": " ".join(map(str, levels)), "area": row["value"], "drop": drop.difference,
-                "drop_low": drop.interval and drop.interval.low, "drop_high": drop.interval and drop.interval.high,
+                "drop_low": drop.ends[0], "drop_high": drop.ends[1],
             })  # fmt: skip
     return points, areas
 
@@ -237,13 +238,8 @@ class _Table:
         self, values: Mapping[str, Distribution], reference: Distribution
     ) -> dict[str, tuple[float | None, ...]]:
         """For each method its difference from the reference, the interval's ends, p, and p corrected over them all."""
-        found = [compare(value, reference, self.intervals.level, self.intervals.seed) for value in values.values()]
-        adjusted = holm([np.nan if one.p_value is None else one.p_value for one in found]).tolist()
-        told: dict[str, tuple[float | None, ...]] = {}
-        for name, one, p in zip(values, found, adjusted, strict=True):
-            low, high = (one.interval.low, one.interval.high) if one.interval else (None, None)
-            told[name] = (one.difference, low, high, one.p_value, p)
-        return told
+        found = compare_all(values, reference, self.intervals.level, self.intervals.seed)
+        return {name: (one.difference, *one.ends, one.p_value, p) for name, (one, p) in found.items()}
 
 
 def trapezoid_weights(levels: Sequence[float] | np.ndarray) -> np.ndarray:

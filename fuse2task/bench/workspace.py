@@ -1,7 +1,10 @@
-"""One recipe in one bench folder: datasets, methods and judges, each loaded once, and what identifies results."""
+"""One recipe in one bench folder: datasets, methods and judges, each loaded once, and what identifies results.
+
+Also the records beside the results: truths.json, further truths, and openings.csv, the ledger of opened test splits.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -14,17 +17,19 @@ from fuse2task.config.recipes import load_recipe
 from fuse2task.data.dataset import Pair
 from fuse2task.data.layouts import LAYOUTS
 from fuse2task.data.loading import clean_pairs
-from fuse2task.results.folder import BenchFolder
-from fuse2task.results.schema import kind_and_level, source_of
-from fuse2task.results.tables import ResultsTable
+from fuse2task.data.truth.coco import coco_truth
+from fuse2task.results.entries import read_truths
+from fuse2task.results.schema import OPENINGS, BenchFolder, kind_and_level, source_of
+from fuse2task.results.tables import ResultsTable, read_table, write_table
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import file_digest, value_hash
+from fuse2task.runtime.files import file_digest, remove_halves, remove_leftovers, value_hash, write_json
 from fuse2task.runtime.packages import versions_hash
 from fuse2task.tasks import JudgeFacts, JudgeSetup, Task, find_task
 from fuse2task.training.run_folder import NOT_DECISIVE
 
 # Not part of a judge's hash: which images, which repetition, which machine.
 NOT_HASHED = ("data", "seed", *NOT_DECISIVE)
+EVALUATION = ("method", "method_hash", "judge", "judge_hash", "recipe_hash", "seed")  # what openings.csv counts
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,13 @@ class Workspace:
 
     def dataset(self, name: str) -> BenchDataset:
         """A dataset of the recipe or a degraded copy of one; loaded once, a copy again when it has been made."""
-        if name not in self._datasets or self._has_come(name):
-            self._datasets[name] = self._load(name)
-        return self._datasets[name]
+        known, copy = self._datasets.get(name), self.recipe.degraded.get(name)
+        if copy is None:
+            known = known or load_bench_dataset(name, self.recipe)
+        elif known is None or (not known.ready and is_copied(self.at, self.dataset(copy.source), copy)):
+            known = load_degraded(self.at, self.dataset(copy.source), copy, self.recipe)
+        self._datasets[name] = known
+        return known
 
     def judge(self, dataset: str, judge: str) -> JudgeIdentity:
         """A judge on a dataset; on a degraded copy it is the source's."""
@@ -145,18 +154,6 @@ class Workspace:
             "kind": kind, "level": level,
         }  # fmt: skip
 
-    def _has_come(self, name: str) -> bool:
-        if self._datasets[name].ready:
-            return False
-        degraded = self.recipe.degraded[name]
-        return is_copied(self.at, self.dataset(degraded.source), degraded)
-
-    def _load(self, name: str) -> BenchDataset:
-        if name in self.recipe.datasets:
-            return load_bench_dataset(name, self.recipe)
-        degraded = self.recipe.degraded[name]
-        return load_degraded(self.at, self.dataset(degraded.source), degraded, self.recipe)
-
     def _find_clean_sources(self, dataset: str) -> tuple[Pair, ...]:
         data = self.dataset(dataset)
         if self.recipe.conditions and not LAYOUTS[data.dataset.layout].clean:
@@ -201,8 +198,8 @@ def training_recipe(section: JudgeSection, fused: Path, seed: int, device: str) 
     decided = {"data": str(fused), "seed": seed, "device": device}
     clash = sorted({key.split(".")[0] for key in section.overrides} & decided.keys())
     if clash:
-        raise RequestError(f"judge recipe {section.recipe}: the benchmark sets {', '.join(clash)}; take that out of "
-                           "overrides")  # fmt: skip
+        names = ", ".join(clash)
+        raise RequestError(f"judge recipe {section.recipe}: the benchmark sets {names}; take that out of overrides")
     overrides = [f"{key}={json.dumps(value)}" for key, value in {**section.overrides, **decided}.items()]
     return load_recipe(find_task(section.task).recipe(), section.recipe, overrides)
 
@@ -214,3 +211,48 @@ def _decisive(recipe: Any) -> Mapping[str, Any]:
         if values.get(key) and Path(values[key]).is_file():
             values[key] = file_digest(Path(values[key]))
     return values
+
+
+def record_truths(bench: Workspace, datasets: Sequence[str]) -> None:
+    """Bring truths.json and DIR/truth up to date for these datasets, as far as their files are there."""
+    with bench.at.lock("truths"):
+        path = bench.at.entries("truths")
+        remove_halves(path)
+        remove_leftovers(bench.folder / "truth")
+        known: dict[str, Any] = read_truths(bench.folder)
+        for name in datasets:
+            data = bench.dataset(name)
+            for truth in data.truths if data.ready else ():
+                # A copy whose truth stayed where it was shares the hash; it is described as the first one's.
+                if name == source_of(name) or truth.hash not in known:
+                    known[truth.hash] = truth.describe(name)
+                if not truth.primary and truth.boxes is not None:
+                    content = coco_truth(data.evaluated, truth.boxes)
+                    write_json(bench.at.further_truth(name, truth.name, data.part), content)
+        write_json(path, known)
+
+
+def record_openings(bench: Workspace) -> list[dict[str, str]]:
+    """Bring openings.csv up to date: one row per recipe, dataset and opened split; returns all rows.
+
+    evaluations: how many evaluations (method, judge, seed) this recipe has put into results.csv on that split.
+    """
+    path = bench.at.table("openings")
+    with bench.at.lock("openings"):
+        before = read_table(path, OPENINGS)
+        rows = {(row["run"], row["dataset"], row["split_hash"]): row for row in before}
+        for name in bench.datasets:
+            data = bench.dataset(name)
+            if not (data.opened and data.truths and bench.judges_of(name)):
+                continue
+            row = {"run": bench.recipe.id, "dataset": name, "split": data.part, "split_hash": data.split_hash,
+                   "truth_hash": data.truths[0].hash}  # fmt: skip
+            key, wanted = (bench.recipe.id, name, data.split_hash), {*row.items()} - {("split", data.part)}
+            found = {tuple(one[column] for column in EVALUATION) for one in bench.table.rows() if wanted <= one.items()}
+            # Rows taken out of the results do not take back that somebody has looked.
+            count = max(len(found), int(rows.get(key, {"evaluations": "0"})["evaluations"]))
+            if count:
+                rows[key] = row | {"evaluations": str(count)}
+        if list(rows.values()) != before:
+            write_table(path, OPENINGS, rows.values())
+    return list(rows.values())

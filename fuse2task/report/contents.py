@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 
 from fuse2task.results.entries import read_directions, read_extremes, read_published, read_rankings, read_truths
-from fuse2task.results.folder import BenchFolder
-from fuse2task.results.groups import Group, comparable_groups
 from fuse2task.results.schema import (
     ABOUT,
     CLEAN,
@@ -20,14 +18,15 @@ from fuse2task.results.schema import (
     COSTS,
     OPENINGS,
     ROBUSTNESS,
+    VERDICTS,
+    BenchFolder,
     significance_of,
 )
-from fuse2task.results.tables import ResultsTable, read_frame
+from fuse2task.results.tables import Group, ResultsTable, comparable_groups, read_frame
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.reading import MAX_YAML, one_line, parse_yaml, read_text
 from fuse2task.tasks import Task, find_task, task_names
 
-VERDICTS = ("above", "not_told_apart", "below")
 _CURVE = [*ABOUT, "method", "metric", "class"]
 
 

@@ -17,7 +17,7 @@ from fuse2task.report.side_tables import correlation_table, cost_table, publishe
 from fuse2task.report.study import Panel, Study, studies
 from fuse2task.report.sweeps import Sweep, sweeps
 from fuse2task.report.viewer import viewer_scenes
-from fuse2task.results.groups import Group
+from fuse2task.results.tables import Group
 from fuse2task.runtime.files import write_text
 from fuse2task.tasks import find_task
 

@@ -7,8 +7,8 @@ from statistics import mean, stdev
 
 import pandas as pd
 
-from fuse2task.results.groups import Group
 from fuse2task.results.schema import LEVEL
+from fuse2task.results.tables import Group
 from fuse2task.tasks import find_task
 
 

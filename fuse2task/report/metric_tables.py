@@ -18,7 +18,7 @@ from fuse2task.report.tables import (
     p_value,
     placed,
 )
-from fuse2task.results.groups import Group
+from fuse2task.results.tables import Group
 
 SIZES = ("small", "medium", "large")
 

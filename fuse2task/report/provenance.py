@@ -7,8 +7,8 @@ import pandas as pd
 from fuse2task.data.fused import open_fused
 from fuse2task.report.contents import Contents
 from fuse2task.report.tables import Cell, Table, name_cell, text_cell
-from fuse2task.results.groups import Group
 from fuse2task.results.schema import KEYS, source_of
+from fuse2task.results.tables import Group
 from fuse2task.runtime.errors import Fuse2TaskError
 from fuse2task.runtime.packages import versions, versions_hash
 from fuse2task.tasks import find_task

@@ -15,7 +15,7 @@ from fuse2task.report.metric_tables import (
     summary_table,
 )
 from fuse2task.report.tables import Table
-from fuse2task.results.groups import Group
+from fuse2task.results.tables import Group
 from fuse2task.tasks import find_task
 
 PANELS = 12  # more bar charts than this side by side are a wall; the table has them all

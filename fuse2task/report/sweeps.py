@@ -24,11 +24,10 @@ from fuse2task.report.tables import (
     plain_cell,
     text_cell,
 )
-from fuse2task.results.schema import ABOUT, SINGLE
+from fuse2task.results.schema import ABOUT, SINGLE, VERDICTS
 from fuse2task.tasks import find_task
 
 SCORES = 12  # charts of image scores; beyond this only tables are shown
-VERDICTS = {"above": "above", "not_told_apart": "not significantly different", "below": "below"}
 JUDGED = tuple(name for name in ABOUT if name != "kind")
 Row = Mapping[Hashable, Any]
 

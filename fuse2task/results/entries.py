@@ -1,5 +1,6 @@
 """The JSON files of a bench folder, each entry checked when it is read: they may be damaged."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -8,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json
 from fuse2task.runtime.reading import one_line
+
+SUFFIX = {"fraction": "", "percent": " %", "bits": " bits"}
 
 
 class _Entry(BaseModel):
@@ -114,6 +117,37 @@ def read_extremes(folder: Path) -> list[dict[str, Any]]:
 def read_published(folder: Path) -> list[dict[str, Any]]:
     """The entries of published.json; as `read_truths`."""
     return _rows(folder / "published.json", list[PublishedEntry])
+
+
+def published_sentence(row: Mapping[str, Any]) -> str:
+    """One row of published.json: label, method, our number with its spread, the published one, caveat."""
+    missing = f"no result here (no {row['metric']} of {row['method']} on {row['dataset']} by {row['judge']})"
+    ours = missing if row["ours"] is None else f"{ours_text(row)} {spread_text(row)}".rstrip() + " here"
+    return f"{row['label']}, {row['method']}: {ours}, {theirs_text(row)} published. {row['caveat']}"
+
+
+def ours_text(row: Mapping[str, Any]) -> str:
+    """Our number of a row of published.json, in its unit."""
+    return "no result" if row["ours"] is None else _in_unit(row, row["ours"], ours=True)
+
+
+def theirs_text(row: Mapping[str, Any]) -> str:
+    """The published number, in its unit."""
+    return "none found" if row["value"] is None else _in_unit(row, row["value"])
+
+
+def spread_text(row: Mapping[str, Any]) -> str:
+    """Standard deviation over seeds or interval of our number, in brackets; "" without."""
+    if row["deviation"] is not None:
+        return f"(± {_in_unit(row, row['deviation'], ours=True)}, {row['seeds']} seeds)"
+    if row["ci_low"] is None or row["ci_high"] is None:
+        return ""
+    return f"({_in_unit(row, row['ci_low'], ours=True)} to {_in_unit(row, row['ci_high'], ours=True)})"
+
+
+def _in_unit(row: Mapping[str, Any], value: float, ours: bool = False) -> str:
+    scale = 100 if ours and row["unit"] == "percent" else 1  # ours are fractions or bits
+    return f"{value * scale:.{row['decimals']}f}{SUFFIX[row['unit']]}".replace("-", "−")
 
 
 def read_directions(folder: Path) -> dict[str, bool]:

@@ -1,7 +1,12 @@
-"""The schema of a bench folder: columns of its tables, keys of comparability, names of degraded copies."""
+"""The schema of a bench folder: its paths and locks, columns, keys of comparability, names of degraded copies."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from fuse2task.runtime import locks
+from fuse2task.runtime.files import lines_hash
 
 OLD_RESULTS = (
     "run", "dataset", "split_hash", "truth_hash", "image_size", "color", "method", "method_hash", "task", "protocol",
@@ -25,11 +30,12 @@ AGAINST = ("best_single", "difference", "difference_low", "difference_high", "p_
 """A fused method relative to the better single camera."""
 TO_BASELINE = ("baseline", "to_baseline", "to_baseline_low", "to_baseline_high", "to_baseline_p", "to_baseline_p_holm")
 """Any other method relative to the baseline."""
+VERDICTS = {"above": "above", "not_told_apart": "not significantly different", "below": "below"}
+"""Column of levels -> in words how a fused method stands to the better single camera there."""
 CONDITIONS = (*ABOUT, "level", "method", "metric", "class", "value", "ci_low", "ci_high", *AGAINST, "verdict",
               "n_images", "seeds")  # fmt: skip
 ROBUSTNESS = (*ABOUT, "levels", "method", "metric", "class", "area", "ci_low", "ci_high", "drop", "drop_low",
-              "drop_high", *AGAINST, *TO_BASELINE, "above", "not_told_apart", "below", "n_images",
-              "seeds")  # fmt: skip
+              "drop_high", *AGAINST, *TO_BASELINE, *VERDICTS, "n_images", "seeds")  # fmt: skip
 COSTS = ("method", "parameters", "GMAC", "ms", "peak_memory", "device")
 CORRELATIONS = ("dataset", "profile", "score", "task", "judge", "metric", "truth_hash", "spearman", "spearman_p",
                 "kendall", "kendall_p", "methods")  # fmt: skip
@@ -74,3 +80,63 @@ def kind_and_level(name: str) -> tuple[str, int]:
     """What `name_at` was made from; an empty kind and 0 for a dataset as it is."""
     kind, _, level = name.partition(MARK)[2].rpartition("-")
     return kind, int(level or 0)
+
+
+@dataclass(frozen=True)
+class BenchFolder:
+    """Where each thing of a benchmark lies; nothing is read or written. seed: None where weights were given."""
+
+    root: Path
+
+    def table(self, name: str) -> Path:
+        """A table by its name: results, comparisons, costs, correlations, openings, conditions, robustness, timings."""
+        return self.root / f"{name}.csv"
+
+    def entries(self, name: str) -> Path:
+        """A JSON file by its name: truths, ranking, extremes, published."""
+        return self.root / f"{name}.json"
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.root / "recipe.yaml"
+
+    def further_truth(self, dataset: str, truth: str, part: str) -> Path:
+        """A further truth as a COCO file."""
+        return self.root / "truth" / dataset / truth / f"{part}.json"
+
+    def degraded(self, name: str, source_root: Path) -> Path:
+        """A degraded copy. It ends as the source's root does: layout awmm tells the weather by that name."""
+        return self.root / "degraded" / name / source_root.resolve().name
+
+    def degraded_split(self, source: str) -> Path:
+        """The split list of a dataset's degraded copies."""
+        return self.root / "degraded" / f"{source}.txt"
+
+    def fused(self, dataset: str, method: str) -> Path:
+        """A fused dataset."""
+        return self.root / "fused" / dataset / method
+
+    def scores(self, dataset: str, label: str) -> Path:
+        """The image scores of a dataset; their definitions lie beside it as JSON."""
+        return self.root / "scores" / dataset / f"{label}.csv"
+
+    def training(self, dataset: str, method: str, judge: str, seed: int) -> Path:
+        """The run folder of a judge's training; what judges a degraded copy was trained on the source."""
+        return self.root / "judges" / source_of(dataset) / method / f"{judge}-s{seed}"
+
+    def predictions(self, dataset: str, method: str, judge: str, seed: int | str | None) -> Path:
+        """The folder of an evaluation."""
+        name = judge if seed in (None, "") else f"{judge}-s{seed}"
+        return self.root / "predictions" / dataset / method / name
+
+    def lock(self, name: str) -> locks.Lock:
+        """The exclusive lock of that name between processes that share the folder; its file stays."""
+        # A job's name may hold more than a file's may.
+        return locks.Lock(self.root / ".locks" / f"{lines_hash([name])}.lock", guards=self.root)
+
+
+def suffixed(name: str, truth: str, primary: bool) -> str:
+    """The file's name for a truth: as it is for the primary one, `STEM-<truth>.SUFFIX` for others."""
+    stem, dot, suffix = name.partition(".")
+    return name if primary else f"{stem}-{truth}{dot}{suffix}"

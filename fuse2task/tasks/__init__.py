@@ -12,7 +12,7 @@ import numpy as np
 
 from fuse2task.data.dataset import BoxTruth, Pair
 from fuse2task.data.fused import FusedDataset
-from fuse2task.results.folder import suffixed
+from fuse2task.results.schema import suffixed
 from fuse2task.runtime.errors import RequestError
 
 Key = tuple[str, str, str]

@@ -111,7 +111,7 @@ def test_again_does_nothing_and_a_new_method_only_itself(tmp_path, finished, rec
     folder = finished(tmp_path / "run", BenchRecipe.model_validate(values))
     before = content(folder)
     with monkeypatch.context() as patch:
-        patch.setattr("fuse2task.bench.engines.do", None)
+        patch.setattr("fuse2task.bench.scheduler.do", None)
         assert run_bench(BenchRecipe.model_validate(values), folder)
     assert content(folder) == before
     table = ResultsTable(folder).read()

@@ -3,7 +3,7 @@
 import pytest
 
 from fuse2task.bench.api import report_bench, run_bench
-from fuse2task.bench.plan import CROSSFUSE_FUSE, FUSE, make_jobs, make_plan
+from fuse2task.bench.scheduler import CROSSFUSE_FUSE, FUSE, make_jobs, make_plan
 from fuse2task.bench.workspace import Workspace
 from fuse2task.data.fused import open_fused
 from fusion.weights import DEFAULT, TASK, shipped_weights

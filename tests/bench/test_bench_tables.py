@@ -13,11 +13,10 @@ from fuse2task.bench.analysis import compare
 from fuse2task.bench.costs import measure_cost
 from fuse2task.bench.jobs import Cost, Fuse
 from fuse2task.bench.measured import Measured, measure
-from fuse2task.bench.plan import Timings, rate
 from fuse2task.bench.recipe import Intervals
+from fuse2task.bench.scheduler import Timings, rate
 from fuse2task.bench.workspace import Workspace
-from fuse2task.results.folder import BenchFolder
-from fuse2task.results.schema import COSTS, KEYS, RESULTS
+from fuse2task.results.schema import COSTS, KEYS, RESULTS, BenchFolder
 from fuse2task.results.tables import ResultsTable, identity, read_table
 from fuse2task.runtime.errors import RequestError
 from fuse2task.tasks import Measurement

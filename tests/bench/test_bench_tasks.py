@@ -12,9 +12,8 @@ from fuse2task.bench.api import run_bench
 from fuse2task.bench.printing import print_results
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.report.contents import read_contents
-from fuse2task.results.groups import comparable_groups
 from fuse2task.results.schema import KEYS
-from fuse2task.results.tables import ResultsTable
+from fuse2task.results.tables import ResultsTable, comparable_groups
 from fuse2task.runtime.files import file_digest
 
 BRIGHTNESS = '''

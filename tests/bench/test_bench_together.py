@@ -7,15 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fuse2task.bench import engines, printing
+from fuse2task.bench import printing, scheduler
 from fuse2task.bench.api import run_bench
 from fuse2task.bench.jobs import Fuse, Job
-from fuse2task.bench.plan import Step, make_jobs, make_plan, part_of
 from fuse2task.bench.recipe import BenchRecipe
-from fuse2task.bench.scheduler import Progress, duration
+from fuse2task.bench.scheduler import Progress, Step, duration, make_jobs, make_plan, part_of
 from fuse2task.bench.workspace import Workspace
-from fuse2task.results.folder import BenchFolder
-from fuse2task.results.schema import RESULTS
+from fuse2task.results.schema import RESULTS, BenchFolder
 from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.tasks.detection import Detection
@@ -50,15 +48,15 @@ def test_processes_at_the_same_time(tmp_path, finished, recipe_values, count):
 
 
 def test_a_failed_job_keeps_what_is_finished(tmp_path, make_recipe, monkeypatch):
-    real = engines.do
+    real = scheduler.do
 
-    def failing(bench: Workspace, job: Job) -> engines.Result:
+    def failing(bench: Workspace, job: Job) -> scheduler.Result:
         if job.id == "evaluate tiny infrared places":
             raise Fuse2TaskError("the judge is ill")
         return real(bench, job)
 
     with monkeypatch.context() as patch:
-        patch.setattr("fuse2task.bench.engines.do", failing)
+        patch.setattr("fuse2task.bench.scheduler.do", failing)
         with pytest.raises(Fuse2TaskError, match="the judge is ill"):
             run_bench(make_recipe(), tmp_path / "run")
     assert set(ResultsTable(tmp_path / "run").read()["method"]) == {"visible"}

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from fuse2task.bench import workspace
 from fuse2task.bench.api import run_bench
-from fuse2task.bench.plan import make_jobs, make_plan
 from fuse2task.bench.recipe import BenchRecipe
+from fuse2task.bench.scheduler import make_jobs, make_plan
 from fuse2task.bench.workspace import Workspace
 from fuse2task.config.recipes import load_recipe
 from fuse2task.data.degradation.writing import degrade_dataset
@@ -150,7 +150,7 @@ def test_what_is_done_is_not_done_again_even_when_images_are_removed(swept, monk
     folder, recipe = swept
     before = content(folder)
     with monkeypatch.context() as patch:
-        patch.setattr("fuse2task.bench.engines.do", None)
+        patch.setattr("fuse2task.bench.scheduler.do", None)
         assert run_bench(recipe, folder)
         assert content(folder) == before
         for path in [*(folder / "fused").glob("*@night*"), *(folder / "degraded").glob("*@night*")]:
@@ -188,7 +188,7 @@ def test_a_folder_from_before_there_were_conditions_goes_on(tmp_path, finished, 
     assert longer["level"].value_counts()["0"] == len(rows) - 1
     assert set(table(folder, "conditions")["level"]) == {0, 5}
     with monkeypatch.context() as patch:
-        patch.setattr("fuse2task.bench.engines.do", None)
+        patch.setattr("fuse2task.bench.scheduler.do", None)
         assert run_bench(make_recipe(), folder)
     assert not (folder / "conditions.csv").exists()
     assert not (folder / "robustness.csv").exists()

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
+Distribution = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Points (S,), replicates (S, R), leave-one-out values (S, J) of one number from S seeds."""
 METHODS = ("recentred", "bca", "percentile")
 
 

@@ -5,13 +5,13 @@ lines are here because scipy corrects by false discovery rate alone; the others 
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from fuse2task.bench.statistics.intervals import Interval, OverSeeds, over_seeds
+from fuse2task.bench.statistics.intervals import Distribution, Interval, OverSeeds, over_seeds
 
 POWER = 0.8
 _EXACT = 9  # up to so many methods all orders are enumerated
@@ -28,21 +28,21 @@ class Comparison:
     smallest_detectable: float | None
     seeds: int
 
+    @property
+    def ends(self) -> tuple[float, float] | tuple[None, None]:
+        """Both ends of the interval."""
+        return (self.interval.low, self.interval.high) if self.interval else (None, None)
 
-def compare(
-    a: tuple[np.ndarray, np.ndarray, np.ndarray],
-    b: tuple[np.ndarray, np.ndarray, np.ndarray],
-    level: float = 0.95,
-    seed: int = 0,
-) -> Comparison:
+
+def compare(a: Distribution, b: Distribution, level: float = 0.95, seed: int = 0) -> Comparison:
     """Compare two methods scored under the same weights (`resampling.bootstrap`), pairing images and seeds.
 
     The p value belongs to the interval: it is 1 minus the level at which the interval would end at 0. A method
     against itself gives 1. No bias is taken off: two methods on the same images have much the same, and it cancels.
 
     Args:
-        a: points (S,), replicates (S, R) and jackknife values (S, J) of the first method; S = 1 may be dropped.
-        b: the same of the second; seed s of a is paired with seed s of b.
+        a: of the first method; S = 1 may be dropped.
+        b: of the second; seed s of a is paired with seed s of b.
         level: confidence of the interval.
         seed: see `over_seeds`.
 
@@ -62,13 +62,18 @@ def compare(
         return Comparison(combined.point, None, 1.0 if same else None, None, combined.seeds)
     low, high = np.quantile(combined.replicates, [(1 - level) / 2, (1 + level) / 2])
     undefined = 1 - len(combined.replicates) / np.atleast_2d(replicates).shape[1]
-    return Comparison(
-        combined.point,
-        Interval(float(low), float(high), "recentred", undefined),
-        p_value(combined.replicates),
-        smallest_detectable(combined, 1 - level),
-        combined.seeds,
-    )
+    interval = Interval(float(low), float(high), "recentred", undefined)
+    detectable = smallest_detectable(combined, 1 - level)
+    return Comparison(combined.point, interval, p_value(combined.replicates), detectable, combined.seeds)
+
+
+def compare_all(
+    values: Mapping[str, Distribution], reference: Distribution, level: float = 0.95, seed: int = 0
+) -> dict[str, tuple[Comparison, float]]:
+    """Each method compared with the reference, and its p value by Holm's correction over them all."""
+    found = [compare(value, reference, level, seed) for value in values.values()]
+    adjusted = holm([np.nan if one.p_value is None else one.p_value for one in found]).tolist()
+    return dict(zip(values, zip(found, adjusted, strict=True), strict=True))
 
 
 def p_value(replicates: np.ndarray) -> float:
