@@ -20,8 +20,8 @@ import torch
 from fuse2task.data.images import read_visible
 from fuse2task.runtime.compute import keep_freed_memory
 from fusion.quality.definitions import Profile, score_batch
+from fusion.quality.filters import sharing
 from fusion.quality.profiles import find_profile
-from fusion.quality.sharing import sharing
 
 SLOW = ("FMI_pixel", "FMI_dct", "FMI_w", "QCB", "QCV", "TE")
 LIMIT = 0.25  # seconds an image for the others together, 640x480 on 2 cores

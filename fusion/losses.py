@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusion.structural_similarity import MS_SSIM_WEIGHTS, ssim_maps
+from fusion.quality.similarity import MS_SSIM_WEIGHTS, ssim_maps
 
 MsSsim = Literal["release", "standard"]
 

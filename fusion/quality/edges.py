@@ -5,8 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from fusion.quality.filters import padded
-from fusion.quality.sharing import shared
+from fusion.quality.filters import padded, shared
 
 # What the toolbox of Liu et al. puts in place of a zero that it would divide by.
 LIU_GUARD = 1e-5

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fusion.quality.filters import correlate, padded
-from fusion.quality.sharing import shared
+from fusion.quality.filters import correlate, padded, shared
 
 WINDOW = 9
 STEPS = 2 * WINDOW - 1

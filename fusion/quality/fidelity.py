@@ -7,8 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from fusion.quality.filters import correlate, gaussian, local_covariance, local_variance, padded, smooth
-from fusion.quality.sharing import shared
+from fusion.quality.filters import correlate, gaussian, local_covariance, local_variance, padded, shared, smooth
 
 SIZES = (17, 9, 5, 3)  # of the windows at the four scales, sigma = size / 5
 NOISE = 2.0  # variance of the visual noise, on images in [0, 255]

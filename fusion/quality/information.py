@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fusion.quality.filters import shared
 from fusion.quality.pixels import pearson
-from fusion.quality.sharing import shared
 
 LEVELS = 256
 TSALLIS_ORDER = 0.43137

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusion.quality.edges import strength
+from fusion.quality.filters import shared
 from fusion.quality.information import stretched
-from fusion.quality.sharing import shared
 
 CONTRAST_MARGIN = 15
 """Windows of the two contrast Gaussians reach this many pixels to each side: 31 x 31, not normalised."""

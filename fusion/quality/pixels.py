@@ -5,7 +5,6 @@ import math
 import torch
 from torch import Tensor
 
-from fusion.quality.channels import side_by_side
 from fusion.quality.definitions import averaged
 
 
@@ -34,8 +33,11 @@ def spatial_frequency(fused: Tensor) -> Tensor:
 
 
 def frequency_side_by_side(fused: Tensor) -> Tensor:
-    """SF of the channels as one wide image, both sums over its H W pixels; higher is better."""
-    wide = side_by_side(fused)
+    """SF of (B, H, W), or of (B, 3, H, W) as one wide grey image, as MATLAB's [m, n] = size(image) reads it.
+
+    Both sums over all H W pixels; higher is better.
+    """
+    wide = fused if fused.ndim == 3 else fused.movedim(1, 2).flatten(2)
     squares = wide.diff(dim=2).square().sum(dim=(1, 2)) + wide.diff(dim=1).square().sum(dim=(1, 2))
     return (squares / wide[0].numel()).sqrt()
 
@@ -84,8 +86,7 @@ def rmse(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
 
 def root_over_pixels(source: Tensor, fused: Tensor) -> Tensor:
     """VIFB's `mse`: root of the summed squared differences over H W, neither MSE nor RMSE; lower is better."""
-    height, width = fused.shape[1:]
-    return (squared_error(source, fused) / (height * width)).sqrt()
+    return (squared_error(source, fused) / fused[0].numel()).sqrt()
 
 
 def psnr(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:

@@ -8,8 +8,19 @@ from fuse2task.runtime.errors import RequestError
 from fusion.quality import catalogue as base
 from fusion.quality import edges, feature_information, fidelity, information, perception, pixels, similarity
 from fusion.quality.catalogue import JOINT, STRETCHED, SUM
-from fusion.quality.channels import channelwise, matlab_gray, opencv_gray, pil_gray, planar
-from fusion.quality.definitions import Compute, Profile, Score, averaged, of_fused, summed
+from fusion.quality.definitions import (
+    Compute,
+    Profile,
+    Score,
+    averaged,
+    channelwise,
+    matlab_gray,
+    of_fused,
+    opencv_gray,
+    pil_gray,
+    planar,
+    summed,
+)
 
 
 def _of_kit(kit: str, *scores: Score) -> tuple[Score, ...]:

@@ -1,9 +1,12 @@
-"""Scoring whole datasets: sources decoded once for all methods, resumable; the table and its summary."""
+"""Scoring whole datasets: folders of fused images matched to their sources, which are decoded once for all methods."""
 
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fuse2task.data.dataset import Pair
+from fuse2task.data.dataset import Pair, defects, files_by_id
+from fuse2task.data.images import SUFFIXES, image_size, read_visible
 from fuse2task.runtime.compute import keep_freed_memory, pick_device
-from fuse2task.runtime.errors import Fuse2TaskError
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
 from fuse2task.runtime.files import (
     JournalWriter,
+    file_digest,
     journal_rows,
     remove_halves,
     sole_file,
@@ -23,15 +28,27 @@ from fuse2task.runtime.files import (
     write_json,
     write_text,
 )
+from fuse2task.runtime.overlap import SPARE, ahead, in_batches
 from fuse2task.runtime.progress import Meter
 from fusion.quality.definitions import Profile, Score, definition, score_batch
-from fusion.quality.folders import DecodedTriple, batches, match_folders
+from fusion.quality.filters import sharing
 from fusion.quality.profiles import find_profile
-from fusion.quality.sharing import sharing
 
 PIXELS = {"cpu": 400_000, "cuda": 16_000_000}  # of one batch: what a CPU's caches, and some 8 GB of a GPU, hold
 
 Row = dict[str, float]
+Files = Mapping[str, Mapping[str, Path]]  # fused images by method and id
+
+
+@dataclass(frozen=True)
+class DecodedTriple:
+    """A pair's pixels as the profile prepares them, fused images by method, and the digests of the files."""
+
+    id: str
+    infrared: np.ndarray
+    visible: np.ndarray
+    fused: Mapping[str, np.ndarray]
+    digests: Mapping[str, list[str]]
 
 
 def score_folders(
@@ -59,19 +76,19 @@ def score_folders(
     """
     chosen, where = find_profile(profile), pick_device(device)
     scores = chosen.chosen(names)
-    triples = match_folders(pairs, fused)
+    files = match_folders(pairs, fused)
     keep_freed_memory()
     key = value_hash([chosen.hash, [score.name for score in scores]])
     out = Path(out)
-    with sole_file(out), Journal(out, key) as journal, Meter("score", len(triples) * len(fused)) as meter:
-        for batch in batches(triples, chosen, workers, PIXELS.get(where.type, PIXELS["cpu"])):
+    with sole_file(out), Journal(out, key) as journal, Meter("score", len(pairs) * len(fused)) as meter:
+        for batch in _batches(pairs, files, chosen, workers, PIXELS.get(where.type, PIXELS["cpu"])):
             infrared = _stacked([item.infrared for item in batch], where)
             visible = _stacked([item.visible for item in batch], where)
             with sharing(infrared, visible):
                 for method in fused:
                     _score_method(method, batch, infrared, visible, chosen, names, journal)
                     meter.advance(len(batch))
-        rows = {(method, item.pair.id): journal.rows[method, item.pair.id] for method in fused for item in triples}
+        rows = {(method, pair.id): journal.rows[method, pair.id] for method in fused for pair in pairs}
         write_text(out, table(list(fused), scores, rows))
         found = summary(chosen, list(fused), scores, rows)
         remove_halves(out.with_suffix(".json"))
@@ -130,6 +147,70 @@ def summary(
     }
 
 
+def match_folders(pairs: Sequence[Pair], folders: Mapping[str, Path]) -> Files:
+    """Every pair's file in every folder (by method, each image named by a pair's id); nothing is left out or resized.
+
+    Raises:
+        RequestError: no pairs or folders, a folder that is missing, ids that only one side has, two files for one
+            id, sizes that differ from the pair's; all of them are listed.
+    """
+    if not pairs or not folders:
+        raise RequestError("nothing to score: give at least one pair and one folder of fused images")
+    found = {method: _files(folder) for method, folder in folders.items()}
+    wanted = {pair.id for pair in pairs}
+    problems = []
+    for method, files in found.items():
+        problems += [f"{folders[method]}: no fused image {name}" for name in sorted(wanted - files.keys())]
+        problems += [f"{path}: there is no such pair" for name, path in sorted(files.items()) if name not in wanted]
+    if not problems:
+        sizes = ((files[pair.id], image_size(files[pair.id]), pair.size) for pair in pairs for files in found.values())
+        problems = [
+            f"{path}: {size[0]}x{size[1]}, but the pair is {own[0]}x{own[1]}"
+            for path, size, own in sizes
+            if size != own
+        ]
+    if problems:
+        raise RequestError(f"{len(problems)} fused images do not fit the pairs\n{listing(problems)}")
+    return found
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    if not Path(folder).is_dir():
+        raise RequestError(f"{folder}: no such folder of fused images")
+    files, findings = files_by_id(Path(folder), SUFFIXES)
+    if bad := defects(findings):
+        raise RequestError(f"{folder}: unusable names\n{listing(finding.message for finding in bad)}")
+    return files
+
+
+def _batches(
+    pairs: Sequence[Pair], files: Files, profile: Profile, workers: int, pixels: int
+) -> Iterator[list[DecodedTriple]]:
+    """Batches of one size whose sources have equal shapes: as many as `pixels` hold, at least one.
+
+    `workers` threads decode ahead of their use: the next batch, or a little more.
+    """
+    groups = in_batches(pairs, pixels)
+    bound = max(workers + SPARE, *map(len, groups))
+    with ThreadPoolExecutor(workers) as pool:
+        decoded = ahead(chain.from_iterable(groups), lambda pair: _decode(pair, files, profile), pool, bound)
+        for group in groups:
+            # A profile that keeps colour has grey and colour files of one size in unlike shapes.
+            for _, part in groupby(islice(decoded, len(group)), lambda item: (item.infrared.shape, item.visible.shape)):
+                yield list(part)
+
+
+def _decode(pair: Pair, files: Files, profile: Profile) -> DecodedTriple:
+    sources, fused = (pair.infrared, pair.visible), {method: own[pair.id] for method, own in files.items()}
+    infrared, visible = (profile.prepare(read_visible(path)) for path in sources)
+    known = [file_digest(path) for path in sources]
+    return DecodedTriple(
+        pair.id, infrared, visible,
+        fused={method: profile.prepare(read_visible(path)) for method, path in fused.items()},
+        digests={method: [*known, file_digest(path)] for method, path in fused.items()},
+    )  # fmt: skip
+
+
 class Journal(JournalWriter):
     """Scored images beside the table that is being made, for one set of definitions (`key`).
 
@@ -139,7 +220,7 @@ class Journal(JournalWriter):
     def __init__(self, out: Path, key: str):
         self.path, self.key = out.with_name(f".{out.name}.journal.jsonl"), key
         kept = {(row["method"], row["image"]): row for row in journal_rows(self.path) if row["key"] == key}
-        self.rows: dict[tuple[str, str], dict[str, float]] = {at: row["scores"] for at, row in kept.items()}
+        self.rows: dict[tuple[str, str], Row] = {at: row["scores"] for at, row in kept.items()}
         self._inputs: dict[tuple[str, str], list[str]] = {at: row["inputs"] for at, row in kept.items()}
         super().__init__(self.path)
 
@@ -147,7 +228,7 @@ class Journal(JournalWriter):
         """Whether there are scores of the same three files (their digests)."""
         return self._inputs.get((method, image)) == list(inputs)
 
-    def add(self, method: str, image: str, inputs: Sequence[str], scores: dict[str, float]) -> None:
+    def add(self, method: str, image: str, inputs: Sequence[str], scores: Row) -> None:
         """Keep one image's scores."""
         self.rows[method, image], self._inputs[method, image] = scores, list(inputs)
         self.append({"key": self.key, "method": method, "image": image, "inputs": list(inputs), "scores": scores})
@@ -167,14 +248,13 @@ def _score_method(
         sources = (infrared, visible) if len(part) == len(batch) else (infrared[part], visible[part])
         fused = _stacked([batch[number].fused[method] for number in part], infrared.device)
         values = score_batch(profile, *sources, fused, names)
-        numbers = torch.stack(list(values.values()), dim=1).cpu().tolist()
-        for number, row in zip(part, numbers, strict=True):
-            item = batch[number]
-            if infinite := [name for name, value in zip(values, row, strict=True) if math.isinf(value)]:
+        for number, row in zip(part, torch.stack(list(values.values()), dim=1).cpu().tolist(), strict=True):
+            item, scores = batch[number], dict(zip(values, row, strict=True))
+            if infinite := [name for name, value in scores.items() if math.isinf(value)]:
                 raise Fuse2TaskError(
                     f"{method}, image {item.id}: score {', '.join(infinite)} is infinite; look at the three images"
                 )
-            journal.add(method, item.id, item.digests[method], dict(zip(values, row, strict=True)))
+            journal.add(method, item.id, item.digests[method], scores)
 
 
 def _stacked(planes: Sequence[np.ndarray], device: torch.device) -> Tensor:

@@ -1,15 +1,18 @@
-"""Structural similarity to both sources: SSIM, MS-SSIM, QS, QY, MEF-SSIM, and the kits' variants of them."""
+"""Structural similarity: SSIM as maps, for losses and scores; MS-SSIM, QS, QY, MEF-SSIM, and the kits' variants.
+
+Scores take (B, H, W) images in [0, 255] and give (B,), higher is better.
+"""
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fusion.quality.filters import correlate, gaussian, local_covariance, local_variance, padded, smooth
-from fusion.quality.sharing import shared
-from fusion.structural_similarity import MS_SSIM_WEIGHTS, Moments, similarity
+from fusion.quality.filters import correlate, gaussian, local_covariance, local_variance, padded, shared, smooth
 
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli & Bovik (2003), section 3.2
 WINDOW = gaussian(11, 1.5)
 SIDE = len(WINDOW)
 UNIFORM = (1 / SIDE,) * SIDE
@@ -21,6 +24,44 @@ FLAT = 1e-8
 MEF_WEIGHTS = MS_SSIM_WEIGHTS[:3]  # over their sum
 MEF_CONSTANT = (0.03 * 255) ** 2
 EPS = torch.finfo(torch.float64).eps
+
+
+class Moments(NamedTuple):
+    """Local means, variances (not below 0) and covariance of two images, all of one shape."""
+
+    mean_a: Tensor
+    mean_b: Tensor
+    var_a: Tensor
+    var_b: Tensor
+    covariance: Tensor
+
+
+def similarity(moments: Moments, c1: float, c2: float) -> tuple[Tensor, Tensor]:
+    """SSIM and its contrast-structure part at every window, with the constants c1 (means) and c2 (variances)."""
+    mu_a, mu_b, var_a, var_b, covariance = moments
+    # In flat regions rounding breaks |2 covariance| <= sum of variances. With the release's range of 1 the
+    # constants are too small to hide it, and a level's mean below -1 would end in the root of a negative.
+    variances = var_a + var_b
+    doubled = torch.minimum(torch.maximum(2 * covariance, -variances), variances)
+    cs = (doubled + c2) / (variances + c2)
+    return (2 * mu_a * mu_b + c1) / (mu_a**2 + mu_b**2 + c1) * cs, cs
+
+
+def _similarity(found: Moments, span: float) -> tuple[Tensor, Tensor]:
+    return similarity(found, (0.01 * span) ** 2, (0.03 * span) ** 2)
+
+
+def ssim_maps(a: Tensor, b: Tensor, span: float) -> tuple[Tensor, Tensor]:
+    """Maps of SSIM and of its contrast-structure part, (B, 1, H - 10, W - 10), of (B, 1, H, W) images; for losses.
+
+    Gaussian window of 11 pixels (shrunk to a smaller image) and sigma 1.5, valid convolution; span: dynamic range.
+    """
+    side = min(11, *a.shape[-2:])
+    taps = torch.arange(side, device=a.device, dtype=a.dtype) - side // 2
+    window = torch.exp(-(taps**2) / (2 * 1.5**2))
+    window = (window / window.sum()).outer(window / window.sum())[None, None]
+    mu_a, mu_b, aa, bb, ab = (F.conv2d(x, window) for x in (a, b, a * a, b * b, a * b))
+    return _similarity(Moments(mu_a, mu_b, F.relu(aa - mu_a**2), F.relu(bb - mu_b**2), ab - mu_a * mu_b), span)
 
 
 @shared
@@ -37,7 +78,7 @@ def ssim_map(source: Tensor, fused: Tensor, span: float = 255.0) -> Tensor:
 
 
 def ssim(source: Tensor, fused: Tensor) -> Tensor:
-    """SSIM of Wang et al. (IEEE TIP 2004), eq. 13 averaged over windows; [-1, 1], higher is better.
+    """SSIM of Wang et al. (IEEE TIP 2004), eq. 13 averaged over windows; [-1, 1].
 
     Gaussian window of 11 pixels and sigma 1.5, K = .01 and .03, range 255, valid windows. NaN below 11 x 11.
     """
@@ -54,17 +95,14 @@ def unit_ssim(source: Tensor, fused: Tensor) -> Tensor:
 
 
 def matlab_unit_ssim(source: Tensor, fused: Tensor) -> Tensor:
-    """What MATLAB's `ssim` returns for doubles in [0, 255]: as `unit_ssim`, but borders repeated and all pixels.
-
-    [-1, 1], higher is better; never NaN.
-    """
-    return ssim_map(_repeated(source), _repeated(fused), 1.0).mean(dim=(1, 2))
+    """What MATLAB's `ssim` returns for doubles in [0, 255]: as `unit_ssim`, but borders repeated; never NaN."""
+    return unit_ssim(_repeated(source), _repeated(fused))
 
 
 def uniform_ssim(source: Tensor, fused: Tensor) -> Tensor:
     """What scikit-image up to 0.19 returns for floats without `data_range`: range 2, uniform 7 x 7, valid windows.
 
-    Variances and covariance of samples (divided by 48); [-1, 1], higher is better; NaN below 7 x 7 pixels.
+    Variances and covariance of samples (divided by 48); [-1, 1]; NaN below 7 x 7 pixels.
     """
     mean_a, mean_b, *seconds = moments(source, fused, SCIKIT_WINDOW)
     of_samples = Moments(mean_a, mean_b, *(second * (49 / 48) for second in seconds))
@@ -72,25 +110,22 @@ def uniform_ssim(source: Tensor, fused: Tensor) -> Tensor:
 
 
 def ms_ssim(source: Tensor, fused: Tensor, span: float = 255.0, odd: str = "dropped") -> Tensor:
-    """MS-SSIM of Wang, Simoncelli & Bovik (Asilomar 2003), eq. 7; [0, 1], higher is better.
+    """MS-SSIM of Wang, Simoncelli & Bovik (Asilomar 2003), eq. 7, with constants of the data range `span`; [0, 1].
 
     Five levels with the usual weights, windows as in `ssim`, means of 2 x 2 pixels between levels. Negative
-    contrast-structure means, whose power is not real, count as 0. NaN where the fifth level is smaller than a window.
-
-    Args:
-        source, fused: (B, H, W) in [0, 255]. span: data range of the constants.
-        odd: see `_halved`; an image needs 176 pixels on a side where odd lines are dropped, 161 with zeros.
+    contrast-structure means, whose power is not real, count as 0. NaN where the fifth level is smaller than a window:
+    an image needs 176 pixels on a side where `odd` lines are dropped, 161 with zeros (see `_halved`).
     """
     a, b = source.double(), fused.double()
     product = torch.ones(a.shape[0], dtype=a.dtype, device=a.device)
-    for level, weight in enumerate(MS_SSIM_WEIGHTS, start=1):
+    for level, weight in enumerate(MS_SSIM_WEIGHTS):
+        if level:
+            a, b = _halved(a, odd), _halved(b, odd)
         if min(a.shape[-2:]) < SIDE:
             return torch.full_like(product, torch.nan)
         full, contrast = _similarity(moments(a, b), span)
-        last = level == len(MS_SSIM_WEIGHTS)
-        product = product * (full if last else contrast).mean(dim=(1, 2)).clamp(min=0) ** weight
-        if not last:
-            a, b = _halved(a, odd), _halved(b, odd)
+        is_last = level == len(MS_SSIM_WEIGHTS) - 1
+        product = product * (full if is_last else contrast).mean(dim=(1, 2)).clamp(min=0) ** weight
     return product
 
 
@@ -100,7 +135,7 @@ def unit_ms_ssim(source: Tensor, fused: Tensor) -> Tensor:
 
 
 def qs(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """QS of Piella & Heijmans (ICIP 2003), the unweighted fusion quality index; [-1, 1], higher is better.
+    """QS of Piella & Heijmans (ICIP 2003), the unweighted fusion quality index; [-1, 1].
 
     As Liu et al. (IEEE TPAMI 2012, section 3.3.1) compute it: SSIM of Wang et al. with its usual window and constants
     to both sources, weighted by each source's share of the local variances (half where both are 0), mean over valid
@@ -111,7 +146,7 @@ def qs(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
 
 
 def qy(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """QY of Yang et al. (Information Fusion 9, 2008, pp. 156-160); [-1, 1], higher is better.
+    """QY of Yang et al. (Information Fusion 9, 2008, pp. 156-160); [-1, 1].
 
     As Liu et al. (IEEE TPAMI 2012, section 3.3.3) compute it: SSIM in Gaussian windows of 7 pixels and sigma 1.5 with
     both constants 2e-16; where the sources are alike (SSIM of .75 or more) the similarities to both weighted as in
@@ -131,8 +166,7 @@ def unnormalised_qy(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
     """QY of IVIF_ZOO: a window of 7 equal rows that sums to 7, so that its "variances" are mostly negative; unbounded.
 
     Yang et al. (2008) otherwise: where the sources are alike (0.75), weighted by their variances, else the larger
-    similarity; zeros around the image, C = 1e-4 and 9e-4 on grey levels. Higher is better; never NaN on images in
-    [0, 255].
+    similarity; zeros around the image, C = 1e-4 and 9e-4 on grey levels. Never NaN.
     """
     sources, first, second = _qy_map(infrared, visible), _qy_map(infrared, fused), _qy_map(visible, fused)
     (_, spread), (_, other_spread) = _qy_moments(infrared), _qy_moments(visible)
@@ -142,14 +176,10 @@ def unnormalised_qy(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
 
 
 def mef_ms_ssim(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """MEF-SSIM on three levels: Ma, Zeng and Wang, IEEE TIP 24 (2015), section III, as the authors' code has it.
+    """MEF-SSIM on three levels: Ma, Zeng and Wang, IEEE TIP 24 (2015), section III, as the authors' code; at most 1.
 
-    Args:
-        infrared, visible, fused: (B, H, W) float64 in [0, 255].
-
-    Returns:
-        (B,) at most 1, higher is better; NaN where a level's mean is negative (its power is not real) or a side is
-        shorter than 44 pixels (the third level is smaller than a window).
+    NaN where a level's mean is negative (its power is not real) or a side is shorter than 44 pixels (the third level
+    is smaller than a window).
     """
     product = torch.ones(fused.shape[0], dtype=fused.dtype, device=fused.device)
     if min(fused.shape[-2:]) < SIDE * 2 ** (len(MEF_WEIGHTS) - 1):
@@ -163,22 +193,14 @@ def mef_ms_ssim(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
 
 
 def mef_ssim(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """One level of `mef_ms_ssim`: contrast and structure against the desired patch, (B,) in [-1, 1]."""
-    share, other_share, size = _desired(infrared, visible)
-    moment = local_covariance(infrared, visible, WINDOW)
-    # The desired patch is share * infrared + other_share * visible, up to its mean.
-    variance = share.square() * local_variance(infrared, WINDOW) + other_share.square() * local_variance(
-        visible, WINDOW
-    )
-    variance = (variance + 2 * share * other_share * moment).clamp_(min=0) * size
-    covariance = share * local_covariance(infrared, fused, WINDOW)
-    covariance = covariance + other_share * local_covariance(visible, fused, WINDOW)
+    """One level of `mef_ms_ssim`: contrast and structure against the desired patch; [-1, 1]."""
+    share, other, size = _desired(infrared, visible)
+    # The desired patch is share * infrared + other * visible, up to its mean.
+    variance = share.square() * local_variance(infrared, WINDOW) + other.square() * local_variance(visible, WINDOW)
+    variance = (variance + 2 * share * other * local_covariance(infrared, visible, WINDOW)).clamp_(min=0) * size
+    covariance = share * local_covariance(infrared, fused, WINDOW) + other * local_covariance(visible, fused, WINDOW)
     quality = (2 * covariance * size.sqrt() + MEF_CONSTANT) / (variance + local_variance(fused, WINDOW) + MEF_CONSTANT)
     return quality.mean(dim=(1, 2))
-
-
-def _similarity(found: Moments, span: float) -> tuple[Tensor, Tensor]:
-    return similarity(found, (0.01 * span) ** 2, (0.03 * span) ** 2)
 
 
 @shared
@@ -197,8 +219,7 @@ def _halved(image: Tensor, odd: str) -> Tensor:
 
 def _weighted(var_a: Tensor, var_b: Tensor, similarity_a: Tensor, similarity_b: Tensor) -> Tensor:
     var_a, var_b = _exact(var_a), _exact(var_b)
-    share = (var_a / (var_a + var_b)).nan_to_num_(nan=0.5)
-    return torch.lerp(similarity_b, similarity_a, share)
+    return torch.lerp(similarity_b, similarity_a, (var_a / (var_a + var_b)).nan_to_num_(nan=0.5))
 
 
 @shared

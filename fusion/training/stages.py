@@ -17,9 +17,9 @@ from fuse2task.training.loop import TrainingStage
 from fusion.checkpoint import AnyAutoEncoder, AnyCrossFuse, load_autoencoder, save_autoencoder, save_crossfuse
 from fusion.losses import fusion_loss, plus_loss, reconstruction_loss
 from fusion.network.crossfuse import CrossFuseNetwork
-from fusion.network.inference import InferenceEncoder
 from fusion.network.layers import AutoEncoder
 from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
+from fusion.network.spectral_block import InferenceEncoder
 from fusion.quality.information import entropy, mutual_information
 from fusion.quality.similarity import ssim
 from fusion.recipe import PlusStage2, Stage, Stage1, Stage2

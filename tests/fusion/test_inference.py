@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from fusion.methods import make_method
 from fusion.network.crossfuse import CrossFuseNetwork
-from fusion.network.folded_decoder import UpsampledConv, fold_norm
-from fusion.network.inference import InferenceNetwork, PackedLinear, pick_inference_precision
+from fusion.network.inference import InferenceNetwork, PackedLinear, UpsampledConv, fold_norm, pick_inference_precision
 from fusion.network.layers import Conv, DenseBlock, upsample
 from fusion.network.spectral_block import SpectralDenseBlock, impulse_response
 from fusion.release import import_release

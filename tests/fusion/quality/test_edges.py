@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import correlate, sobel
 
 from fuse2task.data.images import read_visible
-from fusion.quality.channels import matlab_gray
+from fusion.quality.definitions import matlab_gray
 from fusion.quality.edges import edge_intensity, nabf, qabf, qg
 
 RIGHT = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fuse2task.data.images import read_visible
-from fusion.quality.channels import matlab_gray
+from fusion.quality.definitions import matlab_gray
 from fusion.quality.similarity import mef_ms_ssim, mef_ssim
 
 LINE = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)

@@ -6,7 +6,7 @@ import torch
 from torchmetrics.functional.image import visual_information_fidelity
 
 from fuse2task.data.images import read_visible
-from fusion.quality.channels import matlab_gray
+from fusion.quality.definitions import matlab_gray
 from fusion.quality.fidelity import vif
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fusion.quality.channels import opencv_gray
+from fusion.quality.definitions import opencv_gray
 from fusion.quality.profiles import PROFILES, STANDARD
 from fusion.quality.scorer import score
 

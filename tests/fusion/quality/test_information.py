@@ -12,6 +12,7 @@ from PIL import Image
 from skimage.measure import shannon_entropy
 from skimage.metrics import normalized_mutual_information
 
+from fusion.quality.filters import sharing
 from fusion.quality.information import (
     cross_entropy,
     entropy,
@@ -23,7 +24,6 @@ from fusion.quality.information import (
     tsallis_information,
     tsallis_information_of_kit,
 )
-from fusion.quality.sharing import sharing
 
 OF_TRIPLES = (normalised_mutual_information, nonlinear_correlation, tsallis_information, tsallis_information_of_kit)
 ORDER = 0.43137

@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from fuse2task.data.images import read_visible
 from fusion.quality import fidelity, information, perception, similarity
-from fusion.quality.channels import pil_gray
+from fusion.quality.definitions import pil_gray
 
 
 def triple(height, width, top=256):

@@ -11,8 +11,7 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from fuse2task.data.images import read_visible
-from fusion.quality.channels import opencv_gray, pil_gray
-from fusion.quality.definitions import score_batch
+from fusion.quality.definitions import opencv_gray, pil_gray, score_batch
 from fusion.quality.profiles import CDDFUSE, IVIF_ZOO, STANDARD, TANG
 
 PROFILES = [TANG, CDDFUSE, IVIF_ZOO]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
 from fuse2task.data.images import read_visible
-from fusion.quality.channels import matlab_gray
+from fusion.quality.definitions import matlab_gray
 from fusion.quality.similarity import qs, qy
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.signal import correlate2d
 
 from fuse2task.data.images import read_visible
-from fusion.quality.channels import matlab_gray
+from fusion.quality.definitions import matlab_gray
 from fusion.quality.perception import qcb, qcv
 
 sizes = st.tuples(st.integers(5, 40), st.integers(5, 40))

@@ -5,7 +5,7 @@ import weakref
 
 import torch
 
-from fusion.quality.sharing import shared, sharing
+from fusion.quality.filters import shared, sharing
 
 calls: list[str] = []
 

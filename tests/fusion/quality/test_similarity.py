@@ -7,7 +7,7 @@ from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from fuse2task.data.images import read_visible
-from fusion.quality.channels import matlab_gray
+from fusion.quality.definitions import matlab_gray
 from fusion.quality.similarity import ms_ssim, ssim
 
 

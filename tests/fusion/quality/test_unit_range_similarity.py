@@ -10,7 +10,7 @@ from scipy.signal import fftconvolve
 from skimage.metrics import structural_similarity
 
 from fuse2task.data.images import read_visible
-from fusion.quality.channels import matlab_gray
+from fusion.quality.definitions import matlab_gray
 from fusion.quality.similarity import matlab_unit_ssim, uniform_ssim, unit_ms_ssim, unit_ssim
 
 

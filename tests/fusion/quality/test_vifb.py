@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from fuse2task.data.images import read_visible
-from fusion.quality.channels import channelwise, matlab_gray
-from fusion.quality.definitions import averaged, of_fused, score_batch
+from fusion.quality.definitions import averaged, channelwise, matlab_gray, of_fused, score_batch
 from fusion.quality.edges import qabf
 from fusion.quality.information import entropy
 from fusion.quality.profiles import VIFB as PROFILE

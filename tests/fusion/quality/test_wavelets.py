@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuse2task.data.images import read_visible
-from fusion.quality.channels import matlab_gray
+from fusion.quality.definitions import matlab_gray
 from fusion.quality.edges import haar_bands, qm
 
 
