@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fuse2task.bench.recipe import BenchRecipe, DatasetSection, DegradedCopy
-from fuse2task.data.dataset import Dataset, Pair, validation_split
+from fuse2task.data.dataset import Dataset, Pair, split_hash, validation_split
 from fuse2task.data.loading import load_dataset
-from fuse2task.data.splits import split_hash, write_split
+from fuse2task.data.splits import write_split
 from fuse2task.results.schema import BenchFolder
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, value_hash

@@ -14,7 +14,7 @@ from scipy import fft
 
 from fuse2task.data.dataset import BoxTruth, Dataset, Finding, Pair
 from fuse2task.data.images import luma, read_visible
-from fuse2task.data.truth.reading import IGNORED, pixel_counts
+from fuse2task.data.truth.masks import IGNORED, pixel_counts
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import file_digest
 from fuse2task.runtime.progress import Meter

@@ -56,14 +56,19 @@ def read_class_list(path: Path) -> tuple[str, ...]:
     return names
 
 
+def class_list(folder: Path) -> Path | None:
+    """The file classes.txt of a folder of truth, there or in its parent."""
+    paths = (folder / "classes.txt", folder.resolve().parent / "classes.txt")
+    return next((path for path in paths if path.is_file()), None)
+
+
 def check_names(path: Path, names: Sequence[str]) -> None:
     """Refuse class names that cannot be shown: empty ones, or with line ends or other control characters.
 
     Raises:
         RequestError: there is one; `path` is named as the source.
     """
-    bad = [name for name in names if not name.strip() or not name.isprintable()]
-    if bad:
+    if bad := [name for name in names if not name.strip() or not name.isprintable()]:
         raise RequestError(f"{path}: {bad[0][:60]!r} cannot be the name of a class; use printable characters")
 
 

@@ -1,5 +1,7 @@
-"""Datasets in memory: pairs and their ids, boxes, masks, findings."""
+"""Datasets in memory: pairs with their ids and conditions, boxes, masks, findings."""
 
+import bisect
+import functools
 import os
 import re
 import unicodedata
@@ -7,6 +9,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from fuse2task.config.recipes import configs_folder
+from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.files import lines_hash
+from fuse2task.runtime.reading import read_text
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,19 @@ class Dataset:
         return tuple(pair for pair in self.pairs if pair.split == split)
 
 
+VALIDATION = ("val", "valid", "validation", "dev")  # names of the split that selects a checkpoint
+
+
+def validation_split(splits: Collection[str]) -> str | None:
+    """The one among `splits` that selects a checkpoint; None without any: the test split never does."""
+    return next((name for name in VALIDATION if name in splits), None)
+
+
+def split_hash(split: Mapping[str, str]) -> str:
+    """Hash of a split (pair id -> split): first 12 hex digits of sha256 over its sorted lines `split<TAB>id`."""
+    return lines_hash(f"{part}\t{name}" for name, part in split.items())
+
+
 @dataclass(frozen=True)
 class Finding:
     """A defect of a dataset, or a note about it. kind: short, such as `missing-partner`; message names the file."""
@@ -89,12 +109,18 @@ class Finding:
     note: bool = False
 
 
-VALIDATION = ("val", "valid", "validation", "dev")  # names of the split that selects a checkpoint
+class Findings(list[Finding]):
+    """Findings as they are made."""
 
+    def add(self, kind: str, message: object, note: bool = False) -> None:
+        """Append one; an error is its text."""
+        self.append(Finding(kind, str(message), note))
 
-def validation_split(splits: Collection[str]) -> str | None:
-    """The one among `splits` that selects a checkpoint; None without any: the test split never does."""
-    return next((name for name in VALIDATION if name in splits), None)
+    def refuse(self, path: Path, then: str) -> None:
+        """Raise a RequestError that lists all but the notes, if there are any; `then` ends its first line."""
+        if bad := defects(self):
+            lines = listing(f"{finding.kind}: {finding.message}" for finding in bad)
+            raise RequestError(f"{path}: {len(bad)} findings{then}\n{lines}")
 
 
 def defects(findings: Iterable[Finding]) -> list[Finding]:
@@ -103,23 +129,17 @@ def defects(findings: Iterable[Finding]) -> list[Finding]:
 
 
 MAX_ID = 230  # bytes; file systems allow 255 with suffix and what a temporary name adds
-_SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 def is_safe_id(name: str) -> bool:
     """Whether `name` can be a pair id: it names a file in a folder and can lead nowhere else."""
-    return (
-        bool(name)
-        and name == name.strip()
-        and not name.startswith(".")
-        and not any(character in "/\\" or not character.isprintable() for character in name)
-        and len(name.encode()) <= MAX_ID
-    )
+    shown = name == name.strip() and name.isprintable() and not name.startswith(".")
+    return bool(name) and shown and not set(name) & {"/", "\\"} and len(name.encode()) <= MAX_ID
 
 
 def is_split_name(name: str) -> bool:
     """Whether `name` can be a split: a folder of plain letters, digits, `_` and `-`."""
-    return _SPLIT_NAME.fullmatch(name) is not None
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name) is not None
 
 
 def path_id(relative: str, suffixes: Collection[str]) -> str:
@@ -129,7 +149,7 @@ def path_id(relative: str, suffixes: Collection[str]) -> str:
     return unicodedata.normalize("NFC", name).replace("\\", "/").replace("/", "__")
 
 
-def files_by_id(folder: Path, suffixes: Collection[str], prefix: str = "") -> tuple[dict[str, Path], list[Finding]]:
+def files_by_id(folder: Path, suffixes: Collection[str], prefix: str = "") -> tuple[dict[str, Path], Findings]:
     """Files with one of `suffixes` (lower-case, with the dot) in `folder` and below, by id, in sorted order.
 
     prefix: folder name put before each id. Links to folders are followed.
@@ -139,28 +159,27 @@ def files_by_id(folder: Path, suffixes: Collection[str], prefix: str = "") -> tu
         to a folder above it), `broken-link`; and as a note `not-used`: hidden and other files, counted by suffix.
     """
     found: dict[str, Path] = {}
-    findings: list[Finding] = []
-    unused: Counter[str] = Counter()
+    findings, unused = Findings(), Counter[str]()
     for path in _walk(folder, findings, unused):
         suffix = path.suffix.lower()
         key = path_id((Path(prefix) / path.relative_to(folder)).as_posix(), suffixes)
         if suffix not in suffixes:
             unused[suffix or "without suffix"] += 1
         elif not path.exists():
-            findings.append(Finding("broken-link", f"{path}: a link to a file that is not there; restore or remove it"))
+            findings.add("broken-link", f"{path}: a link to a file that is not there; restore or remove it")
         elif not is_safe_id(key):
-            findings.append(Finding("bad-name", f"{str(path)!a}: the name cannot be an id; rename it"))
+            findings.add("bad-name", f"{str(path)!a}: the name cannot be an id; rename it")
         elif key in found:
-            findings.append(Finding("duplicate-id", f"{path}: same id {key!r} as {found[key]}; keep one"))
+            findings.add("duplicate-id", f"{path}: same id {key!r} as {found[key]}; keep one")
         else:
             found[key] = path
     if unused:
         causes = ", ".join(f"{count} {cause}" for cause, count in sorted(unused.items()))
-        findings.append(Finding("not-used", f"{folder}: {unused.total()} files not used ({causes})", note=True))
+        findings.add("not-used", f"{folder}: {unused.total()} files not used ({causes})", note=True)
     return found, findings
 
 
-def _walk(folder: Path, findings: list[Finding], unused: Counter[str]) -> Iterator[Path]:
+def _walk(folder: Path, findings: Findings, unused: Counter[str]) -> Iterator[Path]:
     """Files below `folder` that are not hidden, sorted within each folder."""
     for parent, folders, names in os.walk(folder, followlinks=True):
         here = os.path.realpath(parent)
@@ -170,9 +189,65 @@ def _walk(folder: Path, findings: list[Finding], unused: Counter[str]) -> Iterat
                 unused["hidden"] += sum(len(inner) for _, _, inner in os.walk(path))
                 folders.remove(name)
             elif path.is_symlink() and (here + os.sep).startswith(real.rstrip(os.sep) + os.sep):
-                findings.append(Finding("linked-loop", f"{path}: a link to {real}, which it lies in; remove the link"))
+                findings.add("linked-loop", f"{path}: a link to {real}, which it lies in; remove the link")
                 folders.remove(name)
         folders.sort()
         unused["hidden"] += sum(name.startswith(".") for name in names)
         yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
     unused += Counter()  # in place: causes without files go
+
+
+def no_conditions(_root: Path, _pair_id: str) -> tuple[str, ...]:
+    """Conditions of pairs whose ids tell of none."""
+    return ()
+
+
+def msrs_conditions(_root: Path, pair_id: str) -> tuple[str, ...]:
+    """MSRS names end in D (day) or N (night)."""
+    return {"D": ("day",), "N": ("night",)}.get(pair_id[-1], ())
+
+
+def kaist_conditions(_root: Path, pair_id: str) -> tuple[str, ...]:
+    """KAIST (Hwang et al., CVPR 2015): sets 00-02 and 06-08 were recorded in the daytime, the others at night."""
+    return ("day",) if pair_id.startswith(("set00", "set01", "set02", "set06", "set07", "set08")) else ("night",)
+
+
+def awmm_conditions(root: Path, pair_id: str) -> tuple[str, ...]:
+    """AWMM by the weather in the names of the folders above the pair; compound weather has several."""
+    folders = pair_id.split("__")[:-1] or [root.resolve().name]
+    return tuple(sorted(set(re.findall(r"(?<![tr])rain|snow|haze", " ".join(folders).lower()))))  # not train, terrain
+
+
+def m3fd_conditions(root: Path, pair_id: str) -> tuple[str, ...]:
+    """M3FD by frame number: daytime, night, overcast or challenge, and `scene:<name>`; or `scene:unlisted` alone.
+
+    Runs of frames come from `scenes.tsv` in the root, else from the shipped table of the real data set.
+    """
+    own = root / "scenes.tsv"
+    runs = read_scenes(own if own.is_file() else configs_folder() / "scenes" / "m3fd.tsv")
+    if not pair_id.isdecimal():
+        return ()
+    index = bisect.bisect_right(runs, int(pair_id), key=lambda run: run[0]) - 1
+    if index < 0 or int(pair_id) > runs[index][1]:
+        return ()
+    scene = runs[index][2]
+    return (f"scene:{scene}",) if scene == "unlisted" else (scene, f"scene:{scene}")
+
+
+@functools.lru_cache(maxsize=8)
+def read_scenes(path: Path) -> tuple[tuple[int, int, str], ...]:
+    """Runs (first, last, scene) of a table with lines `first<TAB>last<TAB>scene`, sorted.
+
+    Raises:
+        RequestError: missing or unreadable, a line of another form, or runs that overlap.
+    """
+    lines = read_text(path, "table of scenes").splitlines()
+    matches = [re.fullmatch(r"(\d{1,9})\t(\d{1,9})\t([a-z0-9_-]+)", line, re.ASCII) for line in lines]
+    bad = [f"line {number}: {line[:100]!r}" for number, line in enumerate(lines, 1) if not matches[number - 1]]
+    if bad:
+        raise RequestError(f"{path}: lines must be first<TAB>last<TAB>scene\n{listing(bad)}")
+    runs = sorted((int(match[1]), int(match[2]), match[3]) for match in matches if match)
+    edges = [edge for run in runs for edge in run[:2]]
+    if edges != sorted(edges) or len({run[0] for run in runs}) != len(runs):
+        raise RequestError(f"{path}: runs of frames overlap or end before they begin; fix its lines")
+    return tuple(runs)

@@ -1,14 +1,20 @@
-"""Loading a dataset: strict pairs, splits, truth and clean references, with all findings."""
+"""Loading a dataset: its images on disk, strict pairs, splits, truth and clean references, with all findings."""
 
+import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from fuse2task.data import layouts, splits
-from fuse2task.data.dataset import Dataset, Finding, Pair, defects, is_safe_id, path_id
+from fuse2task.data.classes import class_list, read_class_list
+from fuse2task.data.dataset import BoxTruth, Dataset, Findings, MaskTruth, Pair, files_by_id, is_safe_id, path_id
 from fuse2task.data.images import SUFFIXES, image_header, image_size
-from fuse2task.data.layouts import Layout, Located, resolve_layout
-from fuse2task.data.truth.reading import read_truth
+from fuse2task.data.layouts import Folders, Layout, resolve_layout
+from fuse2task.data.truth.boxes import read_voc, read_yolo
+from fuse2task.data.truth.coco import is_coco, read_coco
+from fuse2task.data.truth.masks import read_masks
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.reading import read_text
 
@@ -25,53 +31,50 @@ def load_dataset(
     Raises:
         RequestError: what `scan_dataset` raises, or its findings as a list.
     """
-    dataset, findings = scan_dataset(
-        root, layout, split=split, boxes=boxes, annotations=annotations, masks=masks,
-        infrared=infrared, visible=visible,
-    )  # fmt: skip
-    _refuse(Path(root), layout, findings)
+    truth = {"boxes": boxes, "annotations": annotations, "masks": masks}
+    dataset, findings = scan_dataset(root, layout, split=split, infrared=infrared, visible=visible, **truth)
+    findings.refuse(Path(root), f" as layout {dataset.layout}; fix the files")
     return dataset
 
 
 def scan_dataset(
-    root: Path, layout: str, *, split: str | None = None, boxes: Path | None = None,
-    annotations: Path | None = None, masks: Path | None = None,
-    infrared: Path | None = None, visible: Path | None = None,
-) -> tuple[Dataset, list[Finding]]:  # fmt: skip
-    """A dataset as far as it is sound, and findings. Reads image headers and decodes masks.
+    root: Path, layout: str, *, split: str | None = None, infrared: Path | None = None, visible: Path | None = None,
+    **truth: Path | None,
+) -> tuple[Dataset, Findings]:  # fmt: skip
+    """A dataset as far as it is sound, and findings, none of them a note. Reads image headers and decodes masks.
 
     Args:
         root: the folder that the layout begins at.
         layout: one of `LAYOUTS`, a plug-in's name, or a YAML file that describes one.
         split: a split list, or the name of a shipped one; pairs that it does not name are not used. Without
             it the layout's own splits hold, or everything is `test`.
-        boxes: folder of YOLO files, with classes.txt there or in its parent.
-        annotations: COCO file or folder of COCO files, or folder of VOC files.
-        masks: folder of class masks; classes are those of classes.txt there, else the layout's, else MSRS's.
         infrared, visible: the two folders of layout `folder`, instead of looking for them in `root`.
+        truth: one of boxes (folder of YOLO files, with classes.txt there or in its parent), annotations (COCO file or
+            folder of COCO files, or folder of VOC files) and masks (folder of class masks; classes are those of
+            classes.txt there, else the layout's, else MSRS's), instead of the layout's own.
 
     Raises:
         RequestError: an unknown layout, missing folders, a bad split list, several truth options or a missing path.
     """
-    layout = resolve_layout(layout)
-    located = _locate(Path(root), layout, infrared, visible)
-    findings = list(located.findings)
-    table = layouts.LAYOUTS[layout]
+    root, layout = Path(root), resolve_layout(layout) if layout not in layouts.LAYOUTS else layout
+    table, located = layouts.LAYOUTS[layout], _located(root, layout, infrared, visible)
+    findings, split_name = located.findings, "layout"
     if split is not None:
         path = splits.resolve(split)
-        wanted: SplitList | None = SplitList(splits.read_split(path), path.stem)
+        parts: Mapping[str, str] | None = splits.read_split(path)
+        split_name = path.stem
     else:
-        wanted = own_split(Path(root), table, findings)
-    pairs = pair_up(Path(root), table, located, wanted, findings)
-    box_truth, mask_truth, problems = read_truth(Path(root), table, pairs, boxes, annotations, masks)
+        parts = _own_split(root, table, findings)
+    pairs = _pair_up(root, table, located, parts)
+    found, problems = _read_truth(root, table, pairs, **truth)
     findings += problems
-    parts = wanted.parts if wanted else {pair.id: pair.split for pair in pairs}
     dataset = Dataset(
-        layout, Path(root), pairs, box_truth, mask_truth,
-        split_name=wanted.name if wanted else "layout", split_hash=splits.split_hash(parts),
-        notes=tuple(finding.message for finding in findings if finding.note),
+        layout, root, pairs, found if isinstance(found, BoxTruth) else None,
+        found if isinstance(found, MaskTruth) else None, split_name,
+        splits.split_hash(parts if parts is not None else {pair.id: pair.split for pair in pairs}),
+        tuple(finding.message for finding in findings if finding.note),
     )  # fmt: skip
-    return dataset, defects(findings)
+    return dataset, Findings(finding for finding in findings if not finding.note)
 
 
 def load_pairs(
@@ -83,41 +86,133 @@ def load_pairs(
         RequestError: as `load_dataset`.
     """
     layout = resolve_layout(layout)
-    located = _locate(Path(root), layout, infrared, visible)
-    findings = list(located.findings)
-    pairs = pair_up(Path(root), layouts.LAYOUTS[layout], located, None, findings)
-    _refuse(Path(root), layout, defects(findings))
+    located = _located(Path(root), layout, infrared, visible)
+    pairs = _pair_up(Path(root), layouts.LAYOUTS[layout], located, None)
+    located.findings.refuse(Path(root), f" as layout {layout}; fix the files")
     return pairs
 
 
-def _refuse(root: Path, layout: str, findings: Sequence[Finding]) -> None:
-    if findings:
-        lines = listing(f"{finding.kind}: {finding.message}" for finding in findings)
-        raise RequestError(f"{root}: {len(findings)} findings as layout {layout}; fix the files\n{lines}")
+@dataclass
+class Located:
+    """Image files of both modalities by id, and the split that the folders stand for, by id."""
+
+    infrared: dict[str, Path] = field(default_factory=dict)
+    visible: dict[str, Path] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
+    restarted: bool = False  # ids of one split are there in another as well
+
+    def add(self, infrared: Path, visible: Path, split: str = "test", prefix: str = "") -> None:
+        """Add the images of two folders."""
+        for folder, known in ((infrared, self.infrared), (visible, self.visible)):
+            files, findings = files_by_id(folder, SUFFIXES, prefix)
+            self.findings += findings
+            if not files:
+                self.findings.add("empty-folder", f"{folder}: no images in it")
+            for name, path in files.items():
+                if name in known:
+                    self.restarted |= self.splits[name] != split
+                    text = f"{path}: same id {name!r} as {known[name]}; a pair belongs to one split"
+                    self.findings.add("duplicate-id", text)
+                else:
+                    known[name] = path
+                    self.splits.setdefault(name, split)
 
 
-def _locate(root: Path, layout: str, infrared: Path | None, visible: Path | None) -> Located:
+def _located(root: Path, layout: str, infrared: Path | None, visible: Path | None) -> Located:
     if (infrared is None) != (visible is None) or (infrared is not None and layout != "folder"):
         raise RequestError("infrared and visible folders are given together, and for layout folder only")
     for folder in (root, infrared, visible):
         if folder is not None and not Path(folder).is_dir():
             raise RequestError(f"{folder}: no such folder")
     if infrared is None or visible is None:
-        return layouts.locate(root, layout)
+        return _locate(root, layout)
     located = Located()
     located.add(Path(infrared), Path(visible))
     return located
 
 
-@dataclass(frozen=True)
-class SplitList:
-    """Split by pair id, and the name of the list."""
+def _locate(root: Path, layout: str, clean: bool = False) -> Located:
+    """Image files below `root`; clean: the layout's references instead of its pairs."""
+    table = layouts.LAYOUTS[layout]
+    wanted = table.clean if clean else table.trees
+    described = " or ".join(
+        " ".join(f"{folders.template.format(f'{{{folders.infrared},{folders.visible}}}')}/" for folders in tree)
+        for tree in wanted
+    )
+    trees = [tree for tree in wanted if any(_both(root, folders)[2] for folders in tree)]
+    if len(trees) > 1:
+        raise RequestError(f"{root}: two trees of layout {layout} lie in it ({described}); move one away")
+    if trees:
+        located = _in_tree(root, trees[0], by_split=False)
+        return _in_tree(root, trees[0], by_split=True) if located.restarted and table.numbered_by_split else located
+    if clean:
+        raise RequestError(f"{root}: no clean references in it; their folders are {described}")
+    located = _flat(root, table.flat) if table.flat else Located()
+    if not located.infrared and not located.visible:
+        raise RequestError(f"{root}: not of layout {layout}; its folders are {described}")
+    return located
 
-    parts: Mapping[str, str]
-    name: str
+
+def _in_tree(root: Path, tree: tuple[Folders, ...], by_split: bool) -> Located:
+    """Images of one tree; by_split: with the split before each id, where each split numbers its images from 0."""
+    located = Located()
+    for folders in tree:
+        infrared, visible, common = _both(root, folders)
+        for prefix in sorted(infrared.keys() ^ visible.keys()):
+            found = infrared.get(prefix) or visible[prefix]
+            text = f"{found}: its {'visible' if prefix in infrared else 'infrared'} folder is missing"
+            located.findings.add("missing-partner", text)
+        for prefix in common:
+            first = f"{folders.split}/{prefix}".rstrip("/") if by_split else prefix
+            located.add(infrared[prefix], visible[prefix], folders.split, first)
+    return located
 
 
-def own_split(root: Path, table: Layout, findings: list[Finding]) -> SplitList | None:
+def _both(root: Path, folders: Folders) -> tuple[dict[str, Path], dict[str, Path], list[str]]:
+    infrared = dict(_expand(root, folders.template.format(folders.infrared).split("/")))
+    visible = dict(_expand(root, folders.template.format(folders.visible).split("/")))
+    return infrared, visible, sorted(infrared.keys() & visible.keys())
+
+
+def _expand(folder: Path, parts: list[str], prefix: str = "") -> list[tuple[str, Path]]:
+    """(what the `*` parts matched, folder), case-sensitive on every file system."""
+    if not parts:
+        return [(prefix, folder)]
+    found = []
+    for name in sorted(entry.name for entry in os.scandir(folder) if os.path.isdir(entry.path)):
+        if fnmatchcase(name, parts[0]) and not name.startswith("."):
+            inner = f"{prefix}/{name}".lstrip("/") if "*" in parts[0] else prefix
+            found += _expand(folder / name, parts[1:], inner)
+    return found
+
+
+def _flat(root: Path, prefixes: tuple[str, str]) -> Located:
+    """Pairs IR1.png, VIS1.png lying side by side in the root."""
+    located, others = Located(), 0
+    for path in sorted(root.iterdir()):
+        if path.suffix.lower() not in SUFFIXES:
+            others += path.is_file()
+            continue
+        match = re.fullmatch(f"({'|'.join(prefixes)})(.+)", path.stem)
+        if match is None:
+            text = f"{path}: its name begins with neither {prefixes[0]} nor {prefixes[1]}"
+            located.findings.add("bad-name", text)
+            continue
+        if not is_safe_id(match[2]):
+            located.findings.add("bad-name", f"{str(path)!a}: the name cannot be an id; rename it")
+            continue
+        known = located.infrared if match[1] == prefixes[0] else located.visible
+        if match[2] in known:
+            located.findings.add("duplicate-id", f"{path}: same id {match[2]!r} as {known[match[2]]}; keep one")
+        known.setdefault(match[2], path)
+        located.splits[match[2]] = "test"
+    if others:
+        located.findings.add("not-used", f"{root}: {others} files not used (no images)", note=True)
+    return located
+
+
+def _own_split(root: Path, table: Layout, findings: Findings) -> dict[str, str] | None:
     """The layout's own split lists together; None without any. A name of M3FD's `pred` may be in another list too.
 
     Adds findings: `bad-split-list` (unreadable, a name twice or in two splits, a name that leads out of its folder).
@@ -128,82 +223,97 @@ def own_split(root: Path, table: Layout, findings: list[Finding]) -> SplitList |
         try:
             names = [line.strip() for line in read_text(path, "split list").splitlines() if line.strip()]
         except RequestError as error:
-            findings.append(Finding("bad-split-list", str(error)))
+            findings.add("bad-split-list", error)
             continue
         for name in names:
             key = path_id(name, SUFFIXES)
             if not is_safe_id(key) or ".." in Path(name).parts or "\\" in name:
-                findings.append(Finding("bad-split-list", f"{path}: {name!r} is no name of a pair"))
+                findings.add("bad-split-list", f"{path}: {name!r} is no name of a pair")
             elif key in parts and path.stem != "pred":
-                findings.append(Finding("bad-split-list", f"{path}: {name!r} is there twice or in two splits"))
+                findings.add("bad-split-list", f"{path}: {name!r} is there twice or in two splits")
             else:
                 parts.setdefault(key, path.stem)
-    return SplitList(parts, "layout") if present else None
+    return parts if present else None
 
 
-def pair_up(
-    root: Path, table: Layout, located: Located, wanted: SplitList | None, findings: list[Finding]
-) -> tuple[Pair, ...]:
-    """Pairs of equal size, sorted by (split, id): those of the split list, or all without one.
+def _pair_up(root: Path, table: Layout, located: Located, listed: Mapping[str, str] | None) -> tuple[Pair, ...]:
+    """Pairs of equal size, sorted by (split, id): those of a split list, or all without one.
 
     Adds findings: `case-clash`, `not-on-disk`, `missing-partner`, `unusable-image`, `unequal-size`.
     """
-    _find_case_clashes(located, findings)
-    parts = wanted.parts if wanted else located.splits
-    others = (located.infrared.keys() | located.visible.keys()) - parts.keys()
-    if others:
-        findings.append(
-            Finding("not-used", f"{root}: {len(others)} pairs that the split list does not name", note=True)
-        )
-    extra = 0
-    pairs = []
+    findings = located.findings
+    spellings: dict[str, dict[str, Path]] = {}
+    for name, path in (*located.infrared.items(), *located.visible.items()):
+        spellings.setdefault(name.casefold(), {})[name] = path
+    for group in spellings.values():
+        if len(group) > 1:
+            paths = " and ".join(str(path) for path in group.values())
+            findings.add("case-clash", f"{paths}: names that differ in case only; rename one")
+    parts = located.splits if listed is None else listed
+    if others := (located.infrared.keys() | located.visible.keys()) - parts.keys():
+        findings.add("not-used", f"{root}: {len(others)} pairs that the split list does not name", note=True)
+    extra, pairs = 0, []
     for name in sorted(parts):
         thermal, colour = located.infrared.get(name), located.visible.get(name)
         if thermal is None and colour is None:
-            text = f"{root}: no images {name!r}, which the split list names for {parts[name]}"
-            findings.append(Finding("not-on-disk", text))
+            findings.add("not-on-disk", f"{root}: no images {name!r}, which the split list names for {parts[name]}")
         elif thermal is None or colour is None:
             missing = "visible" if colour is None else "infrared"
-            findings.append(Finding("missing-partner", f"{thermal or colour}: no {missing} image {name!r}"))
+            findings.add("missing-partner", f"{thermal or colour}: no {missing} image {name!r}")
         else:
             size, frames = _common_size(thermal, colour, findings)
             extra += frames
             if size is not None:
-                conditions = table.conditions(root, name)
-                pairs.append(Pair(name, parts[name], thermal, colour, size, conditions))
+                pairs.append(Pair(name, parts[name], thermal, colour, size, table.conditions(root, name)))
     if extra:
         text = f"{root}: {extra} further pictures inside JPEG files (previews, other cameras); the first is used"
-        findings.append(Finding("not-used", text, note=True))
+        findings.add("not-used", text, note=True)
     return tuple(sorted(pairs, key=lambda pair: (pair.split, pair.id)))
 
 
-def _find_case_clashes(located: Located, findings: list[Finding]) -> None:
-    spellings: dict[str, dict[str, Path]] = {}
-    for files in (located.infrared, located.visible):
-        for name, path in files.items():
-            spellings.setdefault(name.casefold(), {})[name] = path
-    for group in spellings.values():
-        if len(group) > 1:
-            paths = " and ".join(str(path) for path in group.values())
-            findings.append(Finding("case-clash", f"{paths}: names that differ in case only; rename one"))
-
-
-def _common_size(infrared: Path, visible: Path, findings: list[Finding]) -> tuple[tuple[int, int] | None, int]:
+def _common_size(infrared: Path, visible: Path, findings: Findings) -> tuple[tuple[int, int] | None, int]:
     """Size of both images, None with a finding; and how many further pictures their files hold."""
     headers = []
     for path in (infrared, visible):
         try:
             headers.append(image_header(path))
         except RequestError as error:
-            findings.append(Finding("unusable-image", str(error)))
+            findings.add("unusable-image", error)
     if len(headers) < 2:
         return None, 0
     (first, second), frames = (size for size, _ in headers), sum(count - 1 for _, count in headers)
     if first != second:
         text = f"{infrared}: {first[0]}x{first[1]}, but {visible} is {second[0]}x{second[1]}"
-        findings.append(Finding("unequal-size", f"{text}; register the pair to one size first"))
+        findings.add("unequal-size", f"{text}; register the pair to one size first")
         return None, frames
     return first, frames
+
+
+def _read_truth(
+    root: Path, table: Layout, pairs: Sequence[Pair],
+    boxes: Path | None = None, annotations: Path | None = None, masks: Path | None = None,
+) -> tuple[BoxTruth | MaskTruth | None, Findings]:  # fmt: skip
+    """Truth of `pairs` and what is wrong with it, from the one option that is given, else the layout's own."""
+    given = [path for path in (boxes, annotations, masks) if path is not None]
+    if len(given) > 1:
+        raise RequestError("give one of boxes, annotations and masks, not several")
+    for path in map(Path, given):
+        if not path.is_dir() and not (path.exists() and annotations is not None):
+            raise RequestError(f"{path}: no such folder of truth")
+        if boxes is not None:
+            return read_yolo(path, pairs, table.box_classes)
+        if annotations is not None:
+            return (read_coco if is_coco(path) else read_voc)(path, pairs, table.box_classes)
+        names = class_list(path)
+        return read_masks([path], pairs, read_class_list(names) if names else table.mask_classes)
+    for own in table.truth:
+        folders = [root / name for name in own.folders if (root / name).is_dir()]
+        if folders and own.kind == "masks":
+            return read_masks(folders, pairs, own.classes)
+        if folders:
+            yolo = own.kind == "yolo"
+            return read_yolo(folders, pairs, own.classes, True) if yolo else read_voc(folders, pairs, own.classes)
+    return None, Findings()
 
 
 def clean_pairs(dataset: Dataset) -> tuple[Pair, ...]:
@@ -218,7 +328,7 @@ def clean_pairs(dataset: Dataset) -> tuple[Pair, ...]:
             f"{dataset.root}: layout {dataset.layout} has no clean references ({having} has); "
             "refer to the images that were fused instead"
         )
-    located = layouts.locate(dataset.root, dataset.layout, clean=True)
+    located = _locate(dataset.root, dataset.layout, clean=True)
     problems = [finding.message for finding in located.findings]
     pairs = []
     for pair in dataset.pairs:

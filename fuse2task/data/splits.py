@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fuse2task.config.recipes import configs_folder
-from fuse2task.data.dataset import is_safe_id, is_split_name
+from fuse2task.data.dataset import is_safe_id, is_split_name, split_hash
 from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError, listing
-from fuse2task.runtime.files import lines_hash, write_text
+from fuse2task.runtime.files import write_text
 from fuse2task.runtime.reading import read_text
 
 
@@ -64,11 +64,6 @@ def read_split(path: Path) -> dict[str, str]:
     if problems:
         raise RequestError(f"{path}: bad split list\n{listing(problems)}")
     return split
-
-
-def split_hash(split: Mapping[str, str]) -> str:
-    """Hash of a split: first 12 hex digits of sha256 over its sorted lines `split<TAB>id`."""
-    return lines_hash(f"{part}\t{name}" for name, part in split.items())
 
 
 def write_split(path: Path, split: Mapping[str, str]) -> str:

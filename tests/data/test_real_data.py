@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from fuse2task.data.check import check_dataset, count
-from fuse2task.data.layouts import m3fd_conditions
+from fuse2task.data.dataset import m3fd_conditions
 from fuse2task.data.loading import load_dataset, scan_dataset
 from fuse2task.data.splits import read_split, resolve
 from fuse2task.data.truth.boxes import format_yolo

@@ -96,7 +96,7 @@ def _results(path: Path, _: Path) -> None:
 
 
 def _mask(path: Path, _: Path) -> None:
-    from fuse2task.data.truth.reading import pixel_counts, read_masks
+    from fuse2task.data.truth.masks import pixel_counts, read_masks
 
     pixel_counts(path)
     read_masks([path.parent], [Pair(path.stem, "test", path, path, (40, 32))], ("a", "b"))
@@ -135,7 +135,7 @@ def _mask_classes(path: Path, _: Path) -> None:
 
 
 def _scenes(path: Path, _: Path) -> None:
-    from fuse2task.data.layouts import read_scenes
+    from fuse2task.data.dataset import read_scenes
 
     read_scenes.cache_clear()
     read_scenes(path)

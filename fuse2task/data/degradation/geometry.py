@@ -14,7 +14,7 @@ from fuse2task.data.dataset import Box
 from fuse2task.data.degradation.sensor import Shot
 from fuse2task.data.images import encode_png, read_mask
 from fuse2task.data.truth.boxes import EDGES, format_yolo, voc_edges, yolo_edges
-from fuse2task.data.truth.reading import IGNORED
+from fuse2task.data.truth.masks import IGNORED
 from fuse2task.runtime.compute import generator
 
 SHIFT = (1.0, 2.0, 4.0, 6.0, 8.0)  # pixels

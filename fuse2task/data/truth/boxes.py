@@ -10,29 +10,29 @@ from xml.sax.saxutils import escape
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from fuse2task.data.classes import check_names, in_known_order, read_class_list
-from fuse2task.data.dataset import Box, BoxTruth, Finding, Pair, files_by_id
+from fuse2task.data.classes import check_names, class_list, in_known_order, read_class_list
+from fuse2task.data.dataset import Box, BoxTruth, Finding, Findings, Pair, files_by_id
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.reading import check_regular, one_line, read_text
 
 CLIP = 0.5  # pixels beyond the border that are rounding (YOLO's fractions), not an error
 MAX_LABELS = 2**20  # bytes of one image's file of boxes
 _NOISE = 1e-6  # pixels of floating-point noise, clipped without being counted
+Edges = tuple[float, float, float, float]
 
 
 def truth_files(
-    folders: Iterable[Path], suffixes: Sequence[str], pairs: Iterable[Pair]
-) -> tuple[dict[str, Path], list[Finding]]:
+    folders: Iterable[Path], suffixes: Sequence[str], pairs: Sequence[Pair]
+) -> tuple[dict[str, Path], Findings]:
     """Truth files of `folders` by id, without classes.txt.
 
     A file of a folder that a split is named in (train/labels) belongs to the pair of that split where splits number
     their pairs from the start again. Findings: those of `files_by_id`, the same id in two folders (`duplicate-id`);
     files of no pair as a note.
     """
-    pairs = tuple(pairs)
     ids, splits = {pair.id for pair in pairs}, {pair.split for pair in pairs}
     found: dict[str, Path] = {}
-    findings = []
+    findings = Findings()
     for folder in folders:
         files, problems = files_by_id(folder, suffixes)
         findings += problems
@@ -42,12 +42,12 @@ def truth_files(
                 continue
             name = within if (within := f"{own}__{name}") in ids else name
             if name in found:
-                findings.append(Finding("duplicate-id", f"{path}: same id {name!r} as {found[name]}; keep one"))
+                findings.add("duplicate-id", f"{path}: same id {name!r} as {found[name]}; keep one")
             found.setdefault(name, path)
     used = {file_of(pair, found) for pair in pairs} - {None}
     if len(used) < len(found):
         text = f"{next(iter(found.values())).parent}: {len(found) - len(used)} truth files of no pair that is used"
-        findings.append(Finding("not-used", text, note=True))
+        findings.add("not-used", text, note=True)
     return found, findings
 
 
@@ -57,18 +57,13 @@ def file_of(pair: Pair, files: Mapping[str, Path]) -> Path | None:
 
 
 class BoxCollector:
-    """Gathers boxes of pairs, with everything that is wrong with them."""
+    """Gathers boxes of `pairs`, and adds to `findings` what is wrong with them."""
 
-    def __init__(self, classes: Sequence[str]):
+    def __init__(self, classes: Sequence[str], pairs: Iterable[Pair], findings: Findings):
         self.classes = tuple(classes)
-        self.boxes: dict[str, list[Box]] = {}
-        self.findings: list[Finding] = []
-        self.clipped = 0
-        self.copies = 0
-
-    def find(self, kind: str, message: str) -> None:
-        """Note something wrong."""
-        self.findings.append(Finding(kind, message))
+        self.boxes: dict[str, list[Box]] = {pair.id: [] for pair in pairs}
+        self.findings = findings
+        self.clipped = self.copies = 0
 
     def add(self, pair: Pair, where: str, name: str, edges: Sequence[float]) -> None:
         """Add a box with edges (left, top, right, bottom) in pixels of `pair`; `where` names file and place.
@@ -76,47 +71,45 @@ class BoxCollector:
         Up to 0.5 px beyond the image is clipped and counted, a copy of another box is counted and left out.
         Findings: `unknown-class`, `bad-box` (not finite, no width or height), `box-outside`.
         """
-        if name not in self.classes:
-            known = ", ".join(self.classes)
-            self.find("unknown-class", f"{where}: unknown class {name!r}; known are {known}")
-            return
-        if not all(math.isfinite(edge) for edge in edges):
-            self.find("bad-box", f"{where}: a coordinate is no finite number")
-            return
         left, top, right, bottom = edges
-        if right <= left or bottom <= top:
-            self.find("bad-box", f"{where}: width {right - left:g}, height {bottom - top:g}; both must be above 0")
-            return
         width, height = pair.size
         beyond = max(-left, -top, right - width, bottom - height)
-        left, top = max(left, 0.0), max(top, 0.0)
-        right, bottom = min(right, float(width)), min(bottom, float(height))
-        if beyond > CLIP or right <= left or bottom <= top:
+        x, y = max(left, 0.0), max(top, 0.0)
+        w, h = min(right, float(width)) - x, min(bottom, float(height)) - y
+        if name not in self.classes:
+            known = ", ".join(self.classes)
+            self.findings.add("unknown-class", f"{where}: unknown class {name!r}; known are {known}")
+        elif not all(map(math.isfinite, edges)):
+            self.findings.add("bad-box", f"{where}: a coordinate is no finite number")
+        elif right <= left or bottom <= top:
+            text = f"{where}: width {right - left:g}, height {bottom - top:g}; both must be above 0"
+            self.findings.add("bad-box", text)
+        elif beyond > CLIP or w <= 0 or h <= 0:
             text = f"{where}: {name} is {beyond:.4g} px outside the {width}x{height} image"
-            self.find("box-outside", f"{text}; {CLIP} px are allowed")
-            return
-        self.clipped += beyond > _NOISE
-        box = Box(name, left, top, right - left, bottom - top)
-        if box in self.boxes[pair.id]:
-            self.copies += 1
+            self.findings.add("box-outside", f"{text}; {CLIP} px are allowed")
         else:
-            self.boxes[pair.id].append(box)
+            self.clipped += beyond > _NOISE
+            box = Box(name, x, y, w, h)
+            if box in self.boxes[pair.id]:
+                self.copies += 1
+            else:
+                self.boxes[pair.id].append(box)
 
-    def truth(self) -> BoxTruth:
-        """All boxes added; what has been left out becomes a note."""
+    def truth(self) -> tuple[BoxTruth, Findings]:
+        """All boxes added, and the findings; what has been left out is a note."""
         if self.copies:
             text = f"{self.copies} boxes are copies of another box of their image and class; each box counts once"
-            self.findings.append(Finding("duplicate-box", text, note=True))
-        return BoxTruth(self.classes, {name: tuple(found) for name, found in self.boxes.items()}, self.clipped)
+            self.findings.add("duplicate-box", text, note=True)
+        boxes = {name: tuple(found) for name, found in self.boxes.items()}
+        return BoxTruth(self.classes, boxes, self.clipped), self.findings
 
 
-_BBGT = "% bbGt"
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read_voc(
     path: Path | Sequence[Path], pairs: Sequence[Pair], known: Sequence[str] | None = None
-) -> tuple[BoxTruth, list[Finding]]:
+) -> tuple[BoxTruth, Findings]:
     """Boxes of `pairs` from a folder of `<id>.xml` (or `<split>/<id>.xml`), from several, or from one such file.
 
     An object may have several `bndbox`, each with edges or with KAIST's `x y w h`. Entities and document types are
@@ -134,49 +127,44 @@ def read_voc(
     Raises:
         RequestError: without `known`, a class name that is empty or cannot be shown.
     """
-    folders = [path] if isinstance(path, Path) else list(path)
+    folders = [path] if isinstance(path, Path) else path
     if folders[0].is_dir():
         files, findings = truth_files(folders, [".xml"], pairs)
     else:
-        files, findings = {folders[0].stem: folders[0]}, []
+        files, findings = {folders[0].stem: folders[0]}, Findings()
     trees: dict[str, tuple[Path, Element]] = {}
     for pair in pairs:
         source = file_of(pair, files)
         if source is None:
-            findings.append(Finding("missing-truth", f"{folders[0] / pair.id}.xml: missing"))
+            findings.add("missing-truth", f"{folders[0] / pair.id}.xml: missing")
             continue
         try:
             check_regular(source, "VOC file", MAX_LABELS)
             tree: Any = fromstring(source.read_bytes(), forbid_dtd=True)
             trees[pair.id] = source, tree
         except RequestError as error:
-            findings.append(Finding("bad-annotation", str(error)))
+            findings.add("bad-annotation", error)
         except (ParseError, DefusedXmlException, OSError, ValueError, LookupError) as error:  # LookupError: encoding
-            findings.append(Finding("bad-annotation", f"{source}: not usable XML: {one_line(error)}"))
+            findings.add("bad-annotation", f"{source}: not usable XML: {one_line(error)}")
     if known is None:
         known = sorted({_text(item, "name") for _, tree in trees.values() for item in tree.iter("object")})
         check_names(folders[0], known)
-    collector = BoxCollector(known)
-    collector.findings = findings
+    collector = BoxCollector(known, pairs, findings)
     for pair in pairs:
-        collector.boxes[pair.id] = []
-        if pair.id in trees:
-            _add_file(collector, pair, *trees[pair.id])
-    return collector.truth(), collector.findings
+        if pair.id not in trees:
+            continue
+        source, tree = trees[pair.id]
+        size = (_number(tree, "size/width"), _number(tree, "size/height"))
+        if tree.find("size") is not None and any(size) and size != pair.size:
+            text = f"{source}: made for {size[0]:g}x{size[1]:g}, but the image is {pair.size[0]}x{pair.size[1]}"
+            findings.add("truth-size", text)
+        for number, item in enumerate(tree.iter("object"), 1):
+            for bounds in item.findall("bndbox") or [Element("bndbox")]:
+                collector.add(pair, f"{source}, object {number}", _text(item, "name"), voc_edges(bounds))
+    return collector.truth()
 
 
-def _add_file(collector: BoxCollector, pair: Pair, source: Path, tree: Element) -> None:
-    size = (_number(tree, "size/width"), _number(tree, "size/height"))
-    if tree.find("size") is not None and any(size) and size != pair.size:
-        text = f"{source}: made for {size[0]:g}x{size[1]:g}, but the image is {pair.size[0]}x{pair.size[1]}"
-        collector.find("truth-size", text)
-    for number, item in enumerate(tree.iter("object"), 1):
-        where = f"{source}, object {number}"
-        for bounds in item.findall("bndbox") or [Element("bndbox")]:
-            collector.add(pair, where, _text(item, "name"), voc_edges(bounds))
-
-
-def voc_edges(bounds: Element) -> tuple[float, float, float, float]:
+def voc_edges(bounds: Element) -> Edges:
     """(left, top, right, bottom) of a `bndbox`; NaN where there is no number."""
     if bounds.find("xmin") is None and bounds.find("w") is not None:
         x, y, w, h = (_number(bounds, name) for name in "xywh")
@@ -211,7 +199,7 @@ def format_voc(file_name: str, boxes: Iterable[Box], size: tuple[int, int], fold
 
 def read_yolo(
     folder: Path | Sequence[Path], pairs: Sequence[Pair], known: Sequence[str] | None = None, only_known: bool = False
-) -> tuple[BoxTruth | None, list[Finding]]:
+) -> tuple[BoxTruth | None, Findings]:
     """Boxes of `pairs` from the text files in a folder or several: YOLO's, or Caltech's (bbGt, as KAIST has them).
 
     Args:
@@ -223,70 +211,82 @@ def read_yolo(
         The truth (None without class names), and findings: `no-class-names`, `missing-truth`,
         `bad-annotation` (a line of another form), and those of `BoxCollector.add`.
     """
-    folders = [folder] if isinstance(folder, Path) else list(folder)
+    folders = [folder] if isinstance(folder, Path) else folder
     files, findings = truth_files(folders, [".txt"], pairs)
-    texts, problems = _texts(folders[0], pairs, files)
-    findings += problems
-    caltech = any(lines and lines[0].startswith(_BBGT) for lines in texts.values())
-    if caltech:
-        names = sorted({line.split()[0] for lines in texts.values() for line in lines if line[:1] not in ("", "%")})
-    else:
-        try:
-            lists = {read_class_list(_class_list(place)) for place in folders}
-            if len(lists) > 1:
-                raise RequestError(f"{folders[0]}: its class list differs from that of {folders[-1]}; make them one")
-            names = list(lists.pop())
-        except RequestError as error:
-            return None, [Finding("no-class-names", str(error))]
-    collector = BoxCollector(known if only_known and known else in_known_order(names, known))
-    collector.findings = findings
-    for pair in pairs:
-        collector.boxes[pair.id] = []
-        for number, line in enumerate(texts.get(pair.id, ()), 1):
-            where = f"{file_of(pair, files)}, line {number}"
-            if caltech and line.strip() and not line.startswith("%"):
-                _add_bbgt(collector, pair, where, line)
-            elif line.strip() and not caltech:
-                _add_line(collector, pair, where, line, names)
-    return collector.truth(), collector.findings
-
-
-def _texts(
-    folder: Path, pairs: Sequence[Pair], files: Mapping[str, Path]
-) -> tuple[dict[str, list[str]], list[Finding]]:
-    """Lines of the truth file by pair id, and findings."""
-    texts, findings = {}, []
+    texts: dict[str, list[str]] = {}
     for pair in pairs:
         path = file_of(pair, files)
         if path is None:
-            text = f"{folder / pair.id}.txt: missing; write an empty file if the image has no objects"
-            findings.append(Finding("missing-truth", text))
+            text = f"{folders[0] / pair.id}.txt: missing; write an empty file if the image has no objects"
+            findings.add("missing-truth", text)
             continue
         try:
             texts[pair.id] = read_text(path, "text file of boxes", MAX_LABELS).splitlines()
         except RequestError as error:
-            findings.append(Finding("bad-annotation", str(error)))
-    return texts, findings
+            findings.add("bad-annotation", error)
+    caltech = any(lines and lines[0].startswith("% bbGt") for lines in texts.values())
+    if caltech:
+        names = sorted({line.split()[0] for lines in texts.values() for line in lines if line[:1] not in ("", "%")})
+    else:
+        try:
+            lists = {_names(place) for place in folders}
+            if len(lists) > 1:
+                raise RequestError(f"{folders[0]}: its class list differs from that of {folders[-1]}; make them one")
+            names = list(lists.pop())
+        except RequestError as error:
+            return None, Findings([Finding("no-class-names", str(error))])
+    collector = BoxCollector(known if only_known and known else in_known_order(names, known), pairs, findings)
+    form = "name x y w h ..." if caltech else "id cx cy w h"
+    for pair in pairs:
+        for number, line in enumerate(texts.get(pair.id, ()), 1):
+            if not line.strip() or (caltech and line.startswith("%")):
+                continue
+            where = f"{file_of(pair, files)}, line {number}"
+            try:
+                name, edges = _bbgt_line(line) if caltech else _yolo_line(line, pair.size)
+            except ValueError:
+                findings.add("bad-annotation", f"{where}: {line.strip()[:60]!r} is not `{form}`")
+                continue
+            if isinstance(name, str):
+                collector.add(pair, where, name, edges)
+            elif 0 <= name < len(names):
+                collector.add(pair, where, names[name], edges)
+            else:
+                text = f"{where}: class id {name}, but classes.txt has 0 to {len(names) - 1}"
+                findings.add("unknown-class", text)
+    return collector.truth()
 
 
-def _add_bbgt(collector: BoxCollector, pair: Pair, where: str, line: str) -> None:
+def _names(folder: Path) -> tuple[str, ...]:
+    if path := class_list(folder):
+        return read_class_list(path)
+    raise RequestError(
+        f"{folder}: no classes.txt in it or in its parent folder; YOLO conversions disagree about the order "
+        "of ids, so write the names that these ids stand for, one a line"
+    )
+
+
+def _bbgt_line(line: str) -> tuple[str, Edges]:
     """A line `name x y w h ...` of Dollar's toolbox; what follows (occlusion, visible part, angle) is not used."""
     name, *fields = line.split()
-    try:
-        x, y, w, h = (float(field) for field in fields[:4])
-    except ValueError:
-        collector.find("bad-annotation", f"{where}: {line.strip()[:60]!r} is not `name x y w h ...`")
-        return
-    collector.add(pair, where, name, (x, y, x + w, y + h))
+    x, y, w, h = map(float, fields[:4])
+    return name, (x, y, x + w, y + h)
 
 
-def yolo_edges(fields: Sequence[str], size: tuple[int, int]) -> tuple[float, float, float, float]:
+def _yolo_line(line: str, size: tuple[int, int]) -> tuple[int, Edges]:
+    first, *fields = line.split()
+    if not first.isdecimal() and not float(first).is_integer():
+        raise ValueError(f"{first} is no class id")
+    return int(first) if first.isdecimal() else int(float(first)), yolo_edges(fields, size)
+
+
+def yolo_edges(fields: Iterable[str], size: tuple[int, int]) -> Edges:
     """(left, top, right, bottom) in pixels of `cx cy w h` in fractions of `size` (width, height).
 
     Raises:
         ValueError: not four numbers.
     """
-    cx, cy, w, h = (float(field) for field in fields)
+    cx, cy, w, h = map(float, fields)
     return (cx - w / 2) * size[0], (cy - h / 2) * size[1], (cx + w / 2) * size[0], (cy + h / 2) * size[1]
 
 
@@ -298,33 +298,3 @@ def format_yolo(boxes: Iterable[Box], classes: Sequence[str], size: tuple[int, i
         values = ((box.x + box.w / 2) / width, (box.y + box.h / 2) / height, box.w / width, box.h / height)
         lines.append(" ".join([str(classes.index(box.name)), *(f"{value:.12g}" for value in values)]) + "\n")
     return "".join(lines)
-
-
-def _class_list(folder: Path) -> Path:
-    for place in (folder, folder.resolve().parent):
-        if (place / "classes.txt").is_file():
-            return place / "classes.txt"
-    raise RequestError(
-        f"{folder}: no classes.txt in it or in its parent folder; YOLO conversions disagree about the order "
-        "of ids, so write the names that these ids stand for, one a line"
-    )
-
-
-def _whole(value: float) -> int:
-    if not value.is_integer():
-        raise ValueError(f"{value} is no class id")
-    return int(value)
-
-
-def _add_line(collector: BoxCollector, pair: Pair, where: str, line: str, names: Sequence[str]) -> None:
-    fields = line.split()
-    try:
-        number = int(fields[0]) if fields[0].isdecimal() else _whole(float(fields[0]))
-        edges = yolo_edges(fields[1:], pair.size)
-    except ValueError:
-        collector.find("bad-annotation", f"{where}: {line.strip()[:60]!r} is not `id cx cy w h`")
-        return
-    if not 0 <= number < len(names):
-        collector.find("unknown-class", f"{where}: class id {number}, but classes.txt has 0 to {len(names) - 1}")
-        return
-    collector.add(pair, where, names[number], edges)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fuse2task.data.classes import check_names, in_known_order
-from fuse2task.data.dataset import BoxTruth, Finding, Pair, path_id
+from fuse2task.data.dataset import BoxTruth, Findings, Pair, path_id
 from fuse2task.data.images import SUFFIXES
 from fuse2task.data.truth.boxes import BoxCollector
 from fuse2task.runtime.errors import RequestError
@@ -45,7 +45,7 @@ class CocoCounts:
     scenes: Mapping[str, int]
 
 
-def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None) -> tuple[BoxTruth, list[Finding]]:
+def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None) -> tuple[BoxTruth, Findings]:
     """Boxes of `pairs` from a COCO file, or from all `*.json` of a folder together.
 
     An image belongs to the pair whose id its `file_name` gives, with all, some or none of its folders. Classes are
@@ -59,28 +59,38 @@ def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = N
         RequestError: a file is not COCO JSON, or two categories share an id or a name.
     """
     names, images = _load(path)
-    collector = BoxCollector(in_known_order(list(dict.fromkeys(names.values())), known))
+    findings = Findings()
+    collector = BoxCollector(in_known_order(list(dict.fromkeys(names.values())), known), pairs, findings)
     by_id: dict[str, CocoImage] = {}
     tails: dict[str, list[CocoImage]] = {}
     for image in images:
         if image.id in by_id:
-            collector.find("duplicate-id", f"{image.source}: image {image.id!r} is there twice")
+            findings.add("duplicate-id", f"{image.source}: image {image.id!r} is there twice")
         by_id[image.id] = image
         for tail in image.tails:
             tails.setdefault(tail, []).append(image)
     for pair in pairs:
-        collector.boxes[pair.id] = []
         same_tail = tails.get(pair.id, [])
         found = by_id.get(pair.id) or (same_tail[0] if len(same_tail) == 1 else None)
         if found is None:
-            collector.find("missing-truth", f"{path}: no image {pair.id!r}, or several of that name")
+            findings.add("missing-truth", f"{path}: no image {pair.id!r}, or several of that name")
             continue
         if found.size != pair.size and any(found.size):
-            text = f"{found.source}: {pair.id} is {found.size[0]}x{found.size[1]} there, but the image is"
-            collector.find("truth-size", f"{text} {pair.size[0]}x{pair.size[1]}")
+            sizes = f"{found.size[0]}x{found.size[1]} there, but the image is {pair.size[0]}x{pair.size[1]}"
+            findings.add("truth-size", f"{found.source}: {pair.id} is {sizes}")
         for annotation in found.annotations:
-            _add(collector, pair, found.source, annotation, names)
-    return collector.truth(), collector.findings
+            where = f"{found.source}, annotation {annotation.get('id')} ({pair.id})"
+            box, category = annotation.get("bbox"), annotation.get("category_id", -1)
+            if not isinstance(box, list) or len(box) != 4 or any(type(item) not in (int, float) for item in box):
+                findings.add("bad-annotation", f"{where}: bbox must be four numbers x, y, w, h")
+            elif category not in names:
+                findings.add("unknown-class", f"{where}: category_id {category} is not among the categories")
+            elif annotation.get("iscrowd"):
+                findings.add("crowd-box", f"{where}: a crowd region; remove it or box its objects one by one")
+            else:
+                x, y, w, h = (min(max(item, -1e300), 1e300) if item == item else item for item in box)
+                collector.add(pair, where, names[category], (x, y, x + w, y + h))
+    return collector.truth()
 
 
 def is_coco(path: Path) -> bool:
@@ -173,20 +183,3 @@ def _whole(value: Any) -> int:
     if type(value) is not int or abs(value) >= 2**63:  # neither True nor 1.0 nor what no table of ids can hold
         raise ValueError(f"{str(value)[:60]!r} is no whole number for an id")
     return value
-
-
-def _add(
-    collector: BoxCollector, pair: Pair, source: Path, annotation: Mapping[str, Any], names: Mapping[int, str]
-) -> None:
-    where = f"{source}, annotation {annotation.get('id')} ({pair.id})"
-    box, category = annotation.get("bbox"), annotation.get("category_id", -1)
-    numbers = isinstance(box, list) and len(box) == 4 and all(type(item) in (int, float) for item in box)
-    if not numbers or box is None:
-        collector.find("bad-annotation", f"{where}: bbox must be four numbers x, y, w, h")
-    elif category not in names:
-        collector.find("unknown-class", f"{where}: category_id {category} is not among the categories")
-    elif annotation.get("iscrowd"):
-        collector.find("crowd-box", f"{where}: a crowd region; remove it or box its objects one by one")
-    else:
-        x, y, w, h = (min(max(item, -1e300), 1e300) if item == item else item for item in box)
-        collector.add(pair, where, names[category], (x, y, x + w, y + h))

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-from fuse2task.data.dataset import BoxTruth, Finding, Pair, defects, files_by_id
+from fuse2task.data.dataset import BoxTruth, Findings, Pair, files_by_id
 from fuse2task.data.images import SUFFIXES, image_size
 from fuse2task.data.truth.boxes import format_voc, format_yolo, read_voc, read_yolo
 from fuse2task.data.truth.coco import coco_truth, is_coco, read_coco
-from fuse2task.runtime.errors import RequestError, listing
+from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import write_json, write_text
 from fuse2task.runtime.progress import say
 
@@ -75,13 +75,11 @@ def _read(source: Path, pairs: list[Pair]) -> BoxTruth:
     return truth
 
 
-def _refuse(source: Path, findings: list[Finding]) -> None:
+def _refuse(source: Path, findings: Findings) -> None:
     for finding in findings:
         if finding.note:
             say(finding.message)
-    if bad := defects(findings):
-        lines = listing(f"{finding.kind}: {finding.message}" for finding in bad)
-        raise RequestError(f"{source}: {len(bad)} findings; fix the files, nothing was written\n{lines}")
+    findings.refuse(source, "; fix the files, nothing was written")
 
 
 def _refuse_used(out: Path, kind: BoxFormat) -> None:
