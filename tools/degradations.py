@@ -25,13 +25,12 @@ def main(root: Path, layout: str, out: Path, count: int) -> None:
     print(f"{'kind':10}{'image':10}" + "".join(f"{level:>8}" for level in LEVELS[1:]))
     for name, kind in KINDS.items():
         rows = []
-        for modality in kind.changes():
-            effect = kind.visible if modality == "visible" else kind.infrared
+        for modality in kind.changes:
             scores = np.zeros((len(chosen), len(LEVELS) - 1))
             for number, pair in enumerate(chosen):
                 shot = Shot(read_visible(pair.visible), read_infrared(pair.infrared), pair.id, 0, name)
-                clean = shot.visible if modality == "visible" else shot.infrared
-                tiles = [clean, *(effect(shot, level) for level in LEVELS[1:])]
+                clean = shot.image(modality)
+                tiles = [clean, *(kind.effect(shot, level, modality) for level in LEVELS[1:])]
                 scores[number] = [psnr(clean, tile) for tile in tiles[1:]]
                 rows.append(np.hstack([labelled(tile, f"{name} {level}") for level, tile in enumerate(tiles)]))
             print(f"{name:10}{modality:10}" + "".join(f"{score:8.2f}" for score in scores.mean(axis=0)))

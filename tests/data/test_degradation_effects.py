@@ -16,7 +16,7 @@ from fuse2task.data.degradation.sensor import Shot, airlight, to_code, to_linear
 from fuse2task.data.degradation.weather import Particles, metres, opacity, scatter
 from fuse2task.data.synthetic.scene import render
 
-EFFECTS = [(name, modality) for name, kind in KINDS.items() for modality in kind.changes()]
+EFFECTS = [(name, modality) for name, kind in KINDS.items() for modality in kind.changes]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def flat(visible: int = 128, infrared: int = 128, kind: str = "noise", shape: tu
 
 
 def effect_of(name, modality):
-    return getattr(KINDS[name], modality)
+    return lambda shot, level: KINDS[name].effect(shot, level, modality)
 
 
 @pytest.mark.slow
@@ -64,11 +64,11 @@ def test_effects_are_fixed_by_their_key_and_leave_the_source_alone(shots, name, 
     assert np.array_equal(first, other) == (name in ("haze", "blur", "jpeg"))
 
 
-@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.visible])
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if "visible" in kind.changes])
 def test_grey_visible_images_stay_grey(shots, name):
     shot = shots(name)[0]
     grey = Shot(shot.visible[..., 1].copy(), shot.infrared, "g", 0, name)
-    assert KINDS[name].visible(grey, 3).shape == grey.visible.shape
+    assert KINDS[name].effect(grey, 3, "visible").shape == grey.visible.shape
 
 
 def test_code_and_light_are_inverse_and_srgb():
@@ -92,7 +92,7 @@ def test_haze_is_koschmieders_law_on_a_flat_field():
     # A field as bright as its airlight does not change; contrast falls as exp(-3.912 d / V).
     shot = flat(kind="haze")
     light = to_linear(shot.visible)
-    veiled = to_linear(weather.haze_visible(shot, 4))
+    veiled = to_linear(weather.haze(shot, 4, "visible"))
     through = np.exp(-3.912 / 250 * metres(shot.visible, sky=False))[..., None]
     expected = light * through + (1 - through) * (0.7 * airlight(light) + 0.3 * light)
     assert np.abs(veiled - expected).max() < 0.004
@@ -154,32 +154,32 @@ def test_fewer_photons_are_some_of_the_same():
 
 
 def test_infrared_noise_has_its_netd_and_a_column_pattern_of_the_camera():
-    first = sensor.noise_infrared(flat(), 4).astype(float) - 128
+    first = sensor.noise(flat(), 4, "infrared").astype(float) - 128
     columns = first.mean(axis=0)
     kelvin = 40 / 255
     assert (first - columns).std() * kelvin == pytest.approx(1.0, rel=0.03)
     assert columns.std() * kelvin == pytest.approx(0.5, rel=0.15)
     other = Shot(flat().visible, flat().infrared, "another", 0, "noise")
-    second = sensor.noise_infrared(other, 4).astype(float) - 128
+    second = sensor.noise(other, 4, "infrared").astype(float) - 128
     assert np.corrcoef(columns, second.mean(axis=0))[0, 1] > 0.95
     assert abs(np.corrcoef((first - columns).ravel(), (second - columns).ravel())[0, 1]) < 0.02
 
 
 def test_bad_pixels_are_counted_nested_and_the_cameras():
     shot = flat(kind="hotpixel")
-    bad = [sensor.hotpixel_infrared(shot, level) != 128 for level in LEVELS[1:]]
+    bad = [sensor.hotpixel(shot, level, "infrared") != 128 for level in LEVELS[1:]]
     assert [mask.sum() for mask in bad] == [1, 4, 20, 80, 400]
     assert all((bigger | ~smaller).all() for smaller, bigger in pairwise(bad))
-    assert sensor.hotpixel_infrared(shot, 1).max() == 255
-    worst = sensor.hotpixel_infrared(shot, 5)
+    assert sensor.hotpixel(shot, 1, "infrared").max() == 255
+    worst = sensor.hotpixel(shot, 5, "infrared")
     assert ((worst == 255).sum(), (worst == 0).sum()) == (200, 200)
     other = Shot(shot.visible, shot.infrared, "another", 0, "hotpixel")
-    assert np.array_equal(worst, sensor.hotpixel_infrared(other, 5))
+    assert np.array_equal(worst, sensor.hotpixel(other, 5, "infrared"))
 
 
 def test_night_is_darker_by_its_stops():
     for level in (1, 3):
-        dark = to_linear(KINDS["night"].visible(flat(200, kind="night"), level)).mean()
+        dark = to_linear(KINDS["night"].effect(flat(200, kind="night"), level, "visible")).mean()
         assert np.log2(to_linear(np.uint8(200)) / dark) == pytest.approx(level, abs=0.03)
 
 
@@ -200,8 +200,8 @@ def test_jpeg_is_pillows(shots):
     shot = shots("jpeg")[0]
     for level, quality in ((1, 70), (4, 10)):
         for pixels, made in (
-            (shot.visible, KINDS["jpeg"].visible(shot, level)),
-            (shot.infrared, KINDS["jpeg"].infrared(shot, level)),
+            (shot.visible, KINDS["jpeg"].effect(shot, level, "visible")),
+            (shot.infrared, KINDS["jpeg"].effect(shot, level, "infrared")),
         ):
             buffer = io.BytesIO()
             Image.fromarray(pixels).save(buffer, "jpeg", quality=quality, subsampling=2)
@@ -212,5 +212,5 @@ def test_jpeg_is_pillows(shots):
 def test_the_page_tells_every_level():
     page = (Path(__file__).resolve().parents[2] / "docs" / "conditions.md").read_text()
     for name, kind in KINDS.items():
-        for meaning in kind.meaning:
+        for meaning in map(kind.meaning, LEVELS[1:]):
             assert meaning in page, f"docs/conditions.md does not tell of {name}: {meaning}"

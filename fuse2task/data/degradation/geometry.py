@@ -11,7 +11,7 @@ import numpy as np
 from defusedxml.ElementTree import parse
 
 from fuse2task.data.dataset import Box
-from fuse2task.data.degradation.sensor import Shot
+from fuse2task.data.degradation.sensor import Camera, Shot
 from fuse2task.data.images import encode_png, read_mask
 from fuse2task.data.truth.boxes import EDGES, format_yolo, voc_edges, yolo_edges
 from fuse2task.data.truth.masks import IGNORED
@@ -54,14 +54,9 @@ def motion_of(seed: int, pair_id: str, level: int) -> Motion:
     return Motion(shift * math.cos(direction), shift * math.sin(direction), sense * TURN[level - 1])
 
 
-def misalign_infrared(shot: Shot, level: int) -> np.ndarray:
-    """The infrared image moved by `motion_of`."""
-    return move_image(shot.infrared, motion_of(shot.seed, shot.id, level))
-
-
-def misalign_visible(shot: Shot, level: int) -> np.ndarray:
-    """The visible image moved by `motion_of`."""
-    return move_image(shot.visible, motion_of(shot.seed, shot.id, level))
+def misalign(shot: Shot, level: int, camera: Camera) -> np.ndarray:
+    """The image moved by `motion_of`."""
+    return move_image(shot.image(camera), motion_of(shot.seed, shot.id, level))
 
 
 def move_image(pixels: np.ndarray, motion: Motion) -> np.ndarray:

@@ -2,19 +2,20 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from fuse2task.runtime.compute import generator
 
+Camera = Literal["visible", "infrared"]
 _CODES = np.arange(256) / 255
 _TO_LINEAR = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
 _STEPS = 1 << 14  # fine enough that no level shifts by half a code
 _LEVELS = np.arange(_STEPS + 1) / _STEPS
-_TO_CODE = np.rint(
-    255 * np.where(_LEVELS <= 0.0031308, 12.92 * _LEVELS, 1.055 * _LEVELS ** (1 / 2.4) - 0.055)
-).astype(np.uint8)  # fmt: skip
+_CODED = np.where(_LEVELS <= 0.0031308, 12.92 * _LEVELS, 1.055 * _LEVELS ** (1 / 2.4) - 0.055)
+_TO_CODE = np.rint(255 * _CODED).astype(np.uint8)
 _MEAN_REFLECTANCE = 0.35  # of what stands about a road, relative to the light that the air scatters
 
 
@@ -57,6 +58,10 @@ class Shot:
     seed: int
     kind: str
 
+    def image(self, camera: Camera) -> np.ndarray:
+        """The image of one camera."""
+        return self.visible if camera == "visible" else self.infrared
+
     def random(self, part: str) -> np.random.Generator:
         """A generator of this image: the same at every level, so that a level adds to the one below."""
         return generator(self.seed, "degrade", self.kind, part, "image", self.id)
@@ -74,23 +79,24 @@ KELVIN_SPAN = 40.0  # taken for the range that 0 to 255 stand for
 BAD_PIXELS = (0, 1e-4, 5e-4, 2e-3, 1e-2)  # share of all; level 1 is a single hot pixel
 
 
-def noise_visible(shot: Shot, level: int) -> np.ndarray:
-    """Poisson photoelectrons of linear light and Gaussian read noise, amplified back to the same brightness."""
-    light = to_linear(shot.visible)
-    return to_code(photons(light, NOISE_ELECTRONS, level, shot.random("visible")) / NOISE_ELECTRONS[level - 1])
+def noise(shot: Shot, level: int, camera: Camera) -> np.ndarray:
+    """Noise of either camera.
 
-
-def noise_infrared(shot: Shot, level: int) -> np.ndarray:
-    """Temporal noise of the stated NETD, and a pattern of columns that is the same in every image."""
+    Visible: Poisson photoelectrons of linear light and Gaussian read noise, amplified back to the same brightness.
+    Infrared: temporal noise of the stated NETD, and a pattern of columns that is the same in every image.
+    """
+    if camera == "visible":
+        electrons = photons(to_linear(shot.visible), NOISE_ELECTRONS, level, shot.random(camera))
+        return to_code(electrons / NOISE_ELECTRONS[level - 1])
     unit = 255 / KELVIN_SPAN * NOISE_NETD[level - 1]
-    temporal = shot.random("infrared").standard_normal(shot.infrared.shape, dtype=np.float32)
+    temporal = shot.random(camera).standard_normal(shot.infrared.shape, dtype=np.float32)
     columns = shot.sensor_random("columns").standard_normal(shot.infrared.shape[1], dtype=np.float32)
     return to_grey(shot.infrared + unit * (temporal + COLUMN_SHARE * columns))
 
 
-def hotpixel_infrared(shot: Shot, level: int) -> np.ndarray:
+def hotpixel(shot: Shot, level: int, camera: Camera) -> np.ndarray:
     """Hot (255) and dead (0) pixels in turn, at places that are the same in every image of this size."""
-    pixels = shot.infrared.copy()
+    pixels = shot.image(camera).copy()
     count = max(round(BAD_PIXELS[level - 1] * pixels.size), 1)
     places = shot.sensor_random("pixels").permutation(pixels.size)[:count]
     pixels.flat[places] = np.where(np.arange(count) % 2 == 0, 255, 0)
@@ -114,22 +120,19 @@ NIGHT_STOPS = (1.0, 2.0, 3.0, 4.0, 5.0)  # exposure values by which the image is
 NIGHT_ELECTRONS = (4000, 1200, 400, 120, 40)  # photoelectrons of a white surface
 
 
-def night_visible(shot: Shot, level: int) -> np.ndarray:
+def night(shot: Shot, level: int, camera: Camera) -> np.ndarray:
     """Photons are counted at a lower light, and the gain brings back only a part of the brightness."""
-    counts = photons(to_linear(shot.visible), NIGHT_ELECTRONS, level, shot.random("visible"))
+    counts = photons(to_linear(shot.image(camera)), NIGHT_ELECTRONS, level, shot.random(camera))
     return to_code(counts / (NIGHT_ELECTRONS[level - 1] * 2 ** NIGHT_STOPS[level - 1]))
 
 
 BLUR_RADIUS = (1, 2, 3, 5, 8)  # pixels, of the circle of confusion
 
 
-def blur_visible(shot: Shot, level: int) -> np.ndarray:
+def blur(shot: Shot, level: int, camera: Camera) -> np.ndarray:
     """A disc for each point, in linear light, where a lamp makes a disc and not a stain."""
-    return to_code(_defocused(to_linear(shot.visible), level))
-
-
-def blur_infrared(shot: Shot, level: int) -> np.ndarray:
-    """The same disc, as an infrared image is linear in what the sensor receives."""
+    if camera == "visible":
+        return to_code(_defocused(to_linear(shot.visible), level))
     return to_grey(255 * _defocused(shot.infrared.astype(np.float32) / 255, level))
 
 
@@ -145,18 +148,10 @@ def _defocused(light: np.ndarray, level: int) -> np.ndarray:
 JPEG_QUALITY = (70, 40, 20, 10, 5)  # of libjpeg, chroma halved in both directions
 
 
-def jpeg_visible(shot: Shot, level: int) -> np.ndarray:
-    """Luma and chroma of the image after JPEG."""
-    if shot.visible.ndim == 2:
-        return _compressed(shot.visible, level)
-    return cv2.cvtColor(_compressed(cv2.cvtColor(shot.visible, cv2.COLOR_RGB2BGR), level), cv2.COLOR_BGR2RGB)
-
-
-def jpeg_infrared(shot: Shot, level: int) -> np.ndarray:
-    """The one channel after JPEG."""
-    return _compressed(shot.infrared, level)
-
-
-def _compressed(pixels: np.ndarray, level: int) -> np.ndarray:
-    _, encoded = cv2.imencode(".jpg", pixels, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY[level - 1]))
-    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED))
+def jpeg(shot: Shot, level: int, camera: Camera) -> np.ndarray:
+    """The image after JPEG."""
+    pixels = shot.image(camera)
+    stored = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
+    _, encoded = cv2.imencode(".jpg", stored, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY[level - 1]))
+    decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED))
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 else decoded

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fuse2task.data.degradation.sensor import Shot, airlight, to_code, to_grey, to_linear
+from fuse2task.data.degradation.sensor import Camera, Shot, airlight, to_code, to_grey, to_linear
 from fuse2task.data.images import luma
 from fuse2task.data.synthetic.canvas import View
 
@@ -79,8 +79,7 @@ class Particles:
     def kept(self, share: np.ndarray | float) -> "Particles":
         """Those whose rank is below `share`: a cloud that is thinner, of the same particles."""
         chosen = self.rank < share
-        fields = (self.x, self.y, self.distance, self.diameter, self.rank)
-        return Particles(*(field[chosen] for field in fields))
+        return Particles(*(values[chosen] for values in vars(self).values()))
 
 
 def scatter(
@@ -101,13 +100,9 @@ def scatter(
     uniform = rng.random((5, count), dtype=np.float32)
     least, excess, greatest = diameters
     beyond = 1 - np.exp(-(greatest - least) / excess)
-    return Particles(
-        uniform[0] * (width + 2 * margin) - margin,
-        uniform[1] * (height + 2 * margin) - margin,
-        np.cbrt(NEAREST**3 + uniform[2] * cubes),
-        least - excess * np.log1p(-uniform[3] * beyond),
-        uniform[4],
-    )
+    x, y = (uniform[axis] * (side + 2 * margin) - margin for axis, side in enumerate(size))
+    diameter = least - excess * np.log1p(-uniform[3] * beyond)
+    return Particles(x, y, np.cbrt(NEAREST**3 + uniform[2] * cubes), diameter, uniform[4])
 
 
 def opacity(particles: Particles, path: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -131,14 +126,9 @@ def opacity(particles: Particles, path: np.ndarray, size: tuple[int, int]) -> np
         chosen = classes == number
         if not chosen.any():
             continue
-        layer = _drawn(
-            particles.x[chosen], particles.y[chosen], path[chosen] * scale[chosen, None],
-            np.pi / 4 * disc[chosen] ** 2, size,
-        )  # fmt: skip
-        if number:
-            low = _WIDTHS[number - 1]
-            layer = cv2.GaussianBlur(layer, (0, 0), low * 2**0.5)
-        total += layer
+        way, area = path[chosen] * scale[chosen, None], np.pi / 4 * disc[chosen] ** 2
+        layer = _drawn(particles.x[chosen], particles.y[chosen], way, area, size)
+        total += cv2.GaussianBlur(layer, (0, 0), _WIDTHS[number - 1] * 2**0.5) if number else layer
     return 1 - np.exp(-total)
 
 
@@ -176,43 +166,40 @@ _SNOW_REACH = 4.0
 _NO_COVER = np.zeros((1, 1), np.float32)
 
 
-def haze_visible(shot: Shot, level: int) -> np.ndarray:
+def haze(shot: Shot, level: int, camera: Camera) -> np.ndarray:
     """Atmospheric scattering, I = J t + A (1 - t) with t = exp(-beta d), beta = 3.912 / visibility (Koschmieder, 1924).
 
-    Depth d from `metres`, A from `airlight`. Three tenths of the scattered light are a blurred image instead.
-    """
-    return _visible(shot, _KOSCHMIEDER / HAZE_VISIBILITY[level - 1])
-
-
-def haze_infrared(shot: Shot, level: int) -> np.ndarray:
-    """The same veil at 10 um, towards the temperature of the air.
-
-    Extinction falls with wavelength as (0.55 / 10)^q, q by visibility after Kim et al. (Proc. SPIE 4214, 2001):
-    thermal cameras see through haze, and no better than others through fog below 500 m.
+    Depth d from `metres`. Visible: A from `airlight`; three tenths of the scattered light are a blurred image instead.
+    Infrared: the same veil at 10 um, towards the temperature of the air; its extinction is lower by `haze_share`.
     """
     visibility = HAZE_VISIBILITY[level - 1]
-    return _infrared(shot, _KOSCHMIEDER / visibility * (0.55 / 10) ** kim_exponent(visibility / 1000))
+    beta = _KOSCHMIEDER / visibility
+    return _veiled(shot, camera, beta if camera == "visible" else beta * haze_share(visibility))
+
+
+def haze_share(visibility: float) -> float:
+    """Extinction of haze at 10 um over that of visible light, for a visibility in metres.
+
+    It falls with wavelength as (0.55 / 10)^q, q by visibility after Kim et al. (Proc. SPIE 4214, 2001): thermal
+    cameras see through haze, and no better than others through fog below 500 m.
+    """
+    return (0.55 / 10) ** kim_exponent(visibility / 1000)
 
 
 def kim_exponent(visibility: float) -> float:
     """Exponent q of extinction over wavelength for a visibility in kilometres (Kim et al., 2001)."""
-    if visibility > 50:
-        return 1.6
     if visibility > 6:
-        return 1.3
-    if visibility > 1:
-        return 0.16 * visibility + 0.34
-    return max(visibility - 0.5, 0.0)
+        return 1.6 if visibility > 50 else 1.3
+    return 0.16 * visibility + 0.34 if visibility > 1 else max(visibility - 0.5, 0.0)
 
 
-def rain_visible(shot: Shot, level: int) -> np.ndarray:
-    """Streaks of the near drops, as bright as the airlight that they refract, and the veil of the far ones."""
-    return _visible(shot, rain_extinction(RAIN_RATE[level - 1]), _RAIN_REACH, _rain(shot, level, "visible"))
+def rain(shot: Shot, level: int, camera: Camera) -> np.ndarray:
+    """Streaks of the near drops and the veil of the far ones.
 
-
-def rain_infrared(shot: Shot, level: int) -> np.ndarray:
-    """Drops as warm as the air: the same extinction, as they are larger than either wavelength."""
-    return _infrared(shot, rain_extinction(RAIN_RATE[level - 1]), _RAIN_REACH, _rain(shot, level, "infrared"))
+    Visible: as bright as the airlight that they refract. Infrared: as warm as the air, and of the same extinction, as
+    drops are larger than either wavelength.
+    """
+    return _veiled(shot, camera, rain_extinction(RAIN_RATE[level - 1]), _RAIN_REACH, _rain(shot, level, camera))
 
 
 def rain_extinction(rate: float) -> float:
@@ -220,40 +207,34 @@ def rain_extinction(rate: float) -> float:
     return 1.076 * rate**0.67 / 4343
 
 
-def snow_visible(shot: Shot, level: int) -> np.ndarray:
-    """Flakes of 1 to 10 mm, near ones large and out of focus, and the veil of the far ones."""
-    return _visible(shot, _KOSCHMIEDER / SNOW_VISIBILITY[level - 1], _SNOW_REACH, _snow(shot, level, "visible"))
+def snow(shot: Shot, level: int, camera: Camera) -> np.ndarray:
+    """Flakes of 1 to 10 mm, near ones large and out of focus, and the veil of the far ones.
+
+    They are as cold as the air, and as opaque at 10 um as in daylight.
+    """
+    return _veiled(shot, camera, _KOSCHMIEDER / SNOW_VISIBILITY[level - 1], _SNOW_REACH, _snow(shot, level, camera))
 
 
-def snow_infrared(shot: Shot, level: int) -> np.ndarray:
-    """Flakes as cold as the air, which are as opaque at 10 um as in daylight."""
-    return _infrared(shot, _KOSCHMIEDER / SNOW_VISIBILITY[level - 1], _SNOW_REACH, _snow(shot, level, "infrared"))
-
-
-def _visible(shot: Shot, beta: float, reach: float = 0.0, cover: np.ndarray = _NO_COVER) -> np.ndarray:
+def _veiled(shot: Shot, camera: Camera, beta: float, reach: float = 0.0, cover: np.ndarray = _NO_COVER) -> np.ndarray:
     """The image behind a scattering medium from `reach` metres on, under particles of opacity `cover` before it."""
-    light = to_linear(shot.visible)
-    through = np.exp(-beta * np.maximum(metres(shot.visible, sky=True) - reach, 0))
+    pixels = shot.image(camera)
+    through = np.exp(-beta * np.maximum(metres(pixels, sky=camera == "visible") - reach, 0))
+    if camera == "infrared":
+        air = float(np.median(pixels))  # as warm as the median of the image
+        return to_grey(air + (pixels.astype(np.float32) - air) * (through * (1 - cover)))
+    light = to_linear(pixels)
     if light.ndim == 3:
         through, cover = through[..., None], cover[..., None]
-    glow = cv2.GaussianBlur(light, (0, 0), 0.03 * min(light.shape[:2]))
-    air = airlight(light)
-    scattered = (1 - _FORWARD) * air + _FORWARD * glow
-    return to_code((light * through + scattered * (1 - through)) * (1 - cover) + air * cover)
+    glow, air_light = cv2.GaussianBlur(light, (0, 0), 0.03 * min(light.shape[:2])), airlight(light)
+    scattered = (1 - _FORWARD) * air_light + _FORWARD * glow
+    return to_code((light * through + scattered * (1 - through)) * (1 - cover) + air_light * cover)
 
 
-def _infrared(shot: Shot, beta: float, reach: float = 0.0, cover: np.ndarray = _NO_COVER) -> np.ndarray:
-    """Likewise in grey levels; air is taken to be as warm as the median of the image."""
-    air = float(np.median(shot.infrared))
-    through = np.exp(-beta * np.maximum(metres(shot.infrared, sky=False) - reach, 0)) * (1 - cover)
-    return to_grey(air + (shot.infrared.astype(np.float32) - air) * through)
-
-
-def _rain(shot: Shot, level: int, camera: str) -> np.ndarray:
+def _rain(shot: Shot, level: int, camera: Camera) -> np.ndarray:
     """Opacity of the near drops: Marshall & Palmer (1948) sizes, N(D) = 8000 exp(-4.1 R^-0.21 D) /m3/mm."""
     rng = shot.random(camera)
     size = (shot.infrared.shape[1], shot.infrared.shape[0])
-    heaviest, slope = _marshall_palmer(RAIN_RATE[-1]), _marshall_palmer(RAIN_RATE[level - 1])
+    heaviest, slope = (4.1 * rate**-0.21 for rate in (RAIN_RATE[-1], RAIN_RATE[level - 1]))
     least, greatest = _RAIN_DROPS
     density = 8000 / heaviest * (np.exp(-heaviest * least) - np.exp(-heaviest * greatest))
     drops = scatter(rng, size, density, (least, 1 / heaviest, greatest), _RAIN_REACH)
@@ -264,11 +245,7 @@ def _rain(shot: Shot, level: int, camera: str) -> np.ndarray:
     return opacity(drops, path, size)
 
 
-def _marshall_palmer(rate: float) -> float:
-    return 4.1 * rate**-0.21
-
-
-def _snow(shot: Shot, level: int, camera: str) -> np.ndarray:
+def _snow(shot: Shot, level: int, camera: Camera) -> np.ndarray:
     """Opacity of the near flakes, of which there are as many as the visibility asks for."""
     rng = shot.random(camera)
     size = (shot.infrared.shape[1], shot.infrared.shape[0])

@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from fuse2task.data.dataset import Dataset, Pair
 from fuse2task.data.degradation.geometry import motion_of, move_box, moved_mask, moved_voc, moved_yolo
-from fuse2task.data.degradation.kinds import KINDS, kind_of
+from fuse2task.data.degradation.kinds import KINDS, LEVELS
 from fuse2task.data.degradation.sensor import Shot
 from fuse2task.data.images import SUFFIXES, as_rgb, encode_png, one_channel, read_visible
 from fuse2task.data.layouts import LAYOUTS
@@ -105,7 +103,10 @@ def degrade_dataset(
         RequestError: as `load_dataset`; an unknown kind or level, an `out` that holds something else or overlaps
             the root, an option of misalign with another kind.
     """
-    kind_of(kind, level)
+    if kind not in KINDS:
+        raise RequestError(f"unknown kind {kind!r}; known are {', '.join(KINDS)}")
+    if level not in LEVELS:
+        raise RequestError(f"level {level}: levels are 0 (as it is) to {LEVELS[-1]} (worst)")
     root, out = Path(root), Path(out)
     for name, value in (("move", move), ("truth_on", truth_on)):
         if value is not None and (kind != "misalign" or value not in _MODALITIES):
@@ -128,13 +129,13 @@ class _Copy:
     ):  # fmt: skip
         self.dataset, self.kind, self.level, self.out, self.seed = dataset, kind, level, out, seed
         self.given = given
-        changes = moves[:1] if moves else KINDS[kind].changes()
+        changes = moves[:1] if moves else KINDS[kind].changes
         self.changes = changes if level else ()
         self.truth_moves = bool(level and moves and moves[0] == moves[1])
         self.work = out / WORK
         self.plan = {
             "format": FORMAT, "kind": kind, "level": level,
-            "meaning": KINDS[kind].meaning[level - 1] if level else "the source as it is",
+            "meaning": KINDS[kind].meaning(level) if level else "the source as it is",
             "changed": list(self.changes), "seed": seed, "layout": dataset.layout, "split": dataset.split_name,
             "split_hash": dataset.split_hash, "pairs": len(dataset.pairs), "versions": versions(*_PACKAGES),
         }  # fmt: skip
@@ -230,15 +231,12 @@ class _Copy:
         if part.role in _MOVED:
             moved: Callable[..., bytes] = _MOVED[part.role]
             return moved(part.path, motion_of(self.seed, part.pair.id, self.level), part.pair.size)
-        return encode_png(self._degraded(part.pair, part.role))
-
-    def _degraded(self, pair: Pair, role: str) -> np.ndarray:
-        infrared = read_visible(pair.infrared)
-        shot = Shot(read_visible(pair.visible), one_channel(infrared), pair.id, self.seed, self.kind)
-        effect = KINDS[self.kind].visible if role == "visible" else KINDS[self.kind].infrared
-        assert effect is not None
-        pixels = effect(shot, self.level)
-        return as_rgb(pixels) if role == "infrared" and infrared.ndim == 3 else pixels  # as M3FD stores it
+        assert part.role == "visible" or part.role == "infrared"
+        infrared = read_visible(part.pair.infrared)
+        shot = Shot(read_visible(part.pair.visible), one_channel(infrared), part.pair.id, self.seed, self.kind)
+        pixels = KINDS[self.kind].effect(shot, self.level, part.role)
+        as_stored = part.role == "infrared" and infrared.ndim == 3  # as M3FD has it
+        return encode_png(as_rgb(pixels) if as_stored else pixels)
 
     def _truth_apart(self, rows: list[dict[str, Any]]) -> dict[str, Path]:
         if not self.given:
