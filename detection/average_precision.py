@@ -52,16 +52,10 @@ class Matches:
         stay = kept[self.image]
         before = np.concatenate(([0], np.cumsum(stay)))
         return Matches(
-            self.classes,
-            self.images[kept],
-            self.thresholds,
-            before[self.starts],
-            (np.cumsum(kept) - 1)[self.image[stay]],
-            self.score[stay],
-            self.matched[..., stay],
-            self.ignored[..., stay],
-            self.truths[..., kept],
-        )
+            self.classes, self.images[kept], self.thresholds, before[self.starts],
+            (np.cumsum(kept) - 1)[self.image[stay]], self.score[stay],
+            self.matched[..., stay], self.ignored[..., stay], self.truths[..., kept],
+        )  # fmt: skip
 
     def save(self, path: Path) -> None:
         """Write as .npz (plain arrays, no pickle, equal content gives equal arrays), atomically."""
@@ -74,17 +68,11 @@ class Matches:
 
     @staticmethod
     def load(path: Path) -> "Matches":
-        """Read what `save` wrote.
-
-        Raises:
-            RequestError: missing, not such a file, or of another format version.
-        """
+        """Read what `save` wrote. RequestError: missing, not such a file, or of another format version."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                if int(file["format"]) != _FORMAT:
-                    raise RequestError(
-                        f"{path}: matches of format {int(file['format'])}, not {_FORMAT}; evaluate again"
-                    )
+                if (version := int(file["format"])) != _FORMAT:
+                    raise RequestError(f"{path}: matches of format {version}, not {_FORMAT}; evaluate again")
                 arrays: dict[str, Any] = {name: file[name] for name in _PLAIN}
                 for name in _PACKED:
                     arrays[name] = np.unpackbits(file[name], axis=-1, count=len(arrays["score"])).astype(bool)
@@ -98,13 +86,7 @@ class Matches:
 def match(truth: dict[str, Any], predictions: list[dict[str, Any]], *, left_out: Sequence[str] = ()) -> Matches:
     """Match `predictions` to `truth` as pycocotools' COCOeval (bbox) does: IoU 0.50:0.05:0.95, all images.
 
-    Args:
-        truth: as `detection.coco.read_truth` gives it; not modified.
-        predictions: as `detection.coco.read_predictions` gives them; not modified.
-        left_out: names of truth classes that do not take part.
-
-    Raises:
-        RequestError: `left_out` names an unknown class or all classes.
+    Neither is modified; they are as `detection.coco` reads them. left_out: as for `counted_classes`.
     """
     run = evaluated(truth, predictions, counted_classes(truth, left_out))
     images, thresholds = run.params.imgIds, run.params.iouThrs
@@ -144,10 +126,9 @@ def _of_class(areas: list[list[dict[str, Any] | None]], thresholds: int) -> tupl
 
 
 def counted_classes(truth: dict[str, Any], left_out: Sequence[str] = ()) -> list[int]:
-    """Sorted ids of the categories of `truth` that take part.
+    """Sorted ids of the categories of `truth` that take part: all but those of the names `left_out`.
 
-    Raises:
-        RequestError: `left_out` names an unknown class or all classes.
+    RequestError: `left_out` names an unknown class or all classes.
     """
     names = {item["id"]: item["name"] for item in truth["categories"]}
     unknown = sorted(set(left_out) - set(names.values()))
@@ -199,12 +180,7 @@ def weighted_ap(matches: Matches, weights: np.ndarray) -> WeightedAP:
     that row's means (pycocotools' -1). Only true positives are visited: the interpolated precision at a recall is
     a maximum over all later ranks (Everingham et al. 2010, eq. 2), and precision rises at true positives alone.
 
-    Args:
-        matches: I images.
-        weights: (R, I), any real or integer type, finite, >= 0.
-
-    Raises:
-        ValueError: another shape, or weights that are negative or not finite.
+    weights: (R, I), any real or integer type, for I images. ValueError: another shape, or not finite and >= 0.
     """
     weights = np.asarray(weights)
     if weights.ndim != 2 or weights.shape[1] != len(matches.images):
@@ -223,19 +199,10 @@ def weighted_ap(matches: Matches, weights: np.ndarray) -> WeightedAP:
                 positives = matches.truths[k, a] @ chunk
                 for t, (image, between) in enumerate(group[a]):
                     values[a, t, k, columns] = _average_precision(image, between, chunk, positives)
-    every, half, quarters = values[0], values[0][_at(matches, 0.5)], values[0][_at(matches, 0.75)]
-    return WeightedAP(
-        matches.classes,
-        AP=_mean_over_classes(every.mean(axis=0)),
-        AP50=_mean_over_classes(half),
-        AP75=_mean_over_classes(quarters),
-        AP_small=_mean_over_classes(values[1].mean(axis=0)),
-        AP_medium=_mean_over_classes(values[2].mean(axis=0)),
-        AP_large=_mean_over_classes(values[3].mean(axis=0)),
-        class_AP=every.mean(axis=0).T,
-        class_AP50=half.T,
-        class_AP75=quarters.T,
-    )
+    half, quarters = (values[ALL][int(np.argmin(np.abs(matches.thresholds - iou)))] for iou in (0.5, 0.75))
+    overall, small, medium, large = values.mean(axis=1)
+    means = map(_mean_over_classes, (overall, half, quarters, small, medium, large))
+    return WeightedAP(matches.classes, *means, *(part.T for part in (overall, half, quarters)))
 
 
 def _true_positives(matches: Matches, k: int) -> list[list[tuple[np.ndarray, Any]]]:
@@ -274,10 +241,6 @@ def _average_precision(image: np.ndarray, between: Any, weights: np.ndarray, pos
     reached = np.searchsorted(RECALLS, recall, side="right")
     reached[1:] -= reached[:-1].copy()
     return np.where(positives > 0, (envelope * reached).sum(axis=0) / len(RECALLS), np.nan)
-
-
-def _at(matches: Matches, iou: float) -> int:
-    return int(np.argmin(np.abs(matches.thresholds - iou)))
 
 
 def _mean_over_classes(values: np.ndarray) -> np.ndarray:
@@ -320,23 +283,19 @@ def evaluate(
     # (IoU, recall, class, area) and (IoU, class, area), -1 where undefined, at 100 detections an image.
     precision, recall = run.eval["precision"][..., -1], run.eval["recall"][..., -1]
     thresholds = run.params.iouThrs
-    per_class: dict[str, dict[str, float | int | None]] = {}
+
+    def over_thresholds(values: np.ndarray) -> dict[str, float | int | None]:
+        at = {"AP": values, "AP50": values[thresholds == 0.5], "AP75": values[thresholds == 0.75]}
+        return {name: _mean(part) for name, part in at.items()}
+
+    per_class = {}
     for number, name in names.items():
         instances = sum(item["category_id"] == number and not item["iscrowd"] for item in content["annotations"])
-        part = precision[:, :, counted.index(number), ALL] if number in counted else None
-        per_class[name] = {
-            "AP": None if part is None else _mean(part),
-            "AP50": None if part is None else _mean(part[thresholds == 0.5]),
-            "AP75": None if part is None else _mean(part[thresholds == 0.75]),
-            "instances": instances,
-        }
+        columns = [counted.index(number)] if number in counted else []
+        per_class[name] = over_thresholds(precision[:, :, columns, ALL]) | {"instances": instances}
     return {
-        "AP": _mean(precision[..., ALL]),
-        "AP50": _mean(precision[thresholds == 0.5, ..., ALL]),
-        "AP75": _mean(precision[thresholds == 0.75, ..., ALL]),
-        "AP_small": _mean(precision[..., SMALL]),
-        "AP_medium": _mean(precision[..., MEDIUM]),
-        "AP_large": _mean(precision[..., LARGE]),
+        **over_thresholds(precision[..., ALL]),
+        **{f"AP_{AREAS[area]}": _mean(precision[..., area]) for area in (SMALL, MEDIUM, LARGE)},
         "AR100": _mean(recall[..., ALL]),
         "images": len(content["images"]),
         "per_iou": {f"{iou:.2f}": _mean(precision[t, ..., ALL]) for t, iou in enumerate(thresholds)},
@@ -351,8 +310,8 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def _definition(per_class: dict[str, dict[str, Any]], left_out: Sequence[str]) -> str:
-    averaged = [name for name, row in per_class.items() if name not in left_out and row["instances"]]
-    without = [name for name, row in per_class.items() if name not in left_out and not row["instances"]]
+    counted = {name: row["instances"] for name, row in per_class.items() if name not in left_out}
+    averaged, without = [name for name in counted if counted[name]], [name for name in counted if not counted[name]]
     text = (
         f"COCO box AP by pycocotools {metadata.version('pycocotools')}: IoU 0.50:0.05:0.95, "
         f"101 recall points, maxDets 100, all images; mean over {', '.join(averaged) or 'no class'}"

@@ -102,12 +102,14 @@ def _problems(
     image_ids, category_ids = {image["id"] for image in images}, {item["id"] for item in categories}
     for number, item in enumerate(items):
         box = item.get("bbox")
-        if not _known(item.get("image_id"), image_ids):
-            yield f"{what} {number}: image_id {_short(item.get('image_id'))} is not in the truth"
-        elif not _known(item.get("category_id"), category_ids):
-            yield f"{what} {number}: category_id {_short(item.get('category_id'))} is not in the truth"
-        elif not (isinstance(box, list | tuple) and len(box) == 4 and all(map(_finite, box)) and min(box[2:]) >= 0):
-            yield f"{what} {number}: bbox {_short(box)} is not [x, y, w, h] in finite numbers with w, h >= 0"
+        for key, known in (("image_id", image_ids), ("category_id", category_ids)):
+            value = item.get(key)
+            if not isinstance(value, int | str) or isinstance(value, bool) or value not in known:
+                yield f"{what} {number}: {key} {_short(value)} is not in the truth"
+                break
+        else:
+            if not (isinstance(box, list | tuple) and len(box) == 4 and all(map(_finite, box)) and min(box[2:]) >= 0):
+                yield f"{what} {number}: bbox {_short(box)} is not [x, y, w, h] in finite numbers with w, h >= 0"
 
 
 def _outside(predictions: list[dict[str, Any]], images: list[dict[str, Any]]) -> Iterable[str]:
@@ -117,10 +119,6 @@ def _outside(predictions: list[dict[str, Any]], images: list[dict[str, Any]]) ->
         (width, height), (x, y, w, h) = sizes[item["image_id"]], item["bbox"]
         if (_finite(width) and not -w <= x <= width) or (_finite(height) and not -h <= y <= height):
             yield f"prediction {number}: bbox {item['bbox']} lies outside its image of {width}x{height}"
-
-
-def _known(value: Any, known: set[Any]) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool) and value in known
 
 
 def _fits(value: Any) -> bool:
@@ -167,9 +165,8 @@ def refuse_foreign(path: Path, truth: dict[str, Any]) -> None:
 
 def images_hash(truth: dict[str, Any]) -> str:
     """Hash of the images (id, name, size) and classes of a COCO truth, whatever its boxes are."""
-    images = sorted(
-        [str(image.get(key)) for key in ("id", "file_name", "width", "height")] for image in truth["images"]
-    )
+    keys = ("id", "file_name", "width", "height")
+    images = sorted([str(image.get(key)) for key in keys] for image in truth["images"])
     return value_hash([images, sorted([item["id"], item["name"]] for item in truth["categories"])])
 
 
@@ -192,12 +189,11 @@ def load_class_map(reference: str) -> dict[str, str | None]:
     YAML, or not a mapping of names to names.
     """
     path, folder = Path(reference), configs_folder() / "class-maps"
-    shipped = {file.stem: file for file in sorted(folder.glob("*.yaml"))}
     if not os.path.isfile(path):
+        shipped = {file.stem: file for file in sorted(folder.glob("*.yaml"))}
         if reference not in shipped:
-            raise RequestError(
-                f"{reference}: no such class map file, and no shipped map of that name ({', '.join(shipped)})"
-            )
+            names = ", ".join(shipped)
+            raise RequestError(f"{reference}: no such class map file, and no shipped map of that name ({names})")
         path = shipped[reference]
     content = read_yaml(path, "class map")
     if not isinstance(content, dict) or not content:

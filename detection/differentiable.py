@@ -21,10 +21,8 @@ class DetectionLoss(nn.Module):
     """Ultralytics' training loss of a frozen YOLO detector whose head keeps the classes of the truth alone.
 
     Other classes are left out because nobody has drawn their boxes: punishing the detector's bus where the truth
-    knows cars only would teach the fusion network to hide it.
-
-    Raises:
-        RequestError: unreadable weights, an end-to-end detector, a truth class that the detector lacks.
+    knows cars only would teach the fusion network to hide it. RequestError: unreadable weights, an end-to-end
+    detector, a truth class that the detector lacks.
     """
 
     def __init__(self, weights: Path, classes: tuple[str, ...]):
@@ -33,11 +31,8 @@ class DetectionLoss(nn.Module):
         from ultralytics.utils.loss import v8DetectionLoss
 
         network = load_onnx_network(weights) if weights.suffix == ".onnx" else load_network(weights)
-        lacking = [name for name in classes if name not in network.names]
-        if lacking:
-            raise RequestError(
-                f"{weights}: the detector does not know {', '.join(lacking)}; it has {', '.join(network.names)}"
-            )
+        if lacking := ", ".join(name for name in classes if name not in network.names):
+            raise RequestError(f"{weights}: the detector does not know {lacking}; it has {', '.join(network.names)}")
         module: Any = network.module.eval().requires_grad_(False)
         head = module.model[-1]
         if getattr(head, "end2end", False):
@@ -84,9 +79,7 @@ def load_onnx_network(path: Path) -> Network:
 
     Weights quantised to 8 bits are turned back into fp32 (value = (q - zero point) * scale, as ONNX defines
     DequantizeLinear); activations are then not quantised, so that outputs differ a little from onnxruntime's.
-
-    Raises:
-        RequestError: not such a file, or its weights do not fit the architecture that it names.
+    RequestError: not such a file, or its weights do not fit the architecture that it names.
     """
     try:
         import onnx
@@ -107,14 +100,11 @@ def load_onnx_network(path: Path) -> Network:
         module = DetectionModel(f"yolo{architecture}.yaml", nc=len(names), verbose=False).fuse(verbose=False)
     except Exception as error:  # whatever a foreign file makes the libraries raise is one thing to the user
         raise RequestError(f"{path}: not a YOLO detector exported by Ultralytics ({error})") from None
-    state = module.state_dict()
     try:
-        read = {name: torch.from_numpy(_tensor(values, name)) for name in state}
-        module.load_state_dict(read)
+        module.load_state_dict({name: torch.from_numpy(_tensor(values, name)) for name in module.state_dict()})
     except (KeyError, RuntimeError, ValueError) as error:
-        raise RequestError(
-            f"{path}: its weights do not fit yolo{architecture} ({str(error).splitlines()[0]})"
-        ) from None
+        reason = str(error).splitlines()[0]
+        raise RequestError(f"{path}: its weights do not fit yolo{architecture} ({reason})") from None
     return Network(module.float().eval(), ordered, int(side))
 
 

@@ -44,10 +44,9 @@ class LoadedDetector:
         quiet_ultralytics()
         from ultralytics.data.augment import LetterBox
 
-        if not SIDES[0] <= image_size <= SIDES[1]:
-            raise RequestError(
-                f"{source}: made for images of {image_size} pixels; a judge takes {SIDES[0]} to {SIDES[1]}"
-            )
+        least, most = SIDES
+        if not least <= image_size <= most:
+            raise RequestError(f"{source}: made for images of {image_size} pixels; a judge takes {least} to {most}")
         self._forward, self._device, self._source = forward, device, source
         self.names, self.image_size, self.digest, self.hash = tuple(names), image_size, digest, digest[:12]
         self._letterbox = LetterBox((image_size, image_size), auto=False)
@@ -58,15 +57,8 @@ class LoadedDetector:
         Equal to Ultralytics' predictor with rect off, conf 0.001, iou 0.7, max_det 300: square letterbox, one
         class a box, other classes removed before suppression, boxes clipped to the image.
 
-        Args:
-            image: (H, W, 3) uint8 BGR.
-            classes: judge class indices to keep.
-
-        Returns:
-            (N, 6) float32 with x1, y1, x2, y2 in pixels of `image`, score, class index; N <= 300.
-
-        Raises:
-            Fuse2TaskError: the network gave NaN or infinite values.
+        image: (H, W, 3) uint8 BGR. classes: judge class indices to keep. Returns (N, 6) float32 with x1, y1, x2, y2 in
+        pixels of `image`, score, class index; N <= 300. Fuse2TaskError: the network gave NaN or infinite values.
         """
         from ultralytics.utils.nms import non_max_suppression
         from ultralytics.utils.ops import scale_boxes
@@ -76,30 +68,23 @@ class LoadedDetector:
         with torch.inference_mode():
             raw = self._forward(tensor.to(self._device).float() / 255)
             if not bool(torch.isfinite(raw).all()):  # suppression would drop such boxes without a word
-                raise Fuse2TaskError(
-                    f"{self._source}: gave values that are not finite; the weights are damaged or overflow"
-                )
+                reason = "gave values that are not finite; the weights are damaged or overflow"
+                raise Fuse2TaskError(f"{self._source}: {reason}")
             found = non_max_suppression(raw, CONFIDENCE, NMS_IOU, classes=list(classes), max_det=MAX_BOXES)[0]
             found[:, :4] = scale_boxes(square.shape[:2], found[:, :4], image.shape[:2])
         return found.cpu().numpy()
 
 
 def load_judge(path: Path, device: str = "auto") -> LoadedDetector:
-    """The judge in a weights file: `.onnx`, `.pt`, or `.safetensors` of a training run.
+    """The judge in a weights file: `.onnx` (which runs on the CPU), `.pt`, or `.safetensors` of a training run.
 
-    Args:
-        path: the weights; a frozen COCO judge, or best.safetensors of a run.
-        device: as in `pick_device`; ONNX judges run on the CPU.
-
-    Raises:
-        RequestError: no such file, unreadable, not a detector, a pickle that the user has not said to trust, or an
-            ONNX judge without onnxruntime.
+    device: as in `pick_device`. RequestError: no such file, unreadable, not a detector, a pickle that the user has not
+    said to trust, or an ONNX judge without onnxruntime.
     """
     path = Path(path)
     if path.suffix not in (".onnx", ".pt", ".safetensors"):
-        raise RequestError(
-            f"{path}: judge weights are .onnx, .pt or .safetensors (RUN/best.safetensors of a training run)"
-        )
+        known = ".onnx, .pt or .safetensors (RUN/best.safetensors of a training run)"
+        raise RequestError(f"{path}: judge weights are {known}")
     check_weights(path, MAX_BYTES)
     digest = file_digest(path)
     if path.suffix == ".onnx":
@@ -121,19 +106,13 @@ def predict(
     dataset: FusedDataset, split: str, judge: LoadedDetector, class_map: ClassMap | None = None,
     source: str = "the class map",
 ) -> tuple[list[dict[str, Any]], tuple[str, ...]]:  # fmt: skip
-    """Run `judge` over every image of `split`.
+    """Run `judge` over every image of `split` of a fused dataset with boxes.
 
-    Args:
-        dataset: a fused dataset with boxes.
-        class_map: judge class name -> truth class name (`detection.coco`); `source` names it in messages.
+    class_map: judge class name -> truth class name (`detection.coco`); `source` names it in messages.
 
-    Returns:
-        COCO results (image_id and category_id of the truth file, bbox x, y, w, h in pixels, score; floats as
-        the judge gave them), images in id order, boxes best first; and the truth classes the judge lacks.
-
-    Raises:
-        RequestError: no such split, no boxes, images or truth that are not as the manifest says or do not correspond,
-            unmatched classes.
+    Returns COCO results (image_id and category_id of the truth file, bbox x, y, w, h in pixels, score; floats as the
+    judge gave them), images in id order, boxes best first; and the truth classes the judge lacks. RequestError: no such
+    split, no boxes, images or truth that are not as the manifest says or do not correspond, unmatched classes.
     """
     truth_file = dataset.annotations(split)
     verify_images(dataset, [split])

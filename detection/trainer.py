@@ -83,23 +83,17 @@ class StrictTrainer(DetectionTrainer):
             ]  # fmt: skip
             if unlike:
                 raise RequestError(
-                    f"weights: their architecture is not that of model {self.args.model} "
-                    f"({len(unlike)} tensors differ); give the model that they were trained as"
+                    f"weights: their architecture is not that of model {self.args.model} ({len(unlike)} tensors "
+                    "differ); give the model that they were trained as"
                 )
             model.load(self._initial, verbose=False)
         return model
 
     def refuse_changes(self, batch: int) -> None:
-        """Stop where Ultralytics would continue: smaller batch after out-of-memory, loss that is not finite.
-
-        Raises:
-            Fuse2TaskError: one of the two happened.
-        """
+        """Fuse2TaskError where Ultralytics would continue: smaller batch after out-of-memory, loss not finite."""
         if self.batch_size != batch:
             raise Fuse2TaskError(f"batch {batch} does not fit the device's memory; train with a smaller batch=N")
-        losses = {name: float(value) for name, value in (self.tloss or {}).items()}
-        bad = [name for name, value in losses.items() if not math.isfinite(value)]
+        bad = ", ".join(name for name, value in (self.tloss or {}).items() if not math.isfinite(float(value)))
         if bad:
-            raise Fuse2TaskError(
-                f"epoch {self.epoch + 1}: the loss is not finite ({', '.join(bad)}); lower lr0 or train without amp"
-            )
+            fix = "lower lr0 or train without amp"
+            raise Fuse2TaskError(f"epoch {self.epoch + 1}: the loss is not finite ({bad}); {fix}")

@@ -2,8 +2,7 @@
 
 import csv
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from fuse2task.data.dataset import validation_split
 from fuse2task.data.fused import FusedDataset, open_fused, verify_images, verify_truth
 from fuse2task.data.images import as_rgb, read_visible, write_image
 from fuse2task.runtime.compute import pick_device
-from fuse2task.runtime.errors import RequestError, write_failure
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError, write_failure
 from fuse2task.runtime.files import value_hash, write_bytes
 from fuse2task.runtime.locks import removed
 from fuse2task.runtime.packages import quiet_ultralytics, versions
@@ -41,15 +40,13 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
     dataset without val has no selection, since the test split must not decide: best is the last epoch.
     A finished run is not trained again; an interrupted one starts over from its seed.
 
-    Raises:
-        RequestError: no train split or no boxes in it, unknown model, missing or unlike weights, a folder of
-            another recipe or dataset, amp without a GPU that has bfloat16.
-        Fuse2TaskError: out of memory, or a loss that is not finite.
+    RequestError: no train split or no boxes in it, unknown model, missing or unlike weights, a folder of another recipe
+    or dataset, amp without a GPU that has bfloat16. Fuse2TaskError: out of memory, or a loss that is not finite.
     """
     dataset = open_fused(Path(recipe.data))
-    data_hash = value_hash(dataset.manifest)
+    data_hash, selects = value_hash(dataset.manifest), validation_split(dataset.splits)
     truth = _checked_truth(dataset)
-    used = [split for split in ("train", validation_split(dataset.splits)) if split in dataset.splits]
+    used = [split for split in ("train", selects) if split in dataset.splits]
     verify_images(dataset, used)
     verify_truth(dataset, used)
     overrides = _overrides(recipe)
@@ -66,7 +63,6 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
         if work.exists():
             say(f"{run.root}: interrupted before; training starts again from seed {recipe.seed}")
             shutil.rmtree(work)
-        selects = validation_split(dataset.splits)
         trainer = _run_trainer(recipe, dataset, overrides, initial, run)
         hashes = {}
         for name, source, target in (("best", trainer.best, run.best), ("last", trainer.last, run.last)):
@@ -120,36 +116,33 @@ def _run_trainer(
             torch.set_num_threads(threads)  # on a CPU Ultralytics leaves one core idle: half of two
             trainer.add_callback("on_train_epoch_start", lambda trainer: trainer.refuse_changes(recipe.batch))
             trainer.add_callback("on_fit_epoch_end", epoch_done)
-            with _readable_failures(run):
+            try:
                 trainer.train()
+            except Exception as error:
+                failure = _failure(error, run)
+                if failure is None:
+                    raise
+                raise failure from error
         finally:
             torch.set_num_threads(threads)
     return trainer
 
 
-@contextmanager
-def _readable_failures(run: RunFolder) -> Iterator[None]:
-    """Name the run's folder where Ultralytics cannot write, or finds its own gone."""
-    try:
-        yield
-    except Exception as error:
-        if not run.is_begun:
-            # Ultralytics makes folders again; what it put there would look like no run.
-            shutil.rmtree(run.resume, ignore_errors=True)
-            with suppress(OSError):
-                run.root.rmdir()
-            raise removed(run.root) from error
-        failure = write_failure(error, run.resume, run.resume)
-        if failure is None:
-            raise
-        raise failure from error
+def _failure(error: Exception, run: RunFolder) -> Fuse2TaskError | None:
+    """The readable failure, by the run's folder, where Ultralytics cannot write or finds its own gone."""
+    if run.is_begun:
+        return write_failure(error, run.resume, run.resume)
+    # Ultralytics makes folders again; what it put there would look like no run.
+    shutil.rmtree(run.resume, ignore_errors=True)
+    with suppress(OSError):
+        run.root.rmdir()
+    return removed(run.root)
 
 
 def _checked_truth(dataset: FusedDataset) -> dict[str, Any]:
     if "train" not in dataset.splits:
-        raise RequestError(
-            f"{dataset.root}: no train split (it has {', '.join(dataset.splits)}); fuse one with a --split that has it"
-        )
+        there = ", ".join(dataset.splits)
+        raise RequestError(f"{dataset.root}: no train split (it has {there}); fuse one with a --split that has it")
     path = dataset.annotations("train")
     truth = read_truth(path)
     if not truth["annotations"]:
@@ -169,10 +162,8 @@ def _overrides(recipe: DetectionRecipe) -> dict[str, Any]:
     except (FileNotFoundError, KeyError, IndexError, TypeError):
         head = None
     if head not in ("Detect", "v10Detect"):
-        raise RequestError(
-            f"model {recipe.model}: not a detector's model file, neither here nor among Ultralytics' "
-            "(yolov8n.yaml, say)"
-        )
+        known = "neither here nor among Ultralytics' (yolov8n.yaml, say)"
+        raise RequestError(f"model {recipe.model}: not a detector's model file, {known}")
     ours = {"data", "model", "weights", "image_size", "amp", "device", "cache"}
     return {
         **recipe.model_dump(exclude=ours),
@@ -196,11 +187,8 @@ def _last_row(path: Path, validated: bool) -> dict[str, str]:
 def _native(trainer: Any) -> dict[str, Any]:
     # Ultralytics' AP is not COCO's: another interpolation, rectangular batches, several labels a box.
     metrics = trainer.validator.metrics
-    mean = {
-        key.removeprefix("metrics/").removesuffix("(B)"): float(value)
-        for key, value in trainer.metrics.items()
-        if key.startswith("metrics/")
-    }
+    means = {key.removesuffix("(B)"): float(value) for key, value in trainer.metrics.items()}
+    mean = {key.removeprefix("metrics/"): value for key, value in means.items() if key.startswith("metrics/")}
     per_class = {
         metrics.names[int(index)]: {"mAP50": float(metrics.box.ap50[row]), "mAP50-95": float(metrics.box.ap[row])}
         for row, index in enumerate(metrics.ap_class_index)
@@ -215,21 +203,17 @@ def _write_samples(run: RunFolder, dataset: FusedDataset, split: str) -> None:
     names = {item["id"]: item["name"] for item in truth["categories"]}
     judge = load_judge(run.best, "cpu")
     matching = match_classes(judge.names, {name: number for number, name in names.items()})
-    with_boxes = {item["image_id"] for item in truth["annotations"]}
     image_ids = {Path(image["file_name"]).stem: image["id"] for image in truth["images"]}
-    for path in [path for path in dataset.images(split) if image_ids[path.stem] in with_boxes][:SAMPLES]:
-        pixels = np.ascontiguousarray(as_rgb(read_visible(path)))
-        for item in truth["annotations"]:
-            if item["image_id"] == image_ids[path.stem]:
-                _draw_box(pixels, item["bbox"], names[item["category_id"]], TRUTH)
-        for item in predict_image(judge, matching, path, image_ids[path.stem]):
-            if item["score"] >= SHOWN:
-                _draw_box(pixels, item["bbox"], f"{names[item['category_id']]} {item['score']:.2f}", PREDICTION)
+    boxes: dict[Any, list[dict[str, Any]]] = {}
+    for item in truth["annotations"]:
+        boxes.setdefault(item["image_id"], []).append(item)
+    for path in [path for path in dataset.images(split) if image_ids[path.stem] in boxes][:SAMPLES]:
+        pixels, image_id = np.ascontiguousarray(as_rgb(read_visible(path))), image_ids[path.stem]
+        found = [item for item in predict_image(judge, matching, path, image_id) if item["score"] >= SHOWN]
+        for item in [*boxes[image_id], *found]:
+            x, y, width, height = item["bbox"]
+            left, top, colour = round(x), round(y), PREDICTION if "score" in item else TRUTH
+            text = names[item["category_id"]] + (f" {item['score']:.2f}" if "score" in item else "")
+            cv2.rectangle(pixels, (left, top), (round(x + width), round(y + height)), colour, 1)
+            cv2.putText(pixels, text, (left, max(top - 2, 8)), cv2.FONT_HERSHEY_SIMPLEX, 0.35, colour, 1)
         write_image(run.samples / path.name, pixels)
-
-
-def _draw_box(pixels: np.ndarray, box: list[float], text: str, colour: tuple[int, int, int]) -> None:
-    x, y, width, height = box
-    corner = (round(x), round(y))
-    cv2.rectangle(pixels, corner, (round(x + width), round(y + height)), colour, 1)
-    cv2.putText(pixels, text, (corner[0], max(corner[1] - 2, 8)), cv2.FONT_HERSHEY_SIMPLEX, 0.35, colour, 1)

@@ -25,6 +25,9 @@ from fuse2task.runtime.progress import say
 from fuse2task.runtime.reading import check_regular, one_line, refuse_untrusted
 
 FORMAT = "fuse2task.yolo"
+MOST_LAYERS, MOST_REPEATS = 500, 100
+FETCHING = {"TorchVision", "CLIP", "MobileCLIP"}  # layers that fetch weights from the network when they are built
+TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,8 @@ def load_network(path: Path) -> Network:
     """The network in a `.safetensors` file of a training run, or in an Ultralytics `.pt` file.
 
     A `.pt` is a pickle, and refused unless the user trusts it (`--trust-pickle`). Even then it is read by
-    PyTorch's restricted unpickler, which builds Ultralytics' own classes and nothing else.
-
-    Raises:
-        RequestError: no such file (nothing is ever downloaded), damaged, of another kind or task, not trusted,
-            weights that are not finite numbers.
+    PyTorch's restricted unpickler, which builds Ultralytics' own classes and nothing else. RequestError: no such file
+    (nothing is ever downloaded), damaged, of another kind or task, not trusted, weights that are not finite numbers.
     """
     path = Path(path)
     check_weights(path)
@@ -69,18 +69,16 @@ def check_weights(path: Path, most: int | None = None) -> None:
 
 
 def save_network(path: Path, checkpoint: Path, image_size: int, recipe: dict[str, Any]) -> str:
-    """Write the network of an Ultralytics `checkpoint` as safetensors, its values unchanged.
+    """Write the network of an Ultralytics `checkpoint` as safetensors, its values unchanged; returns the tensor hash.
 
-    Returns the tensor hash.
     Metadata: format, version, model (the architecture, as JSON), names, image_size, recipe, tensor hash.
     """
     network = _load_pickle(checkpoint)  # Ultralytics' trainer has written it in this process
     # The trainer stores half precision, so halving its FP32 copy loses nothing.
     state = copy.deepcopy(network.module).half().state_dict()
     model = {key: value for key, value in network.module.yaml.items() if key != "yaml_file"}  # type: ignore[union-attr, operator]
-    return save_checkpoint(
-        path, state, FORMAT, model=model, names=list(network.names), image_size=image_size, recipe=recipe
-    )
+    about = {"model": model, "names": list(network.names), "image_size": image_size, "recipe": recipe}
+    return save_checkpoint(path, state, FORMAT, **about)
 
 
 def _load_safetensors(path: Path) -> Network:
@@ -125,22 +123,12 @@ def _unreadable(path: Path) -> Iterator[None]:
         raise RequestError(f"{path}: not readable as YOLO detection weights ({one_line(error)})") from None
 
 
-MOST_LAYERS, MOST_REPEATS = 500, 100
-# Layers that fetch weights from the network when they are built.
-FETCHING = {"TorchVision", "CLIP", "MobileCLIP"}
-
-
 def check_architecture(model: Any, classes: int, tensors: Mapping[str, torch.Tensor]) -> None:
     """Refuse an architecture whose layers are unknown, too many, or not those of `tensors`, before any is made.
 
-    The layers are laid out on PyTorch's meta device, which takes no memory.
-
-    Args:
-        model: Ultralytics' model file as a mapping, with backbone and head.
-        classes: number of classes. tensors: the weights, named as in DetectionModel.
-
-    Raises:
-        ValueError: refused; what Ultralytics' parser raises for other mistakes passes through.
+    The layers are laid out on PyTorch's meta device, which takes no memory. model: Ultralytics' model file as a
+    mapping, with backbone and head. classes: how many. tensors: the weights, named as in DetectionModel. ValueError:
+    refused; what Ultralytics' parser raises for other mistakes passes through.
     """
     from ultralytics.nn import modules
     from ultralytics.nn.tasks import parse_model
@@ -164,23 +152,18 @@ def check_architecture(model: Any, classes: int, tensors: Mapping[str, torch.Ten
         raise ValueError("its architecture is not that of its weights")
 
 
-TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-
-
 class OnnxNetwork:
     """Callable as `detection.judge.Forward`; names and image_size come from the file.
 
-    Raises:
-        RequestError: onnxruntime is missing, or the file is not an Ultralytics detector with a square input.
+    RequestError: onnxruntime is missing, or the file is not an Ultralytics detector with a square input.
     """
 
     def __init__(self, path: Path):
         try:
             import onnxruntime
         except ImportError:
-            raise RequestError(
-                f"{path}: ONNX judges need onnx and onnxruntime; `pip install fuse2task[onnx]` brings them"
-            ) from None
+            fix = "`pip install fuse2task[onnx]` brings them"
+            raise RequestError(f"{path}: ONNX judges need onnx and onnxruntime; {fix}") from None
         onnxruntime.set_default_logger_severity(4)
         try:
             self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -190,16 +173,13 @@ class OnnxNetwork:
         try:
             names, size = ast.literal_eval(about["names"]), ast.literal_eval(about["imgsz"])
             (entry,) = self._session.get_inputs()
-            shape = [
-                given if isinstance(given, int) else usual
-                for given, usual in zip(entry.shape, (1, 3, *size), strict=True)
-            ]
+            sides = zip(entry.shape, (1, 3, *size), strict=True)
+            shape = [given if isinstance(given, int) else usual for given, usual in sides]
             self._input, self._type = entry.name, TYPES[entry.type]
             self.names = tuple(str(names[index]) for index in sorted(names))
         except Exception as error:  # metadata of others may be anything
-            raise RequestError(
-                f"{path}: not a YOLO detector exported by Ultralytics (no usable {one_line(error, 80)} in its metadata)"
-            ) from None
+            reason = f"no usable {one_line(error, 80)} in its metadata"
+            raise RequestError(f"{path}: not a YOLO detector exported by Ultralytics ({reason})") from None
         if about.get("task") != "detect" or shape[:2] != [1, 3] or shape[2] != shape[3]:
             raise RequestError(
                 f"{path}: task {about.get('task')!r}, input {entry.shape}; a judge is a detector with one "

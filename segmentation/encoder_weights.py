@@ -20,31 +20,29 @@ def load_encoder_weights(encoder: torch.nn.Module, name: str, reference: str) ->
     A file is .safetensors, .pt or .pth, in torchvision's, timm's or SMP's names (for EfficientNet also those
     of efficientnet-pytorch); a classifier's head is left out. Nothing is fetched from a network.
 
-    Returns:
-        {"encoder_weights": reference} and, where a file was read, its sha256.
-
-    Raises:
-        RequestError: no such file or weights on this machine, or names or shapes that differ.
+    Returns {"encoder_weights": reference} and, where a file was read, its sha256. RequestError: no such file or weights
+    on this machine, or names or shapes that differ.
     """
     if reference == "none":
         return {"encoder_weights": "none"}
     path = _imagenet_file(name) if reference == "imagenet" else Path(reference)
     tensors = _read(path)
-    own = {_canonical(key): key for key in encoder.state_dict()}
+    state = encoder.state_dict()
+    own = {_canonical(key): key for key in state}
     if "_conv_stem.weight" in tensors and "conv.stem.weight" in own:
         tensors = _from_efficientnet_pytorch(tensors, own.values())
     given = {_canonical(key): value for key, value in tensors.items()}
-    shapes = {key: value.shape for key, value in encoder.state_dict().items()}
+    common = own.keys() & given.keys()
     problems = [f"{own[key]}: missing" for key in own.keys() - given.keys() if not key.endswith("num.batches.tracked")]
     problems += [f"{key}: unknown" for key in given.keys() - own.keys() if not key.startswith(CLASSIFIER)]
     problems += [
-        f"{own[key]}: {tuple(given[key].shape)} instead of {tuple(shapes[own[key]])}"
-        for key in own.keys() & given.keys()
-        if given[key].shape != shapes[own[key]]
+        f"{own[key]}: {tuple(given[key].shape)} instead of {tuple(state[own[key]].shape)}"
+        for key in common
+        if given[key].shape != state[own[key]].shape
     ]
     if problems:
         raise RequestError(f"{path}: not the weights of encoder {name}\n{listing(sorted(problems))}")
-    torch.nn.Module.load_state_dict(encoder, {own[key]: given[key] for key in own.keys() & given.keys()}, strict=False)
+    torch.nn.Module.load_state_dict(encoder, {own[key]: given[key] for key in common}, strict=False)
     return {"encoder_weights": reference, "sha256": file_digest(path)}
 
 
@@ -85,13 +83,9 @@ def _hub(name: str) -> tuple[str | None, str | None]:
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
-    if path.suffix == ".safetensors":
-        tensors, _ = read_safetensors(path)
-        check_finite(path, tensors)
-        return tensors
-    if path.suffix not in (".pt", ".pth"):
+    if path.suffix not in (".safetensors", ".pt", ".pth"):
         raise RequestError(f"encoder_weights: {str(path)!r} is not none, imagenet, or a .safetensors, .pt or .pth file")
-    tensors = read_state_dict(path)
+    tensors = read_safetensors(path)[0] if path.suffix == ".safetensors" else read_state_dict(path)
     check_finite(path, tensors)
     return tensors
 

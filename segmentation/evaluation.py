@@ -26,12 +26,10 @@ DEFINITION = (
 def class_names(reference: str) -> tuple[str, ...]:
     """Class names behind `msrs`, `fmb` or a UTF-8 text file with one `name` or `id name` a line.
 
-    Raises:
-        RequestError: no such file, no names, a name given twice, more than 255 names.
+    RequestError: no such file, no names, a name given twice, more than 255 names.
     """
-    known = {"msrs": MSRS, "fmb": FMB}
-    if reference in known:
-        return known[reference]
+    if known := {"msrs": MSRS, "fmb": FMB}.get(reference):
+        return known
     if not os.path.lexists(reference):
         raise RequestError(f"{reference}: not msrs, not fmb and not a readable text file (it does not exist)")
     names = read_class_list(Path(reference))
@@ -58,10 +56,8 @@ def evaluate(labels: Path, predictions: Path, classes: Sequence[str]) -> dict[st
 def matrices(labels: Path, predictions: Path, classes: Sequence[str]) -> dict[str, np.ndarray]:
     """The confusion matrix of every image, by id, in sorted order.
 
-    Raises:
-        RequestError: an empty folder, missing or extra predictions, unequal sizes, indices outside `classes`
-            (255 is allowed in the labels alone), labels of a fused dataset that are not as its manifest says; all
-            of them are listed.
+    RequestError, which lists all of them: an empty folder, missing or extra predictions, unequal sizes, indices outside
+    `classes` (255 is allowed in the labels alone), labels of a fused dataset that are not as its manifest says.
     """
     truth, predicted = _masks(labels), _masks(predictions)
     verify_truth_at(labels)
@@ -72,11 +68,10 @@ def matrices(labels: Path, predictions: Path, classes: Sequence[str]) -> dict[st
     found = {}
     for name in sorted(truth):
         label, prediction = read_mask(truth[name]), read_mask(predicted[name])
-        wrong = _outside(label, len(classes), IGNORE), _outside(prediction, len(classes))
-        if wrong[0]:
-            problems.append(f"{truth[name]}: values {wrong[0]} are not among {len(classes)} classes or 255")
-        if wrong[1]:
-            problems.append(f"{predicted[name]}: values {wrong[1]} are not among {len(classes)} classes")
+        if wrong := outside(label, len(classes), IGNORE):
+            problems.append(f"{truth[name]}: values {wrong} are not among {len(classes)} classes or 255")
+        if wrong := outside(prediction, len(classes)):
+            problems.append(f"{predicted[name]}: values {wrong} are not among {len(classes)} classes")
         if label.shape != prediction.shape:
             sizes = [f"{width}x{height}" for height, width in (label.shape, prediction.shape)]
             problems.append(f"{predicted[name]}: {sizes[1]}, but the label is {sizes[0]}")
@@ -90,12 +85,7 @@ def matrices(labels: Path, predictions: Path, classes: Sequence[str]) -> dict[st
 def confusion(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
     """Pixel counts (classes, classes) int64, rows truth, columns prediction; truth 255 is left out.
 
-    Args:
-        truth: integer indices below `classes`, or 255.
-        prediction: integer indices below `classes`, of the same shape.
-
-    Raises:
-        ValueError: shapes differ, or an index is outside the classes.
+    Both hold integer indices below `classes`. ValueError: shapes differ, or an index is outside the classes.
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}")
@@ -141,12 +131,8 @@ class WeightedIoU:
 def weighted_iou(matrices: np.ndarray, weights: np.ndarray) -> WeightedIoU:
     """Scores of the weighted sum of the images' confusion matrices, for every row of image weights.
 
-    Args:
-        matrices: (I, C, C) pixel counts, rows truth.
-        weights: (R, I), finite, >= 0; a weight of 2 counts as the image being there twice.
-
-    Raises:
-        ValueError: other shapes, or weights that are negative or not finite.
+    matrices: (I, C, C) pixel counts, rows truth. weights: (R, I), finite, >= 0; a weight of 2 counts as the image being
+    there twice. ValueError: other shapes, or weights that are negative or not finite.
     """
     matrices, weights = np.asarray(matrices), np.asarray(weights)
     if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2]:
@@ -162,14 +148,8 @@ def weighted_iou(matrices: np.ndarray, weights: np.ndarray) -> WeightedIoU:
     hits, truth = np.diagonal(total, axis1=1, axis2=2), total.sum(axis=2)
     iou = _ratios(hits, truth + total.sum(axis=1) - hits)
     accuracy = _ratios(hits, truth)
-    return WeightedIoU(
-        mIoU=_means(iou),
-        mIoU_foreground=_means(iou[:, 1:]),
-        mAcc=_means(accuracy),
-        aAcc=_ratios(hits.sum(axis=1), truth.sum(axis=1)),
-        class_IoU=iou,
-        class_accuracy=accuracy,
-    )
+    all_pixels = _ratios(hits.sum(axis=1), truth.sum(axis=1))
+    return WeightedIoU(_means(iou), _means(iou[:, 1:]), _means(accuracy), all_pixels, iou, accuracy)
 
 
 def _masks(folder: Path) -> dict[str, Path]:
@@ -183,7 +163,8 @@ def _masks(folder: Path) -> dict[str, Path]:
     return masks
 
 
-def _outside(mask: np.ndarray, classes: int, *allowed: int) -> list[int]:
+def outside(mask: np.ndarray, classes: int, *allowed: int) -> list[int]:
+    """Values of a mask that are neither class indices nor `allowed`."""
     return [int(value) for value in np.unique(mask) if value >= classes and value not in allowed]
 
 

@@ -1,9 +1,7 @@
 """SMP's networks by name, and the segmenter: a network with what is needed to use it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +19,7 @@ KIND = "fuse2task.segmenter"
 def build_model(architecture: str, encoder: str, classes: int) -> torch.nn.Module:
     """An SMP network with random weights, (N, 3, H, W) float32 -> (N, classes, H, W) logits.
 
-    Raises:
-        RequestError: SMP has no such architecture or encoder, or they do not go together.
+    RequestError: SMP has no such architecture or encoder, or they do not go together.
     """
     go_offline()
     import segmentation_models_pytorch as smp
@@ -31,10 +28,8 @@ def build_model(architecture: str, encoder: str, classes: int) -> torch.nn.Modul
     if architecture.lower() not in known:
         raise RequestError(f"architecture {architecture!r} is not one of SMP's: {', '.join(known)}")
     if encoder not in smp.encoders.encoders and not encoder.startswith(("tu-", "timm-")):
-        raise RequestError(
-            f"encoder {encoder!r} is not one of SMP's ({', '.join(smp.encoders.encoders)}); "
-            f"for one of timm's write tu-{encoder}"
-        )
+        ours = ", ".join(smp.encoders.encoders)
+        raise RequestError(f"encoder {encoder!r} is not one of SMP's ({ours}); for one of timm's write tu-{encoder}")
     try:
         return smp.create_model(architecture, encoder, encoder_weights=None, in_channels=3, classes=classes)
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError, NotImplementedError) as error:
@@ -71,35 +66,27 @@ class Segmenter:
 
 def save_segmenter(path: Path, segmenter: Segmenter, recipe: SegmentationRecipe) -> str:
     """Write a segmenter as safetensors with recipe, classes, normalisation; returns the tensor hash."""
-    return save_checkpoint(
-        path, segmenter.model.state_dict(), KIND, recipe=recipe.model_dump(mode="json"),
-        classes=list(segmenter.classes), mean=list(segmenter.normalisation.mean),
-        std=list(segmenter.normalisation.std),
-    )  # fmt: skip
+    scale = {"mean": list(segmenter.normalisation.mean), "std": list(segmenter.normalisation.std)}
+    about = {"recipe": recipe.model_dump(mode="json"), "classes": list(segmenter.classes), **scale}
+    return save_checkpoint(path, segmenter.model.state_dict(), KIND, **about)
 
 
 def load_segmenter(path: Path, device: torch.device) -> Segmenter:
     """Read what `save_segmenter` wrote, in evaluation mode on `device`.
 
-    Raises:
-        RequestError: missing, altered, another network's, or of an incompatible version.
+    RequestError: missing, altered, another network's, or of an incompatible version.
     """
     tensors, about = load_checkpoint(path, KIND)
-    recipe = _recipe(path, about)
     try:
+        recipe = SegmentationRecipe.model_validate(about.get("recipe"))
         classes = tuple(str(name) for name in about["classes"])
         normalisation = Normalisation(tuple(map(float, about["mean"])), tuple(map(float, about["std"])))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RequestError(f"{path}: its recipe is not one of this version ({where}: {first['msg']})") from None
     except (KeyError, TypeError, ValueError) as error:
         raise RequestError(f"{path}: incomplete metadata ({error}); get the checkpoint again") from None
     model = build_model(recipe.architecture, recipe.encoder, len(classes))
     load_into(model, tensors, path)
     return Segmenter(model.to(device).eval(), classes, normalisation, about["tensor_hash"])
-
-
-def _recipe(path: Path, about: Mapping[str, Any]) -> SegmentationRecipe:
-    try:
-        return SegmentationRecipe.model_validate(about.get("recipe"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RequestError(f"{path}: its recipe is not one of this version ({where}: {first['msg']})") from None

@@ -1,5 +1,6 @@
 """Training samples: images and masks of a fused dataset, their statistics and augmentation."""
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +16,9 @@ from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.packages import go_offline
 from fuse2task.runtime.progress import Meter
-from segmentation.evaluation import IGNORE
+from segmentation.evaluation import IGNORE, outside
 from segmentation.recipe import Augmentation
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 VERSION = "2.0.8"  # of albumentations: the last one under the MIT licence; its transforms decide the weights
 STRENGTH = 0.25  # largest relative change of brightness, contrast and saturation
 Draw = tuple[int, int]  # epoch, number of the pair
@@ -36,15 +36,13 @@ class Labelled:
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """(H, W, 3) uint8 RGB and (H, W) uint8 indices.
 
-        Raises:
-            RequestError: a file is unreadable, sizes differ, or the mask has an index outside the classes.
+        RequestError: a file is unreadable, sizes differ, or the mask has an index outside the classes.
         """
         image, mask = as_rgb(read_visible(self.image)), read_mask(self.mask)
         if image.shape[:2] != mask.shape:
             raise RequestError(f"{self.mask}: {mask.shape[::-1]} pixels, but its image is {image.shape[1::-1]}")
-        outside = [int(value) for value in np.unique(mask) if self.classes <= value != IGNORE]
-        if outside:
-            raise RequestError(f"{self.mask}: values {outside} are not among the {self.classes} classes or 255")
+        if wrong := outside(mask, self.classes, IGNORE):
+            raise RequestError(f"{self.mask}: values {wrong} are not among the {self.classes} classes or 255")
         return image, mask
 
 
@@ -70,6 +68,9 @@ class Normalisation:
         return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 0, 1)))
 
 
+IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
 class SegmentationSamples:
     """Augmented samples: (3, h, w) float32, (h, w) int64, number of the pair; fixed by (seed, epoch, id)."""
 
@@ -91,13 +92,8 @@ def draws_of_epoch(pairs: int, seed: int, epoch: int) -> list[Draw]:
 class Augment:
     """Random size, crop, flip and colour of (image, mask), fixed by a key; from any thread.
 
-    Args:
-        recipe: ranges and probabilities.
-        crop: (height, width) of what comes out.
-        fill: RGB colour, 0 to 255, with which an image smaller than the crop is padded; its mask gets 255.
-
-    Raises:
-        Fuse2TaskError: albumentations is not the pinned release.
+    recipe: ranges and probabilities. crop: (height, width) of what comes out. fill: RGB colour, 0 to 255, with which an
+    image smaller than the crop is padded; its mask gets 255. Fuse2TaskError: albumentations is not the pinned release.
     """
 
     def __init__(self, recipe: Augmentation, crop: tuple[int, int], fill: Sequence[float]):
@@ -128,19 +124,16 @@ class Augment:
 
 def _check_release() -> None:
     go_offline()  # the import asks the network for a newer release otherwise
-    try:
+    with contextlib.suppress(metadata.PackageNotFoundError):
         metadata.version("albumentationsx")
-    except metadata.PackageNotFoundError:
-        pass
-    else:
         raise Fuse2TaskError(
             "albumentationsx is installed: it takes albumentations' place, with telemetry and the AGPL; "
             f"run `pip uninstall albumentationsx`, `pip install --force-reinstall albumentations=={VERSION}`"
         )
-    if metadata.version("albumentations") != VERSION:
+    if (found := metadata.version("albumentations")) != VERSION:
         raise Fuse2TaskError(
-            f"albumentations {metadata.version('albumentations')} is installed, but recipes are defined by "
-            f"{VERSION}; run `pip install albumentations=={VERSION}`"
+            f"albumentations {found} is installed, but recipes are defined by {VERSION}; "
+            f"run `pip install albumentations=={VERSION}`"
         )
 
 
@@ -176,11 +169,7 @@ class Survey:
 
 
 def survey(pairs: Sequence[Labelled], classes: int) -> Survey:
-    """Read all `pairs`.
-
-    Raises:
-        RequestError: as `Labelled.read`.
-    """
+    """Read all `pairs`. RequestError: as `Labelled.read`."""
     found = Survey(np.zeros((3, 256), np.int64), np.zeros(classes, np.int64), np.zeros(classes, np.int64))
     with Meter("reading training pairs", len(pairs)) as meter:
         for pair in pairs:

@@ -18,17 +18,7 @@ from segmentation.evaluation import DEFINITION, IGNORE, confusion, scores
 from segmentation.model import Segmenter, build_model, save_segmenter
 from segmentation.prediction import sheet
 from segmentation.recipe import Loss, SegmentationRecipe
-from segmentation.samples import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Augment,
-    Draw,
-    Normalisation,
-    SegmentationSamples,
-    draws_of_epoch,
-    labelled,
-    survey,
-)  # fmt: skip
+from segmentation.samples import IMAGENET, Augment, Draw, SegmentationSamples, draws_of_epoch, labelled, survey
 
 SHEETS = 4  # sample images drawn at a time
 SHEET_TIMES = 10  # how often in a run they are drawn
@@ -43,34 +33,23 @@ def train(recipe: SegmentationRecipe, root: Path) -> Path:
     last one where there is no such split: the test split never chooses. Under torchrun or `accelerate launch`
     the recipe's batch is split over the processes.
 
-    Returns:
-        The path of the best checkpoint.
-
-    Raises:
-        RequestError: bad data, no such network or weights, or `root` holds another run.
-        Fuse2TaskError: the loss is not finite; the message names the images of the batch.
+    Returns the path of the best checkpoint. RequestError: bad data, no such network or weights, or `root` holds another
+    run. Fuse2TaskError: the loss is not finite; the message names the images of the batch.
     """
     stage = SegmentationStage(recipe)
-    run = TrainingRun(recipe, root, recipe.workers)
-    return run.train(lambda: [stage], stage.card)
+    return TrainingRun(recipe, root, recipe.workers).train(lambda: [stage], stage.card)
 
 
 class SegmentationStage(TrainingStage):
-    """The only stage of a segmenter.
-
-    Raises:
-        RequestError: a dataset without masks.
-    """
+    """The only stage of a segmenter. RequestError: a dataset without masks."""
 
     name = "segmenter"
 
     def __init__(self, recipe: SegmentationRecipe):
         self.recipe, self.dataset = recipe, open_fused(recipe.data)
         if self.dataset.truth != "masks":
-            raise RequestError(
-                f"{self.dataset.root}: fused with truth {self.dataset.truth!r}, but masks are needed; fuse it again "
-                "with them"
-            )
+            found = f"fused with truth {self.dataset.truth!r}"
+            raise RequestError(f"{self.dataset.root}: {found}, but masks are needed; fuse it again with them")
         self.held_out_split = validation_split(self.dataset.splits) or "val"
         self.training, self.validation = labelled(self.dataset, "train"), labelled(self.dataset, self.held_out_split)
         self.seed, self.epochs, self.batch, self.count = recipe.seed, recipe.epochs, recipe.batch, len(self.training)
@@ -86,8 +65,7 @@ class SegmentationStage(TrainingStage):
         verify_images(self.dataset, used)
         verify_truth(self.dataset, used)
         found = survey(self.training, len(classes))
-        fixed = Normalisation(IMAGENET_MEAN, IMAGENET_STD)
-        self.normalisation = found.normalisation() if recipe.normalisation == "dataset" else fixed
+        self.normalisation = found.normalisation() if recipe.normalisation == "dataset" else IMAGENET
         balance = found.median_frequency_weights() if recipe.class_weights == "median_frequency" else None
         self.loss = CrossEntropyDice(recipe.loss, balance)
         augment = Augment(recipe.augmentation, recipe.crop, [255 * value for value in self.normalisation.mean])

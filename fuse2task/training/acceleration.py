@@ -3,12 +3,12 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 from accelerate.utils import DataLoaderConfiguration
 from torch import Tensor
 
@@ -21,10 +21,8 @@ def make_accelerator(device: str, precision: Precision) -> Accelerator:
 
     Accelerate keeps its settings for the life of a process; they are forgotten first, so that a process can
     train one network in bf16 and the next in fp32. Under torchrun the process's own device is taken. A loader that
-    is prepared has its batches split over the processes: the batch of a recipe is the whole one.
-
-    Raises:
-        RequestError: as `pick_device`.
+    is prepared has its batches split over the processes: the batch of a recipe is the whole one. RequestError: as
+    `pick_device`.
     """
     picked = pick_device(device)
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -45,24 +43,11 @@ def numbers_of(losses: Mapping[str, Tensor], accelerator: Accelerator) -> dict[s
     return dict(zip(losses, values.tolist(), strict=True))
 
 
-class Tracker(Protocol):
-    """What the training loop needs: numbers by name at a step, and an end."""
-
-    def log(self, values: dict[str, float], step: int | None) -> None:
-        """Add one point to each curve."""
-
-    def finish(self) -> None:
-        """Flush and close."""
-
-
-def open_tracker(name: str, folder: Path, recipe: dict[str, Any]) -> Tracker:
+def open_tracker(name: str, folder: Path, recipe: dict[str, Any]) -> GeneralTracker:
     """The tracker `name` (tensorboard, wandb or mlflow), writing into `folder`, with the recipe beside the curves.
 
     Nothing is sent anywhere unless WANDB_MODE or MLFLOW_TRACKING_URI ask for it: W&B works offline (`wandb sync`
-    uploads later), MLflow in a file of its own.
-
-    Raises:
-        RequestError: its package is missing.
+    uploads later), MLflow in a file of its own. RequestError: its package is missing.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

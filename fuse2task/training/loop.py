@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from accelerate.tracking import GeneralTracker
 from torch import Tensor, nn
 
 from fuse2task.config.recipes import Recipe
@@ -19,7 +20,7 @@ from fuse2task.runtime.files import value_hash
 from fuse2task.runtime.overlap import SPARE, Stopwatch, ahead, threads
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter, say
-from fuse2task.training.acceleration import Tracker, make_accelerator, numbers_of, open_tracker
+from fuse2task.training.acceleration import make_accelerator, numbers_of, open_tracker
 from fuse2task.training.run_folder import RunFolder, load_state, peek_counters, save_state
 
 Batch = tuple[Tensor, ...]
@@ -117,10 +118,8 @@ class TrainingRun:
 
     recipe: with device, precision and seed. workers: threads that make samples; 0 or None for one a core.
     save_every: seconds between states saved within an epoch; None for networks with dropout, whose random numbers
-    restart with each epoch. tracker: tensorboard, wandb or mlflow.
-
-    Raises:
-        RequestError: no such device, or `root` holds another run.
+    restart with each epoch. tracker: tensorboard, wandb or mlflow. RequestError: no such device, or `root` holds
+    another run.
     """
 
     def __init__(
@@ -131,7 +130,7 @@ class TrainingRun:
         self.accelerator = make_accelerator(self.recipe["device"], self.recipe["precision"])
         self.is_main = self.accelerator.is_main_process
         self.threads, self.save_every, self._tracker = workers or threads(), save_every or math.inf, tracker
-        self.tracker: Tracker | None = None
+        self.tracker: GeneralTracker | None = None
         with self.accelerator.main_process_first():
             self.folder = RunFolder(Path(root), self.recipe)
 
@@ -141,24 +140,26 @@ class TrainingRun:
         """Train what is not finished; returns the path of the best checkpoint of the last stage.
 
         stages: makes them, called where something is left to train. card: the run's card, without what every run has,
-        from the last stage's counters (`best`, `best_epoch`).
-
-        Raises:
-            RequestError: a batch cannot be filled or split, or the data has changed since the run began.
-            Fuse2TaskError: a loss is not finite; the message names the items of the batch.
+        from the last stage's counters (`best`, `best_epoch`). RequestError: a batch cannot be filled or split, or the
+        data has changed since the run began. Fuse2TaskError: a loss is not finite; the items of the batch are named.
         """
         if self.folder.finished:
             say(f"{self.folder.root}: already trained; remove the folder to train again")
             return self.folder.best
-        planned = stages()
+        planned, processes = stages(), self.accelerator.num_processes
         for stage in planned:
-            self._check(stage)
+            name, batch = stage.name, stage.batch
+            if not stage.steps:
+                raise RequestError(f"{name}: {stage.count} samples an epoch do not fill a batch of {batch}")
+            if batch % processes:
+                raise RequestError(f"{name}: batch={batch} cannot be split over {processes} processes")
         with self.folder.held(self.is_main):
             self.accelerator.wait_for_everyone()
             started = time.monotonic()
             keep_freed_memory()
             if self.is_main:
-                where = f"{self.accelerator.device.type}, precision {self._precision.replace('no', 'fp32')}"
+                precision = str(self.accelerator.mixed_precision).replace("no", "fp32")
+                where = f"{self.accelerator.device.type}, precision {precision}"
                 say(f"{self.folder.root}: {', '.join(stage.name for stage in planned)} on {where}")
                 if self._tracker:
                     self.tracker = open_tracker(self._tracker, self.folder.root / "curves", self.recipe)
@@ -171,22 +172,11 @@ class TrainingRun:
             self.accelerator.wait_for_everyone()
         return self.folder.best
 
-    @property
-    def _precision(self) -> str:
-        return str(self.accelerator.mixed_precision)
-
-    def _check(self, stage: TrainingStage) -> None:
-        processes = self.accelerator.num_processes
-        if not stage.steps:
-            raise RequestError(f"{stage.name}: {stage.count} samples an epoch do not fill a batch of {stage.batch}")
-        if stage.batch % processes:
-            raise RequestError(f"{stage.name}: batch={stage.batch} cannot be split over {processes} processes")
-
     def _finish(self, card: Mapping[str, Any], seconds: float) -> None:
         common = {
             "format": "fuse2task.run", "recipe_hash": value_hash(self.recipe), "seed": self.recipe["seed"],
             "seconds_of_last_start": round(seconds, 1), "device": self.accelerator.device.type,
-            "precision": self._precision, "versions": versions(),
+            "precision": str(self.accelerator.mixed_precision), "versions": versions(),
         }  # fmt: skip
         self.folder.finish({**common, **card})
         if self.tracker is not None:
@@ -321,19 +311,16 @@ class StageRun:
         stage = self.stage
         found = peek_counters(self.folder.resume)
         if found is not None and "stage" not in found:
-            raise RequestError(
-                f"{self.folder.root}: begun by a former version, which saved its state otherwise; remove the folder to "
-                "train again"
-            )
+            reason = "begun by a former version, which saved its state otherwise; remove the folder to train again"
+            raise RequestError(f"{self.folder.root}: {reason}")
         if found is None or found["stage"] != stage.name:
             rows = [row for row in self.folder.rows() if row.get("stage", stage.name) != stage.name]
             self.folder.keep_rows(len(rows))
             fresh = {"stage": stage.name, "step": 0, "sums": {}, "best": 1e300, "best_epoch": 0}
             return fresh | {"rows": len(rows), "data": stage.data}
         if found.setdefault("data", stage.data) != stage.data:
-            raise RequestError(
-                f"{self.folder.root}: its data has changed since the run began; give another -o, or remove that folder"
-            )
+            reason = "its data has changed since the run began; give another -o, or remove that folder"
+            raise RequestError(f"{self.folder.root}: {reason}")
         load_state(self.folder.resume, {"network": self.network}, optimizer)
         self.folder.keep_rows(found["rows"])
         say(f"{stage.name}: resumes at step {found['step']}")
@@ -360,11 +347,8 @@ def batches(
 
     Threads, because decoding and cutting release the interpreter's lock, and what is decoded once is kept for all of
     them: beside steps of 10 ms on two busy cores, a DataLoader with two processes took 1.6 times as long for fusion's
-    samples, and no less for segmentation's. At most `threads + SPARE` batches are ready or being made.
-    pinned: in memory that a GPU can copy from by itself.
-
-    Raises:
-        What a sample raises, when its batch is due.
+    samples, and no less for segmentation's. At most `threads + SPARE` batches are ready or being made. What a sample
+    raises is raised when its batch is due. pinned: in memory that a GPU can copy from by itself.
     """
 
     def make(start: int) -> Batch:
