@@ -11,15 +11,16 @@ matmul rate measured in the same run (of CPU time and fp32 on a CPU, of the cloc
 from the baseline in grey levels; then the same in batches.
 """
 
-import argparse
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from measuring import fastest, options, where
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -37,25 +38,17 @@ MATMUL = 1536  # rows, columns and depth of the product whose rate is called the
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, help="a file or a name of `fuse2task fusion weights`")
-    for name in ("infrared", "visible"):
-        parser.add_argument(f"--{name}", type=Path)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--size", default="640x480", help="width x height of the noise")
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
+    given = options(__doc__, checkpoint=Path, infrared=Path, visible=Path, device="cpu", size="640x480", repeats=5)
     keep_freed_memory()
     torch.manual_seed(0)
     with torch.inference_mode():
-        weights = find_checkpoint(options.checkpoint) if options.checkpoint else None
+        weights = find_checkpoint(given.checkpoint) if given.checkpoint else None
         network = load_crossfuse(weights)[0] if weights else CrossFuseNetwork().eval()
-        device, pair = pick_device(options.device), read_pair(options)
+        device, pair = pick_device(given.device), read_pair(given.infrared, given.visible, given.size)
         gmac = multiply_accumulates(network, *pair)
-        peak = matmul_peak(options.repeats, device)
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+        peak = matmul_peak(given.repeats, device)
         print(
-            f"{pair[0].shape[3]}x{pair[0].shape[2]}, {name}, torch {torch.__version__}, "
+            f"{pair[0].shape[3]}x{pair[0].shape[2]}, {where(device)}, torch {torch.__version__}, "
             f"{torch.backends.cpu.get_cpu_capability()}\n{gmac:.1f} GMAC a pair as trained, matmul {peak:.0f} GFLOP a "
             f"second: {2000 * gmac / peak:.1f} ms if every product ran at it"
         )
@@ -64,7 +57,7 @@ def main() -> None:
         print(f"making both inference networks: {time.perf_counter() - start:.1f} s")
         for batch in (1, 4) if device.type == "cpu" else (1, 4, 16, 64):
             images = [image.to(device).expand(batch, -1, -1, -1).contiguous() for image in pair]
-            report(variants, images, gmac, peak, max(1, options.repeats // batch))
+            report(variants, images, gmac, peak, max(1, given.repeats // batch))
 
 
 def make_variants(network: AnyCrossFuse, device: torch.device) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
@@ -85,11 +78,8 @@ def report(
     on_cpu = pair[0].device.type == "cpu"
     batch = len(pair[0])
     outputs: dict[str, Tensor] = {}
-
-    def runner(name: str) -> Callable[[], object]:
-        return lambda: outputs.update({name: variants[name](*pair)})
-
-    best = fastest({name: runner(name) for name in variants}, repeats)
+    runs = {name: partial(lambda name: outputs.update({name: variants[name](*pair)}), name) for name in variants}
+    best = fastest(runs, repeats)
     print(
         f"\nbatch {batch}, ms a pair: wall    CPU   baseline / (wall, CPU)   of the peak"
         "   |difference|: max, 99.9 %, share <= 3"
@@ -104,19 +94,6 @@ def report(
             f"{name:18s}{1000 * wall / batch:11.1f}{1000 * cpu / batch:7.0f}{ratios}{difference.max():15.5f}{tail:9.5f}"
             f"{(difference <= 3).float().mean():9.5f}"
         )
-
-
-def fastest(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, tuple[float, float]]:
-    """Least wall and CPU seconds (of all threads) over `repeats` rounds, in each of which everything runs once."""
-    best = dict.fromkeys(runs, (float("inf"), float("inf")))
-    for _ in range(repeats):
-        for name, run in runs.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            run()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            best[name] = min(best[name][0], time.perf_counter() - wall), min(best[name][1], time.process_time() - cpu)
-    return best
 
 
 def matmul_peak(repeats: int, device: torch.device) -> float:
@@ -140,25 +117,23 @@ def multiply_accumulates(network: AnyCrossFuse, infrared: Tensor, visible: Tenso
     return counter.get_total_flops() / 2e9
 
 
-def read_pair(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """Infrared and visible luma, (1, 1, H, W) in [0, 255]."""
-    if options.infrared and options.visible:
-        arrays = read_infrared(options.infrared), luma(read_visible(options.visible))
-        infrared, visible = (torch.from_numpy(array).float()[None, None] for array in arrays)
-        return infrared, visible
-    width, height = (int(side) for side in options.size.split("x"))
+def read_pair(infrared: Path | None, visible: Path | None, size: str) -> Sequence[Tensor]:
+    """Infrared and visible luma, (1, 1, H, W) in [0, 255]; without files, noise of `size`."""
+    if infrared and visible:
+        arrays = read_infrared(infrared), luma(read_visible(visible))
+        return [torch.from_numpy(array).float()[None, None] for array in arrays]
+    width, height = map(int, size.split("x"))
     coarse = torch.nn.functional.interpolate(torch.rand(2, 1, 24, 32), (height, width), mode="bicubic")
-    infrared, visible = (200 * coarse + 40 * torch.rand_like(coarse)).clamp(0, 255).round().split(1)
-    return infrared, visible
+    return (200 * coarse + 40 * torch.rand_like(coarse)).clamp(0, 255).round().split(1)
 
 
 def fuse_per_tile(network: CrossFuseNetwork, infrared: Tensor, visible: Tensor) -> Tensor:
     """CrossFuse as one would first write it down: fp32, channels first, tiles one by one, attention written out, box
     means as dense convolutions, batch normalisation as trained. Images (B, 1, H, W), [0, 255], one by one."""
-    return torch.cat([_fuse_one(network, ir[None], vi[None]) for ir, vi in zip(infrared, visible, strict=True)])
-
-
-def _fuse_one(network: CrossFuseNetwork, infrared: Tensor, visible: Tensor) -> Tensor:
+    if len(infrared) > 1:
+        return torch.cat(
+            [fuse_per_tile(network, *pair) for pair in zip(infrared.split(1), visible.split(1), strict=True)]
+        )
     ir_shallow, ir_deep = network.encoder_ir(infrared / 255)
     vi_shallow, vi_deep = network.encoder_vi(visible / 255)
     decoder = network.decoder

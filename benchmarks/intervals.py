@@ -5,12 +5,12 @@ Usage: python benchmarks/intervals.py [IMAGES]
 need beside the matching: 1000 bootstrap and one jackknife pass, the interval of every number.
 """
 
-import resource
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from measuring import peak_memory
 
 from detection.average_precision import WeightedAP, evaluate, match, weighted_ap
 from fuse2task.bench.statistics.intervals import bootstrap, jackknife, recentred
@@ -54,19 +54,14 @@ def main(images: int) -> None:
         row = metrics["per_class"][name]
         differences += [abs(getattr(point, f"class_{key}")[0, k] - row[key]) for key in ("AP", "AP50", "AP75")]
     print(f"max |difference| of the point estimates {max(differences):9.1e}   (at most 1e-12)")
-    print(
-        f"peak memory of the whole run            {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:7.0f} MiB"
-    )
+    print(f"peak memory of the whole run            {peak_memory():7.0f} MiB")
 
 
 def _columns(*parts: WeightedAP):
     """Point, replicates and jackknife values of every mean and of every class's number."""
-    for name in MEANS:
-        point, replicates, left_out = (getattr(part, name) for part in parts)
-        yield point[0], replicates, left_out
-    for name in PER_CLASS:
-        for k in range(len(parts[0].classes)):
-            point, replicates, left_out = (getattr(part, name)[:, k] for part in parts)
+    for name in (*MEANS, *PER_CLASS):
+        columns = [np.atleast_2d(getattr(part, name).T) for part in parts]  # of one mean, or of every class
+        for point, replicates, left_out in zip(*columns, strict=True):
             yield point[0], replicates, left_out
 
 

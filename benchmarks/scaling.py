@@ -10,11 +10,10 @@ and memory grow for ten times the pairs: 10 is linear, what is there without any
 holds that has imported everything and done nothing: it is part of every peak, and more than a command alone imports.
 """
 
-import argparse
+import itertools
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from measuring import options
 
 from fuse2task.data.images import encode_png
 from fuse2task.runtime.compute import generator
@@ -33,15 +33,14 @@ from killing import CASES, Material, Run
 
 SIDE = 16
 CODE = "import sys; from fuse2task.cli.main import run; run(sys.argv[1:])"
+APPLY = "fusion apply --method average --data DIR/pairs --layout folder --boxes DIR/pairs/boxes -o DIR/fused"
+EVAL = "detection eval --truth DIR/fused/annotations/test.json --predictions DIR/detections.json -o DIR/metrics.json"
 STEPS = {
-    "data check": ["data", "check", "DIR/pairs", "--layout", "folder", "--boxes", "DIR/pairs/boxes"],
-    "fusion apply": ["fusion", "apply", "--method", "average", "--data", "DIR/pairs", "--layout", "folder", "--boxes",
-                     "DIR/pairs/boxes", "-o", "DIR/fused"],
-    "fusion apply, again": ["fusion", "apply", "--method", "average", "--data", "DIR/pairs", "--layout", "folder",
-                            "--boxes", "DIR/pairs/boxes", "-o", "DIR/fused"],
-    "detection eval": ["detection", "eval", "--truth", "DIR/fused/annotations/test.json", "--predictions",
-                       "DIR/detections.json", "-o", "DIR/metrics.json"],
-}  # fmt: skip
+    "data check": "data check DIR/pairs --layout folder --boxes DIR/pairs/boxes",
+    "fusion apply": APPLY,
+    "fusion apply, again": APPLY,
+    "detection eval": EVAL,
+}
 MSRS = "640x480"
 # As large as the recipes for MSRS make them: crossfuse-modern's samples, YOLO's and the segmenter's images.
 OVERRIDES = {
@@ -61,11 +60,7 @@ class Cost:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    parser.add_argument("--folder", type=Path, help="where to work; a temporary folder without it")
-    parser.add_argument("--commands", action="store_true", help="peak memory of every long command instead")
-    given = parser.parse_args()
+    given = options(__doc__, pairs=[1000, 10_000, 100_000], folder=Path, commands=False)
     if given.commands:
         memory_of_commands(given.folder)
         return
@@ -76,19 +71,15 @@ def main() -> None:
             write_pairs(Path(name) / "pairs", count)
             write_detections(Path(name) / "pairs", Path(name) / "detections.json", count)
             for step, arguments in STEPS.items():
-                cost = measured([argument.replace("DIR", name) for argument in arguments])
+                cost = measured([argument.replace("DIR", name) for argument in arguments.split()])
                 costs[step].append(cost)
                 print(
                     f"| {count} | {step} | {cost.seconds:.1f} | {1000 * cost.seconds / count:.2f} | {cost.peak:.0f} "
                     f"| {1024 * cost.peak / count:.1f} | {cost.files} |",
                     flush=True,
                 )
-            shutil.rmtree(name)
-            Path(name).mkdir()
     for step, found in costs.items():
-        for (few, less), (many, more) in zip(
-            zip(given.pairs, found, strict=True), list(zip(given.pairs, found, strict=True))[1:], strict=False
-        ):
+        for (few, less), (many, more) in itertools.pairwise(zip(given.pairs, found, strict=True)):
             print(
                 f"{step}, {few} to {many} pairs (x {many / few:g}): time x {more.seconds / less.seconds:.1f}, "
                 f"{1024 * (more.peak - less.peak) / (many - few):.1f} KiB for every further pair"
@@ -153,11 +144,8 @@ def memory_of_commands(place: Path | None) -> None:
         materials = [Material(Path(name) / size, 16, size) for size in ("96x64", MSRS)]
         for material in materials:
             material.prepare()
-        print(
-            "| libraries | "
-            + " | ".join(f"{peak(['--version'], material.folder):.0f}" for material in materials)
-            + " |"
-        )
+        libraries = [f"{peak(['--version'], material.folder):.0f}" for material in materials]
+        print(f"| libraries | {' | '.join(libraries)} |")
         for case in CASES:
             peaks = []
             for material in materials:

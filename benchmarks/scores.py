@@ -6,16 +6,16 @@ Without files, smooth random 640x480 images. Prints milliseconds an image (media
 alone and for the sets; then the growth of memory with the batch.
 """
 
-import argparse
-import resource
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from measuring import options, peak_memory, synchronize, where
 
 from fuse2task.data.images import read_visible
 from fuse2task.runtime.compute import keep_freed_memory
@@ -28,28 +28,22 @@ LIMIT = 0.25  # seconds an image for the others together, 640x480 on 2 cores
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("infrared", "visible", "fused"):
-        parser.add_argument(f"--{name}", type=Path)
-    parser.add_argument("--profile", default="standard")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=7)
-    options = parser.parse_args()
-    profile = find_profile(options.profile)
-    arrays = images(options)
+    given = options(__doc__, infrared=Path, visible=Path, fused=Path, profile="standard", batch=1, repeats=7)
+    profile = find_profile(given.profile)
+    arrays = images([given.infrared, given.visible, given.fused])
     devices = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
     keep_freed_memory()
     memory(profile, arrays)
     others = competitors(arrays)
     for device in devices:
-        name = torch.cuda.get_device_name() if device == "cuda" else f"cpu, {torch.get_num_threads()} threads"
-        print(f"{name}; {arrays[0].shape[1]}x{arrays[0].shape[0]}, batch {options.batch}, ms an image")
-        report(profile, arrays, torch.device(device), options.batch, options.repeats, others)
+        height, width = arrays[0].shape[:2]
+        print(f"{device}, {where(torch.device(device))}; {width}x{height}, batch {given.batch}, ms an image")
+        report(profile, arrays, torch.device(device), given.batch, given.repeats, others)
 
 
-def images(options: argparse.Namespace) -> list[np.ndarray]:
-    if options.infrared and options.visible and options.fused:
-        return [read_visible(path) for path in (options.infrared, options.visible, options.fused)]
+def images(paths: list[Path | None]) -> list[np.ndarray]:
+    if all(paths):
+        return [read_visible(path) for path in paths if path]
     rng = np.random.default_rng(0)
     coarse = [cv2.resize(rng.random((24, 32)), (640, 480), interpolation=cv2.INTER_CUBIC) for _ in range(2)]
     sources = [(200 * image + 40 * rng.random(image.shape)).clip(0, 255) for image in coarse]
@@ -68,20 +62,16 @@ def report(
         for _ in range(repeats + 1):
             start = time.perf_counter()
             run()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
+            synchronize()
             times.append(time.perf_counter() - start)
         return statistics.median(times[1:]) / batch
 
-    def alone(compute: Callable[..., object]) -> Callable[[], object]:
-        def run() -> object:
-            with sharing(), torch.inference_mode():
-                return compute(*doubles)
-
-        return run
+    def alone(compute: Callable[..., object]) -> object:
+        with sharing(), torch.inference_mode():
+            return compute(*doubles)
 
     for entry in profile.scores:
-        own = timed(alone(entry.compute))
+        own = timed(partial(alone, entry.compute))
         text = f"  {entry.name:10s}{own * 1e3:9.2f}"
         if device.type == "cpu":
             for library, run in others.get(entry.name, {}).items():
@@ -129,8 +119,7 @@ def memory(profile: Profile, arrays: list[np.ndarray]) -> None:
         stacks = [torch.from_numpy(np.stack([profile.prepare(image)] * batch)) for image in arrays]
         for _ in range(3):
             score_batch(profile, *stacks)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"peak memory of the process after batches of {batch}, three times each: {peak:.0f} MiB")
+        print(f"peak memory of the process after batches of {batch}, three times each: {peak_memory():.0f} MiB")
 
 
 if __name__ == "__main__":

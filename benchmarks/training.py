@@ -9,15 +9,16 @@ bf16). Then the loading of samples alone; without --data the pairs are noise, 10
 the release's number of samples takes at these rates.
 """
 
-import argparse
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from measuring import fastest, options, synchronize, where
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from writing import synthetic
@@ -61,33 +62,25 @@ OF_FROZEN = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--layout")
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--device", default="auto")
-    options = parser.parse_args()
+    given = options(__doc__, data=Path, layout=str, size=256, batch=4, steps=6, device="auto")
     keep_freed_memory()
-    device = pick_device(options.device)
+    device = pick_device(given.device)
     rates = {bf16: product_rate(device, torch.bfloat16 if bf16 else torch.float32) for bf16 in (False, True)}
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     print(
-        f"{device.type}, {where}, torch {torch.__version__}, {options.batch} samples of {options.size} a step; "
+        f"{device.type}, {where(device)}, torch {torch.__version__}, {given.batch} samples of {given.size} a step; "
         f"products {rates[False]:.0f} (fp32), {rates[True]:.0f} GFLOP/s (bf16)"
     )
-    images = torch.randint(0, 256, (2, options.batch, 1, options.size, options.size)).float().to(device)
+    images = torch.randint(0, 256, (2, given.batch, 1, given.size, given.size)).float().to(device)
     speeds = {}
     for stage, (network, loss, variants) in STAGES.items():
         torch.manual_seed(0)
         runs = [Run(network(), loss, variant, images, device) for variant in variants]
-        for _ in range(options.steps):
+        for _ in range(given.steps):
             for run in runs:
                 run.step()
         speeds[stage] = report(stage, runs, rates)
     with tempfile.TemporaryDirectory() as folder:
-        loading(options, Path(folder))
+        loading(given, Path(folder))
     for stage, count in RELEASE.items():
         print(f"\nthe release's {count} samples of {stage}:", end="")
         for name, speed in speeds[f"faithful, {stage}"].items():
@@ -122,7 +115,7 @@ class Run:
 
     def step(self) -> None:
         """One step, timed, on the same images each time."""
-        synchronize(self.device)
+        synchronize()
         began = time.perf_counter()
         with linear_layers_of_pytorch(not self.variant.today):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.variant.bf16):
@@ -132,7 +125,7 @@ class Run:
             self.optimizer.step()
             self.optimizer.zero_grad()
         value = loss.item()
-        synchronize(self.device)
+        synchronize()
         if not self.seconds:
             self.first_loss = value
         self.seconds.append(time.perf_counter() - began)
@@ -173,15 +166,15 @@ def report(stage: str, runs: list[Run], rates: dict[bool, float]) -> dict[str, f
     return speeds
 
 
-def loading(options: argparse.Namespace, folder: Path) -> None:
+def loading(given: Namespace, folder: Path) -> None:
     """Samples a second that the threads make, when a pair is new and when it is kept."""
-    pairs = load_pairs(options.data, options.layout) if options.data else synthetic(folder / "source", 16)
-    samples = PairSamples(pairs, Sampling(size=options.size), KeptTensors(folder, "pairs"))
+    pairs = load_pairs(given.data, given.layout) if given.data else synthetic(folder / "source", 16)
+    samples = PairSamples(pairs, Sampling(size=given.size), KeptTensors(folder, "pairs"))
     print(f"\nloading, {threads()} threads, {len(pairs)} pairs:", end="")
     for name, epochs in (("decoded", 1), ("kept", 20)):
         draws = [draw for epoch in range(epochs) for draw in draws_of_epoch(len(pairs), len(pairs), (0, name, epoch))]
         began = time.perf_counter()
-        made = sum(len(batch[-1]) for batch in batches(samples, draws, options.batch, threads(), pinned=False))
+        made = sum(len(batch[-1]) for batch in batches(samples, draws, given.batch, threads(), pinned=False))
         print(f"  {name} {made / (time.perf_counter() - began):.0f} samples/s", end="")
     print()
 
@@ -203,20 +196,9 @@ def product_rate(device: torch.device, dtype: torch.dtype) -> float:
     side = 8192 if device.type == "cuda" else 1536
     a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
     maps = a.view(1, side, 1, side).permute(0, 3, 1, 2)
-    best = float("inf")
-    for _ in range(8):
-        synchronize(device)
-        began = time.perf_counter()
-        _ = torch.nn.functional.conv2d(maps, b[:, :, None, None]) if device.type == "cpu" else a @ b
-        synchronize(device)
-        best = min(best, time.perf_counter() - began)
-    return 2e-9 * side**3 / best
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for what was queued on a GPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    is_cpu = device.type == "cpu"
+    runs = {"": lambda: torch.nn.functional.conv2d(maps, b[:, :, None, None]) if is_cpu else a @ b}
+    return 2e-9 * side**3 / fastest(runs, 8)[""][0]
 
 
 if __name__ == "__main__":

@@ -10,21 +10,21 @@ With --encoders: CPU time and file size of every lossless PNG encoder at hand on
 ratios to what `encode_png` writes; every file is decoded and compared.
 """
 
-import argparse
 import io
 import multiprocessing
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from measuring import options, peak_memory
 from PIL import Image
 from torchvision.io import encode_png as torchvision_png
 
@@ -46,14 +46,7 @@ STRATEGIES, FILTERS = ("RLE", "HUFFMAN_ONLY", "DEFAULT"), ("SUB", "UP", "AVG", "
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=400)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--layout")
-    parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("--folder", type=Path, help="where to write; a temporary folder without it")
-    parser.add_argument("--encoders", action="store_true", help="compare PNG encoders instead")
-    given = parser.parse_args()
+    given = options(__doc__, pairs=400, data=Path, layout=str, checkpoint=Path, folder=Path, encoders=False)
     with tempfile.TemporaryDirectory(dir=given.folder, prefix="writing-") as name:
         folder = Path(name)
         pairs = load_pairs(given.data, given.layout) if given.data else synthetic(folder / "source", 8)
@@ -121,8 +114,9 @@ def disk_to_disk(name: str, checkpoint: Path | None, pairs: tuple[Pair, ...], fo
     wall, cpu, idle = time.perf_counter(), time.process_time(), idle_seconds()
     write_fused(Dataset("folder", folder, pairs), method, out)
     wall, cpu, idle = time.perf_counter() - wall, time.process_time() - cpu, idle_seconds() - idle
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Run(wall, cpu, cpu + idle, peak, {row["id"]: row["image"] for row in open_fused(out).manifest["files"]})
+    return Run(
+        wall, cpu, cpu + idle, peak_memory(), {row["id"]: row["image"] for row in open_fused(out).manifest["files"]}
+    )
 
 
 def idle_seconds() -> float:
@@ -139,10 +133,7 @@ def in_new_process(function: Callable, *arguments: object):
 
 def repeated(pairs: tuple[Pair, ...], count: int) -> tuple[Pair, ...]:
     """`count` pairs over the same files, each with an id of its own."""
-    chosen = (pairs[number % len(pairs)] for number in range(count))
-    return tuple(
-        Pair(f"p{number:06d}", "test", pair.infrared, pair.visible, pair.size) for number, pair in enumerate(chosen)
-    )
+    return tuple(replace(pairs[number % len(pairs)], id=f"p{number:06d}", split="test") for number in range(count))
 
 
 def synthetic(folder: Path, count: int) -> tuple[Pair, ...]:
@@ -178,8 +169,8 @@ def compare_encoders(pairs: list[Pair]) -> None:
 def encoders() -> dict[str, Encoder]:
     chosen: dict[str, Encoder] = {"encode_png": encode_png}
     chosen |= {f"OpenCV, {strategy}, {kind}": opencv(strategy, kind) for strategy in STRATEGIES for kind in FILTERS}
-    chosen |= {f"Pillow, level {level}": pillow(level) for level in (1, 6)}
-    chosen |= {f"torchvision, level {level}": torchvision(level) for level in (1, 6)}
+    for name, encode in (("Pillow", pillow), ("torchvision", torchvision)):
+        chosen |= {f"{name}, level {level}": partial(encode, level=level) for level in (1, 6)}
     return chosen
 
 
@@ -201,17 +192,14 @@ def opencv(strategy: str, kind: str) -> Encoder:
     return lambda image: cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), settings)[1].tobytes()
 
 
-def pillow(level: int) -> Encoder:
-    def encode(image: np.ndarray) -> bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, "PNG", compress_level=level)
-        return buffer.getvalue()
-
-    return encode
+def pillow(image: np.ndarray, level: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", compress_level=level)
+    return buffer.getvalue()
 
 
-def torchvision(level: int) -> Encoder:
-    return lambda image: torchvision_png(torch.from_numpy(image).permute(2, 0, 1), level).numpy().tobytes()
+def torchvision(image: np.ndarray, level: int) -> bytes:
+    return torchvision_png(torch.from_numpy(image).permute(2, 0, 1), level).numpy().tobytes()
 
 
 if __name__ == "__main__":

@@ -14,38 +14,28 @@ Count = Annotated[int, Field(ge=0)]
 class DetectionRecipe(Recipe):
     """Settings of one training. Defaults are Ultralytics 8.4's, except where a comment says otherwise."""
 
-    data: str
-    """Fused dataset folder with boxes (given as data=OUT)."""
+    data: str  # fused dataset folder with boxes (given as data=OUT)
+    # Architecture: a model file of Ultralytics' (yolov8n.yaml, yolo11s.yaml, ...) or a path to one.
     model: str = Field(default="yolov8n.yaml", pattern=r"\.yaml$")
-    """Architecture: a model file of Ultralytics' (yolov8n.yaml, yolo11s.yaml, ...) or a path to one."""
-    weights: str | None = None
-    """Local .pt or .safetensors of the same architecture to start from; null trains from scratch."""
-    image_size: int = Field(default=640, gt=0, multiple_of=32)
-    """Side of the square letterbox in pixels."""
+    weights: str | None = None  # local .pt or .safetensors of the same architecture to start from; null: from scratch
+    image_size: int = Field(default=640, gt=0, multiple_of=32)  # side of the square letterbox in pixels
     epochs: int = Field(default=100, gt=0)
     batch: int = Field(default=16, gt=0)
-    nbs: int = Field(default=64, gt=0)
-    """Nominal batch: gradients of round(nbs / batch) batches are summed for one step."""
-    patience: Count = 100
-    """Stop after this many epochs without a better validation; 0 never stops early."""
+    nbs: int = Field(default=64, gt=0)  # nominal batch: gradients of round(nbs / batch) batches are summed for one step
+    patience: Count = 100  # stop after this many epochs without a better validation; 0 never stops early
     seed: Count = 0
 
     # Ultralytics' `auto` overrides lr0 and momentum by a rule of its own; a recipe says what it does.
     optimizer: Literal["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSProp"] = "SGD"
-    lr0: Rate = 0.01
-    """First learning rate; it falls linearly to lr0 * lrf."""
+    lr0: Rate = 0.01  # first learning rate; it falls linearly to lr0 * lrf
     lrf: Rate = 0.01
-    momentum: Fraction = 0.937
-    """Momentum of SGD, beta1 of Adam."""
+    momentum: Fraction = 0.937  # of SGD; beta1 of Adam
     weight_decay: Fraction = 0.0005
     warmup_epochs: float = Field(default=3.0, ge=0)
-    warmup_bias_lr: Fraction = 0.1
-    """Learning rate of biases at the start of the warm-up; 0 suits the Adam family."""
+    warmup_bias_lr: Fraction = 0.1  # of biases at the start of the warm-up; 0 suits the Adam family
 
-    mosaic: Fraction = 1.0
-    """Probability of a four-image mosaic."""
-    close_mosaic: Count = 10
-    """No mosaic in this many last epochs."""
+    mosaic: Fraction = 1.0  # probability of a four-image mosaic
+    close_mosaic: Count = 10  # no mosaic in this many last epochs
     mixup: Fraction = 0.0
     fliplr: Fraction = 0.5
     flipud: Fraction = 0.0
@@ -55,10 +45,7 @@ class DetectionRecipe(Recipe):
     translate: Fraction = 0.1
     scale: Fraction = 0.5
 
-    amp: bool = False
-    """bfloat16 autocast, on a GPU only; not float16, which Ultralytics checks with weights it downloads."""
+    amp: bool = False  # bfloat16 autocast, on a GPU; not float16, which Ultralytics checks with weights it downloads
     device: str = "auto"
-    workers: Count = 4
-    """Loader processes on a GPU; the CPU loads in the training process."""
-    cache: bool = False
-    """Keep the decoded images in memory."""
+    workers: Count = 4  # loader processes on a GPU; the CPU loads in the training process
+    cache: bool = False  # keep the decoded images in memory

@@ -34,18 +34,13 @@ def _draw_scenes(folder: Path) -> dict[str, Path]:
     roots = {"m3fd": folder / "m3fd", "msrs": folder / "msrs"}
     # The last files that each writer makes: a folder without them is what a killed run left.
     if not (roots["m3fd"] / "split.txt").is_file():
-        _remove(roots["m3fd"])
+        shutil.rmtree(roots["m3fd"], ignore_errors=True)
         write_m3fd(roots["m3fd"], M3FD_SCENES, SEED, SIZE)
     if not (folder / "msrs-done").is_file():
-        _remove(roots["msrs"])
+        shutil.rmtree(roots["msrs"], ignore_errors=True)
         write_msrs(roots["msrs"], MSRS_TRAIN, MSRS_TEST, SEED, SIZE)
         write_text(folder / "msrs-done", "")
     return roots
-
-
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
 
 
 def _train_crossfuse(out: Path, scenes: dict[str, Path]) -> Path:
@@ -54,11 +49,8 @@ def _train_crossfuse(out: Path, scenes: dict[str, Path]) -> Path:
     from fusion.training.run import train
 
     say("2/3 CrossFuse: two auto-encoders, then cross attention and fusion decoder")
-    overrides = [
-        f"data.0.root={scenes['m3fd']}",
-        f"data.0.split={scenes['m3fd'] / 'split.txt'}",
-        f"data.1.root={scenes['msrs']}",
-    ]
+    overrides = [f"data.0.root={scenes['m3fd']}", f"data.0.split={scenes['m3fd'] / 'split.txt'}"]
+    overrides.append(f"data.1.root={scenes['msrs']}")
     return train(load_recipe(FusionRecipe, "fusion/crossfuse-demo", overrides), out / "crossfuse")
 
 
@@ -68,12 +60,8 @@ def _compare(folder: Path, scenes: dict[str, Path], weights: Path) -> Path:
     from fuse2task.config import load_recipe
 
     say("3/3 four methods: fused, scored, YOLO-n and a U-Net trained on the images of each, compared")
-    overrides = [
-        f"datasets.m3fd.root={scenes['m3fd']}",
-        f"datasets.m3fd.split={scenes['m3fd'] / 'split.txt'}",
-        f"datasets.msrs.root={scenes['msrs']}",
-        f"methods.3.checkpoint={weights}",
-    ]
+    overrides = [f"datasets.m3fd.root={scenes['m3fd']}", f"datasets.m3fd.split={scenes['m3fd'] / 'split.txt'}"]
+    overrides += [f"datasets.msrs.root={scenes['msrs']}", f"methods.3.checkpoint={weights}"]
     run_bench(load_recipe(BenchRecipe, "bench/demo", overrides), folder)
     return report_bench(folder)
 
@@ -87,11 +75,8 @@ def _write_sheet(out: Path, columns: int = 4) -> None:
         for method in ("visible", "infrared", "average", "crossfuse"):
             images = sorted((out / "bench" / "fused" / dataset / method / "images" / "test").glob("*.png"))
             # Every other scene is by night.
-            picked = [
-                images[min(number * len(images) // columns // 2 * 2 + number % 2, len(images) - 1)]
-                for number in range(columns)
-            ]
-            row = np.concatenate([read_visible(path) for path in picked], axis=1)
+            places = [number * len(images) // columns // 2 * 2 + number % 2 for number in range(columns)]
+            row = np.concatenate([read_visible(images[min(place, len(images) - 1)]) for place in places], axis=1)
             cv2.putText(row, method, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 0), 1, cv2.LINE_AA)
             sheet.append(row)
     write_image(out / "sheet.png", np.concatenate(sheet, axis=0))

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import AsyncGenerator, Callable
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import cast
@@ -24,10 +24,9 @@ from fuse2task.serve.fusing import PairFuser
 from fuse2task.serve.server import Guard
 
 FILES = {
-    "/": ("page.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
+    "/": ("page.html", "text/html"), "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
-}
+}  # fmt: skip
 EXAMPLES = ("/example/infrared.png", "/example/visible.png")
 EXAMPLE_SIZE = (640, 480)
 MAX_BYTES = 20_000_000
@@ -44,44 +43,38 @@ def make_app(fuser: PairFuser, allowed: Callable[[str], bool]) -> ASGIApp:
     /fuse, a multipart form of `infrared`, `visible` and `method`, answered by `PairFuser.answer` as JSON. Errors
     are JSON with the key `error`: 400 for a wrong request, 403 for a wrong host or origin, 413 for too large.
     """
-    one_at_a_time = anyio.CapacityLimiter(1)  # a method may use every core, and a judge is not made for threads
+    # One at a time: a method may use every core, and a judge is not made for threads.
+    in_thread = partial(anyio.to_thread.run_sync, limiter=anyio.CapacityLimiter(1))
+    static = resources.files("fuse2task.serve") / "static"
+    texts = {path: (static / name).read_text("utf-8") for path, (name, _) in FILES.items()}
+
+    async def page(request: Request) -> Response:
+        path = request.url.path
+        return Response(texts[path], media_type=FILES[path][1])
 
     async def options(_: Request) -> Response:
         limits = {"bytes": MAX_BYTES, "pixels": MAX_PIXELS, "formats": FORMATS}
         return JSONResponse({**fuser.options(), "limits": limits})
 
     async def example(request: Request) -> Response:
-        scene = await anyio.to_thread.run_sync(_example, limiter=one_at_a_time)
+        scene = await in_thread(_example)
         pixels = scene.infrared if request.url.path == EXAMPLES[0] else scene.visible
         return Response(encode_png(pixels), media_type="image/png")
 
     async def fuse(request: Request) -> Response:
-        method, infrared, visible = await read_form(request)
-
-        def work() -> dict:
-            return fuser.answer(method, *decode_pair(infrared, visible))
-
-        return JSONResponse(await anyio.to_thread.run_sync(work, limiter=one_at_a_time))
+        method, *files = await read_form(request)
+        answer = await in_thread(lambda: fuser.answer(method, *decode_pair(*files)))
+        return JSONResponse(answer)
 
     routes = [
-        *(Route(path, _file(*file)) for path, file in FILES.items()),
+        *(Route(path, page) for path in FILES),
         *(Route(path, example) for path in EXAMPLES),
         Route("/options", options),
         Route("/fuse", fuse, methods=["POST"]),
     ]
+    handlers = {Fuse2TaskError: _failed, Exception: _unexpected}
     # The guard is outermost, so that errors of all kinds have its headers.
-    return Guard(
-        Starlette(routes=routes, exception_handlers={Fuse2TaskError: _failed, Exception: _unexpected}), allowed
-    )
-
-
-def _file(name: str, kind: str) -> Callable[[Request], Response]:
-    text = (resources.files("fuse2task.serve") / "static" / name).read_text("utf-8")
-
-    def serve(_: Request) -> Response:
-        return Response(text, media_type=kind)
-
-    return serve
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), allowed)
 
 
 @cache
@@ -120,9 +113,7 @@ class _Named(io.BytesIO):
 async def read_form(request: Request) -> tuple[str, bytes, bytes]:
     """Method name, infrared file and visible file of a multipart request; nothing touches the disk.
 
-    Raises:
-        TooLargeError: the body or a file is over the limit.
-        RequestError: not a multipart form of `method`, `infrared` and `visible`.
+    TooLargeError: the body or a file is over the limit. RequestError: not a form of `method`, `infrared` and `visible`.
     """
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > MAX_BODY:
@@ -152,41 +143,36 @@ async def _limited(request: Request) -> AsyncGenerator[bytes, None]:
 def decode_pair(infrared: bytes, visible: bytes) -> tuple[np.ndarray, np.ndarray]:
     """(H, W) uint8 infrared, and (H, W, 3) RGB or (H, W) grey uint8 visible, of two image files.
 
-    Raises:
-        TooLargeError: a file of more than `MAX_BYTES` or `MAX_PIXELS`.
-        RequestError: not a readable image, too thin, not 8-bit, an alpha channel, or two different sizes.
+    TooLargeError: a file of more than `MAX_BYTES` or `MAX_PIXELS`. RequestError: not a readable image, too thin, not
+    8-bit, an alpha channel, or two different sizes.
     """
-    sizes = [
-        _checked_size(data, name) for data, name in ((infrared, "the infrared image"), (visible, "the visible image"))
-    ]
-    if sizes[0] != sizes[1]:
-        first, second = (f"{width}x{height}" for width, height in sizes)
+    names = ("the infrared image", "the visible image")
+    first, second = map(_checked_size, (infrared, visible), names)
+    if first != second:
         raise RequestError(
-            f"the infrared image is {first}, the visible image {second}: a pair shows the same view in the same "
-            "size; register and crop the two first"
+            f"{names[0]} is {first}, {names[1]} {second}: a pair shows the same view in the same size; register and "
+            "crop the two first"
         )
-    return (
-        read_infrared(cast(Path, _Named(infrared, "the infrared image"))),
-        read_visible(cast(Path, _Named(visible, "the visible image"))),
-    )
+    return read_infrared(_named(infrared, names[0])), read_visible(_named(visible, names[1]))
 
 
-def _checked_size(data: bytes, name: str) -> tuple[int, int]:
-    """(width, height) from the header."""
+def _named(data: bytes, name: str) -> Path:
+    return cast(Path, _Named(data, name))  # the readers take anything that Pillow opens
+
+
+def _checked_size(data: bytes, name: str) -> str:
+    """WIDTHxHEIGHT from the header."""
     if len(data) > MAX_BYTES:
         raise _too_many_bytes(name)
-    width, height = image_size(cast(Path, _Named(data, name)))
+    width, height = image_size(_named(data, name))
     if width * height > MAX_PIXELS:
-        raise TooLargeError(
-            f"{name}: {width}x{height} is more than {MAX_PIXELS // 10**6} megapixels; for such images use "
-            "`fuse2task fusion pairs`"
-        )
+        limit = f"{MAX_PIXELS // 10**6} megapixels; for such images use `fuse2task fusion pairs`"
+        raise TooLargeError(f"{name}: {width}x{height} is more than {limit}")
     if min(width, height) < MIN_SIDE or max(width, height) > MAX_SIDE:
         raise RequestError(f"{name}: {width}x{height}; sides of {MIN_SIDE} to {MAX_SIDE} pixels are taken")
-    return width, height
+    return f"{width}x{height}"
 
 
 def _too_many_bytes(name: str) -> TooLargeError:
-    return TooLargeError(
-        f"{name}: more than {MAX_BYTES // 10**6} MB a file; for such files use `fuse2task fusion pairs`"
-    )
+    limit = f"{MAX_BYTES // 10**6} MB a file; for such files use `fuse2task fusion pairs`"
+    return TooLargeError(f"{name}: more than {limit}")

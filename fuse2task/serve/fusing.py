@@ -44,16 +44,11 @@ class PairFuser:
     def answer(self, method: str, infrared: np.ndarray, visible: np.ndarray) -> dict[str, Any]:
         """Fuse, judge and score one pair.
 
-        Args:
-            method: one of `options()["methods"]`.
-            infrared: (H, W) uint8. visible: (H, W, 3) RGB or (H, W) uint8.
+        method: one of `options()["methods"]`. infrared: (H, W) uint8. visible: (H, W, 3) RGB or (H, W) uint8.
 
-        Returns:
-            JSON values: width, height, image (PNG as a data address), seconds (fusing alone), boxes (best first:
-            x, y, w, h in pixels, class, score; null without a judge) and scores (null where not defined).
-
-        Raises:
-            RequestError: an unknown method, or one that cannot fuse an image of this size.
+        Returns JSON values: width, height, image (PNG as a data address), seconds (fusing alone), boxes (best first:
+        x, y, w, h in pixels, class, score; null without a judge) and scores (null where not defined). RequestError: an
+        unknown method, or one that cannot fuse an image of this size.
         """
         if method not in self.methods:
             raise RequestError(f"no method {method!r} here; there are {', '.join(self.methods)}")
@@ -64,11 +59,12 @@ class PairFuser:
         fused = fuser.fuse(pair, infrared, visible)
         seconds = time.perf_counter() - started
         values = score(infrared, visible, fused.rgb, PROFILE, SCORES)
+        image = "data:image/png;base64," + base64.b64encode(encode_png(fused.rgb)).decode("ascii")
         return {
             "method": method,
             "width": width,
             "height": height,
-            "image": "data:image/png;base64," + base64.b64encode(encode_png(fused.rgb)).decode("ascii"),
+            "image": image,
             "seconds": seconds,
             "boxes": self._boxes(fused.rgb),
             "scores": {name: value if math.isfinite(value) else None for name, value in values.items()},
@@ -89,15 +85,10 @@ class PairFuser:
 
 
 def load_fuser(checkpoint: Path | None = None, judge: Path | None = None, device: str = "auto") -> PairFuser:
-    """Every method that can be made here, and the judge.
+    """Every method that can be made here (not one whose weights are missing, or a broken plug-in), and the judge.
 
-    Args:
-        checkpoint: weights of crossfuse or crossfuse-plus, a file or the name of shipped ones, offered first. Methods
-            that cannot be made (shipped weights missing, a broken plug-in) are left out.
-        judge: detector weights, as `detection.judge.load_judge` takes them.
-
-    Raises:
-        RequestError: unreadable weights, an unknown device.
+    checkpoint: weights of crossfuse or crossfuse-plus, a file or the name of shipped ones, offered first. judge:
+    weights, as `detection.judge.load_judge` takes them. RequestError: unreadable weights, an unknown device.
     """
     pick_device(device)  # refuses an unknown one before any method does
     given = [make_method(None, checkpoint, device)] if checkpoint else []

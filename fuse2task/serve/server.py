@@ -106,8 +106,7 @@ def host_rule(host: str) -> Callable[[str], bool]:
 def bind(host: str, port: int, allow_remote: bool) -> socket.socket:
     """A bound socket; port 0 takes any free one.
 
-    Raises:
-        RequestError: another machine could reach `host` and `allow_remote` is off, or the address cannot be had.
+    RequestError: another machine could reach `host` and `allow_remote` is off, or the address cannot be had.
     """
     if not is_loopback(host) and not allow_remote:
         raise RequestError(
@@ -126,17 +125,11 @@ def bind(host: str, port: int, allow_remote: bool) -> socket.socket:
 
 def make_server(app: ASGIApp) -> uvicorn.Server:
     """The server that runs `app`: quiet, and holding few requests at once."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            limit_concurrency=CONNECTIONS,
-            lifespan="off",
-            timeout_graceful_shutdown=PATIENCE,
-        )
-    )
+    config = uvicorn.Config(
+        app, log_level="error", access_log=False, server_header=False, lifespan="off",
+        limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=PATIENCE,
+    )  # fmt: skip
+    return uvicorn.Server(config)
 
 
 def run(app: ASGIApp, bound: socket.socket, host: str) -> None:

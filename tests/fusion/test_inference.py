@@ -68,8 +68,9 @@ def test_equals_the_release(golden, release_files, case):
     assert np.percentile(np.abs(fused - expected["fused"]), 99.9) < 1e-3
 
 
-def test_the_benchmarks_baseline_equals_the_release(golden, release_files):
+def test_the_benchmarks_baseline_equals_the_release(golden, release_files, monkeypatch):
     path = Path(__file__).resolve().parents[2] / "benchmarks" / "inference.py"
+    monkeypatch.syspath_prepend(str(path.parent))
     spec = importlib.util.spec_from_file_location("benchmark_of_inference", path)
     baseline = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(baseline)
