@@ -40,8 +40,7 @@ def load_recipe(model: type[AnyRecipe], reference: str, overrides: Sequence[str]
         reference: a path to a YAML file, or the name of a shipped recipe such as `fusion/crossfuse-release`.
         overrides: `key.sub=value` texts; values are YAML, list items are addressed by number (`data.0.root=X`).
 
-    Raises:
-        RequestError: no such recipe, unreadable YAML, a bad override, an unknown key or a wrong value.
+    RequestError: no such recipe, unreadable YAML, a bad override, an unknown key or a wrong value.
     """
     path = _find(reference)
     values = read_yaml(path, "recipe") or {}
@@ -55,8 +54,7 @@ def load_recipe(model: type[AnyRecipe], reference: str, overrides: Sequence[str]
 def checked(model: type[AnyRecipe], values: Any, path: Path, what: str) -> AnyRecipe:
     """`values`, which were read from the file `path`, as a `model`; `what` names the role of the file.
 
-    Raises:
-        RequestError: unknown keys or wrong values: all of them, with their places, and the keys that there are.
+    RequestError: unknown keys or wrong values: all of them, with their places, and the keys that there are.
     """
     try:
         return model.model_validate(values)

@@ -35,9 +35,8 @@ FMB_PALETTE = (
 def read_class_list(path: Path) -> tuple[str, ...]:
     """Class names in id order from a text file with one `name` or one `id name` on each line.
 
-    Raises:
-        RequestError: missing or not text, empty, a blank line between names, a name twice or one that cannot be
-            shown, or ids that are not 0, 1, 2 ... each once.
+    RequestError: missing or not text, empty, a blank line between names, a name twice or one that cannot be shown, or
+    ids that are not 0, 1, 2 ... each once.
     """
     lines = read_text(path, "list of class names", MAX_LIST).rstrip().splitlines()
     rows = [line.split(maxsplit=1) for line in lines]
@@ -65,8 +64,7 @@ def class_list(folder: Path) -> Path | None:
 def check_names(path: Path, names: Sequence[str]) -> None:
     """Refuse class names that cannot be shown: empty ones, or with line ends or other control characters.
 
-    Raises:
-        RequestError: there is one; `path` is named as the source.
+    RequestError: there is one; `path` is named as the source.
     """
     if bad := [name for name in names if not name.strip() or not name.isprintable()]:
         raise RequestError(f"{path}: {bad[0][:60]!r} cannot be the name of a class; use printable characters")

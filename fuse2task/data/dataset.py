@@ -238,8 +238,7 @@ def m3fd_conditions(root: Path, pair_id: str) -> tuple[str, ...]:
 def read_scenes(path: Path) -> tuple[tuple[int, int, str], ...]:
     """Runs (first, last, scene) of a table with lines `first<TAB>last<TAB>scene`, sorted.
 
-    Raises:
-        RequestError: missing or unreadable, a line of another form, or runs that overlap.
+    RequestError: missing or unreadable, a line of another form, or runs that overlap.
     """
     lines = read_text(path, "table of scenes").splitlines()
     matches = [re.fullmatch(r"(\d{1,9})\t(\d{1,9})\t([a-z0-9_-]+)", line, re.ASCII) for line in lines]

@@ -28,19 +28,11 @@ class FusedDataset:
     splits: tuple[str, ...]
 
     def ids(self, split: str) -> list[str]:
-        """Pair ids of one split, sorted.
-
-        Raises:
-            RequestError: the dataset has no such split.
-        """
+        """Pair ids of one split, sorted. RequestError: the dataset has no such split."""
         return [row["id"] for row in self.rows(split)]
 
     def rows(self, split: str) -> list[dict[str, Any]]:
-        """The manifest's rows of one split, in the order of `ids`.
-
-        Raises:
-            RequestError: the dataset has no such split.
-        """
+        """The manifest's rows of one split, in the order of `ids`. RequestError: the dataset has no such split."""
         if split not in self.splits:
             raise RequestError(f"{self.root}: no split {split!r}; it has {', '.join(self.splits)}")
         return sorted((row for row in self.manifest["files"] if row["split"] == split), key=lambda row: row["id"])
@@ -70,8 +62,7 @@ class FusedDataset:
 def open_fused(root: Path) -> FusedDataset:
     """Open the fused dataset in `root`.
 
-    Raises:
-        RequestError: no manifest (not a fused dataset, or unfinished), one of another format, or a damaged one.
+    RequestError: no manifest (not a fused dataset, or unfinished), one of another format, or a damaged one.
     """
     path = Path(root) / "manifest.json"
     if not path.is_file():
@@ -114,8 +105,7 @@ FIX = "put the files back, or fuse again into an empty folder"
 def verify_images(dataset: FusedDataset, splits: Iterable[str]) -> None:
     """Compare every fused image of `splits` with its sha256 in the manifest.
 
-    Raises:
-        RequestError: files that are missing or differ, or a manifest without hashes; they are listed.
+    RequestError: files that are missing or differ, or a manifest without hashes; they are listed.
     """
     _refuse(dataset, splits, "image", "images", ".png")
 
@@ -123,8 +113,7 @@ def verify_images(dataset: FusedDataset, splits: Iterable[str]) -> None:
 def verify_truth(dataset: FusedDataset, splits: Iterable[str]) -> None:
     """Compare the truth with the manifest: masks or YOLO labels of `splits`, COCO files of all splits.
 
-    Raises:
-        RequestError: as `verify_images`.
+    RequestError: as `verify_images`.
     """
     if dataset.truth == "none":
         return
@@ -135,11 +124,7 @@ def verify_truth(dataset: FusedDataset, splits: Iterable[str]) -> None:
 
 
 def verify_annotations(dataset: FusedDataset) -> None:
-    """Compare the COCO files of all splits with the manifest's hash of the truth.
-
-    Raises:
-        RequestError: as `verify_images`.
-    """
+    """Compare the COCO files of all splits with the manifest's hash of the truth. RequestError: as `verify_images`."""
     content = {split: read_json(dataset.annotations(split), "annotations") for split in dataset.splits}
     try:
         agrees = value_hash(content) == dataset.manifest["truth"].get("hash")
@@ -152,8 +137,7 @@ def verify_annotations(dataset: FusedDataset) -> None:
 def verify_truth_at(path: Path) -> None:
     """Compare `annotations/<split>.json` or `masks/<split>` of a fused dataset with its manifest; skip other paths.
 
-    Raises:
-        RequestError: as `verify_images`, or a damaged manifest.
+    RequestError: as `verify_images`, or a damaged manifest.
     """
     path = Path(path).resolve()
     root, kind = path.parent.parent, {"annotations": "boxes", "masks": "masks"}.get(path.parent.name)

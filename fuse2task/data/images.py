@@ -36,8 +36,7 @@ Image.MAX_IMAGE_PIXELS = None  # our own limit is checked from the header, befor
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) of the upright image, from the file's header.
 
-    Raises:
-        RequestError: missing, not an image, several frames, more than `MAX_PIXELS` pixels, or another kind of bomb.
+    RequestError: missing, not an image, several frames, more than `MAX_PIXELS` pixels, or another kind of bomb.
     """
     return image_header(path)[0]
 
@@ -45,8 +44,7 @@ def image_size(path: Path) -> tuple[int, int]:
 def image_header(path: Path) -> tuple[tuple[int, int], int]:
     """As `image_size`, and the number of pictures in the file: a JPEG may hold others beside its own (MPO).
 
-    Raises:
-        RequestError: as `image_size`.
+    RequestError: as `image_size`.
     """
     with _opened(path) as image:
         upright = image.size[::-1] if _orientation(image) >= 5 else image.size
@@ -57,10 +55,8 @@ def read_visible(path: Path) -> np.ndarray:
     """A visible image, upright as EXIF says: (H, W, 3) uint8 RGB, or (H, W) uint8 where the file is grey.
 
     What loses nothing is done: palettes become their colours, an opaque alpha channel goes.
-
-    Raises:
-        RequestError: unreadable or truncated, several frames, more or less than 8 bits, another colour space, an
-            alpha or fourth channel.
+    RequestError: unreadable or truncated, several frames, more or less than 8 bits, another colour space, an alpha or
+    fourth channel.
     """
     with _opened(path) as image:
         return _decoded(path, image)
@@ -71,9 +67,7 @@ def read_infrared(path: Path) -> np.ndarray:
 
     Three-channel files (M3FD stores them so) give their common channel, or the BT.601 luma where the channels
     differ (JPEG chroma, false colour: `data check` reports the latter).
-
-    Raises:
-        RequestError: as `read_visible`.
+    RequestError: as `read_visible`.
     """
     return one_channel(read_visible(path))
 
@@ -88,8 +82,7 @@ def one_channel(pixels: np.ndarray) -> np.ndarray:
 def read_mask(path: Path) -> np.ndarray:
     """A label mask as (H, W) uint8 class indices; a palette PNG gives its indices, not its colours.
 
-    Raises:
-        RequestError: unreadable, or not one 8-bit channel (a colour picture of labels, say).
+    RequestError: unreadable, or not one 8-bit channel (a colour picture of labels, say).
     """
     with _opened(path) as image:
         pixels = np.asarray(_upright(path, image)) if image.mode in ("L", "P", "RGB") and not _is_deep(image) else None

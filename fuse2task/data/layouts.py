@@ -127,8 +127,7 @@ class LayoutFile(Recipe):
 def resolve_layout(reference: str) -> str:
     """The name in `LAYOUTS` of a layout: a built-in one, a plug-in's or that of a YAML file (its stem), put in there.
 
-    Raises:
-        RequestError: no such layout, a bad description, or one whose name is a built-in's.
+    RequestError: no such layout, a bad description, or one whose name is a built-in's.
     """
     if reference in LAYOUTS:
         return reference
@@ -151,8 +150,7 @@ def resolve_layout(reference: str) -> str:
 def read_layout(path: Path) -> Layout:
     """The layout that a YAML file describes; see `LayoutFile`.
 
-    Raises:
-        RequestError: missing, not YAML, unknown keys or wrong values.
+    RequestError: missing, not YAML, unknown keys or wrong values.
     """
     described = checked(LayoutFile, read_yaml(path, "layout description"), path, "layout description")
     return Layout(

@@ -28,8 +28,7 @@ def load_dataset(
 ) -> Dataset:  # fmt: skip
     """A dataset without any finding; arguments as in `scan_dataset`.
 
-    Raises:
-        RequestError: what `scan_dataset` raises, or its findings as a list.
+    RequestError: what `scan_dataset` raises, or its findings as a list.
     """
     truth = {"boxes": boxes, "annotations": annotations, "masks": masks}
     dataset, findings = scan_dataset(root, layout, split=split, infrared=infrared, visible=visible, **truth)
@@ -53,8 +52,7 @@ def scan_dataset(
             folder of COCO files, or folder of VOC files) and masks (folder of class masks; classes are those of
             classes.txt there, else the layout's, else MSRS's), instead of the layout's own.
 
-    Raises:
-        RequestError: an unknown layout, missing folders, a bad split list, several truth options or a missing path.
+    RequestError: an unknown layout, missing folders, a bad split list, several truth options or a missing path.
     """
     root, layout = Path(root), resolve_layout(layout) if layout not in layouts.LAYOUTS else layout
     table, located = layouts.LAYOUTS[layout], _located(root, layout, infrared, visible)
@@ -82,8 +80,7 @@ def load_pairs(
 ) -> tuple[Pair, ...]:
     """All pairs on disk, without truth; the layout's own split lists are not applied.
 
-    Raises:
-        RequestError: as `load_dataset`.
+    RequestError: as `load_dataset`.
     """
     layout = resolve_layout(layout)
     located = _located(Path(root), layout, infrared, visible)
@@ -319,8 +316,7 @@ def _read_truth(
 def clean_pairs(dataset: Dataset) -> tuple[Pair, ...]:
     """The dataset's pairs, in order, with the files of their clean references (awmm: gt_ir/ and gt_vi/).
 
-    Raises:
-        RequestError: no clean references in the layout or on disk, none for a pair, or one of another size.
+    RequestError: no clean references in the layout or on disk, none for a pair, or one of another size.
     """
     if not layouts.LAYOUTS[dataset.layout].clean:
         having = ", ".join(name for name, table in layouts.LAYOUTS.items() if table.clean)

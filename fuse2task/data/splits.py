@@ -26,11 +26,7 @@ def shipped_splits() -> list[str]:
 
 
 def resolve(reference: str | Path) -> Path:
-    """The file behind a path, or behind the name of a shipped list such as `m3fd-811`.
-
-    Raises:
-        RequestError: neither.
-    """
+    """The file behind a path, or behind the name of a shipped list such as `m3fd-811`. RequestError: neither."""
     if os.path.isfile(reference):
         return Path(reference)
     name = str(reference).removesuffix(".txt")
@@ -43,8 +39,7 @@ def resolve(reference: str | Path) -> Path:
 def read_split(path: Path) -> dict[str, str]:
     """Pair id -> split, from lines `split<TAB>id`.
 
-    Raises:
-        RequestError: missing, not text, empty, or bad lines (form, repeated or unsafe id), which are listed.
+    RequestError: missing, not text, empty, or bad lines (form, repeated or unsafe id), which are listed.
     """
     lines = read_text(path, "split list").splitlines()
     split: dict[str, str] = {}
@@ -75,8 +70,7 @@ def write_split(path: Path, split: Mapping[str, str]) -> str:
 def parse_parts(text: str) -> dict[str, float]:
     """Shares from a text such as `train=0.8,val=0.1,test=0.1`.
 
-    Raises:
-        RequestError: another form, a share that is not above 0, or shares that do not add up to 1.
+    RequestError: another form, a share that is not above 0, or shares that do not add up to 1.
     """
     parts: dict[str, float] = {}
     for item in text.split(","):
@@ -99,9 +93,7 @@ def make_split(ids: Sequence[str], parts: Mapping[str, float], seed: int = 0, bl
     So neighbouring frames of a video do not end up on both sides. Shipped, over 00000 to 04199 with
     train=0.8,val=0.1,test=0.1: `m3fd-811` (seed 0, block 1), `m3fd-blocks` (block 60; seed 101 of 0 to 199 spreads
     classes and scenes most evenly).
-
-    Raises:
-        RequestError: fewer blocks than parts.
+    RequestError: fewer blocks than parts.
     """
     ordered = sorted(ids, key=natural_order)
     blocks = [ordered[start : start + block] for start in range(0, len(ordered), block)]

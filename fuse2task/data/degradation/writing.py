@@ -99,9 +99,8 @@ def degrade_dataset(
         truth_on: misalign only, the image that the truth was drawn on: visible (default) or infrared. Truth moves
             when this image moves; if it is no part of the layout, it is written to `out/boxes` (YOLO) or `out/masks`.
 
-    Raises:
-        RequestError: as `load_dataset`; an unknown kind or level, an `out` that holds something else or overlaps
-            the root, an option of misalign with another kind.
+    RequestError: as `load_dataset`; an unknown kind or level, an `out` that holds something else or overlaps the root,
+    an option of misalign with another kind.
     """
     if kind not in KINDS:
         raise RequestError(f"unknown kind {kind!r}; known are {', '.join(KINDS)}")

@@ -11,19 +11,13 @@ from fuse2task.data.classes import M3FD, MSRS
 from fuse2task.data.dataset import Box
 from fuse2task.data.synthetic import objects
 from fuse2task.data.synthetic.canvas import Canvas, Item, View
+from fuse2task.data.synthetic.objects import drawn_colour, material
 from fuse2task.data.synthetic.sensors import Weather, infrared_image, visible_image
 from fuse2task.data.synthetic.surfaces import DARK, Material, Part, disc, rectangle, tinted
 from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
 
-SKY = Material((0.50, 0.62, 0.85), emissivity=0.0)
-ROAD = Material((0.10, 0.10, 0.105), solar=1.0)
-PAVEMENT = Material((0.24, 0.23, 0.21), solar=0.85)
-VERGE = Material((0.09, 0.14, 0.05), solar=0.45)
-FOLIAGE = Material((0.06, 0.12, 0.04), solar=0.25)
-BARK = Material((0.12, 0.08, 0.05), solar=0.5)
 _FAR = 60.0  # metres, to the houses
-_WALLS = ((0.30, 0.17, 0.12), (0.36, 0.33, 0.27), (0.22, 0.22, 0.23), (0.40, 0.36, 0.30), (0.26, 0.20, 0.15))
 
 
 def backdrop(view: View, rng: np.random.Generator) -> list[Item]:
@@ -33,7 +27,7 @@ def backdrop(view: View, rng: np.random.Generator) -> list[Item]:
         *_houses(view, rng),
         _hedge(view, rng),
         *_ground(view, rng),
-        _sheet(SKY, view, 0, view.horizon + 0.5),
+        _sheet(material("sky"), view, 0, view.horizon + 0.5),
     ]
 
 
@@ -41,8 +35,8 @@ def _trees(view: View, rng: np.random.Generator) -> list[Item]:
     items = []
     for _ in range(int(rng.integers(1, 4))):
         distance, x = rng.uniform(24, 32), rng.choice([-1, 1]) * rng.uniform(7, 15)
-        leaves = replace(FOLIAGE, reflectance=tinted(FOLIAGE.reflectance, rng.uniform(0.7, 1.4)))
-        parts: list[Part] = [(rectangle(-0.2, 0, 0.2, 3), BARK)]
+        leaves = _shaded("foliage", rng.uniform(0.7, 1.4))
+        parts: list[Part] = [(rectangle(-0.2, 0, 0.2, 3), material("bark"))]
         for _ in range(5):
             crown_x, crown_y = rng.uniform(-1.2, 1.2), rng.uniform(3.0, 5.0)
             parts.append((disc(crown_x, crown_y, rng.uniform(1.0, 1.7)), leaves))
@@ -64,17 +58,20 @@ def _houses(view: View, rng: np.random.Generator) -> list[Item]:
     return items
 
 
+def _shaded(name: str, factor: float) -> Material:
+    return replace(material(name), reflectance=tinted(material(name).reflectance, factor))
+
+
 def _hedge(view: View, rng: np.random.Generator) -> Item:
     """Far trees along the horizon, where the row of houses leaves a gap."""
     reach = 2 * view.width * _FAR / view.focal
     tops = np.stack([np.linspace(-reach, reach, 60), rng.uniform(3.0, 8.0, 60)], axis=1)
     outline = np.concatenate([tops, [(reach, -1), (-reach, -1)]])
-    return Item.standing(None, [(outline, FOLIAGE)], view, 0.0, 1.2 * _FAR)
+    return Item.standing(None, [(outline, material("foliage"))], view, 0.0, 1.2 * _FAR)
 
 
 def _house(width: float, height: float, rng: np.random.Generator) -> list[Part]:
-    colour = tinted(_WALLS[rng.integers(len(_WALLS))], rng.uniform(0.7, 1.2))
-    wall = Material(colour, emissivity=0.94, solar=rng.uniform(0.7, 0.9))
+    wall = Material(drawn_colour(rng, "wall", 0.7, 1.2), emissivity=0.94, solar=rng.uniform(0.7, 0.9))
     parts: list[Part] = [(rectangle(0, -1, width, height), wall)]
     columns, floors = max(2, int(width / 3.2)), int(height / 3.6)
     lit = rng.random((floors, columns)) < 0.14
@@ -82,8 +79,8 @@ def _house(width: float, height: float, rng: np.random.Generator) -> list[Part]:
     for floor in range(1, floors):
         for column in range(columns):
             x, y = (column + 0.3) * width / columns, floor * 3.6
-            light = (0.42, 0.32, 0.16) if lit[floor, column] else DARK
-            window = replace(objects.GLASS, emission=light, emissivity=0.9, heat=4.0 if warm[floor, column] else 0.0)
+            light, heat = (0.42, 0.32, 0.16) if lit[floor, column] else DARK, 4.0 * warm[floor, column]
+            window = replace(material("glass"), emission=light, emissivity=0.9, heat=heat)
             parts.append((rectangle(x, y, x + 0.45 * width / columns, y + 1.9), window))
     return parts
 
@@ -92,12 +89,12 @@ def _ground(view: View, rng: np.random.Generator) -> list[Item]:
     half, kerb = rng.uniform(4.2, 5.4), rng.uniform(2.0, 3.0)
     near, far = 0.95 * view.nearest, 200.0
     starts = np.arange(rng.uniform(3, 5), 40, 4.5)
-    dashes: list[Part] = [(rectangle(-0.07, z, 0.07, z + 1.6), objects.WHITE_PAINT) for z in starts]
-    road = replace(ROAD, reflectance=tinted(ROAD.reflectance, rng.uniform(0.7, 1.3)))
+    dashes: list[Part] = [(rectangle(-0.07, z, 0.07, z + 1.6), material("white_paint")) for z in starts]
+    road = _shaded("road", rng.uniform(0.7, 1.3))
     lane: list[Part] = [(rectangle(-half, near, half, far), road)]
-    pavement: list[Part] = [(rectangle(-half - kerb, near, half + kerb, far), PAVEMENT)]
+    pavement: list[Part] = [(rectangle(-half - kerb, near, half + kerb, far), material("pavement"))]
     items = [Item.lying(None, parts, view, _FAR) for parts in (dashes, lane, pavement)]
-    return [*items, _sheet(VERGE, view, view.horizon, view.height + 1, flat=True)]
+    return [*items, _sheet(material("verge"), view, view.horizon, view.height + 1, flat=True)]
 
 
 def _sheet(material: Material, view: View, top: float, bottom: float, flat: bool = False) -> Item:
@@ -172,7 +169,7 @@ def compose(view: View, task: Task, index: int, rng: np.random.Generator) -> tup
     if task == "segmentation":  # lamps are no class there, but they light the street
         for x in (-4.2, 4.2):
             items.append(Item.standing(None, objects.lantern(rng), view, x, rng.uniform(9, 14)))
-    burning = [item for item in items if any(material is objects.LANTERN for _, material in item.parts)]
+    burning = [item for item in items if any(part is material("lantern") for _, part in item.parts)]
     carried = [item for item in items if item.name in ("Lamp", None)]
     items += [Item.standing(None, objects.pole(rng), view, item.x, item.distance + 0.01) for item in carried]
     return items, [(item.x, item.distance, 3.7) for item in burning]
@@ -220,11 +217,7 @@ class Scene:
 
 
 def check_size(size: tuple[int, int]) -> None:
-    """Refuse sizes (width, height) that scenes cannot have.
-
-    Raises:
-        RequestError: a side is out of range.
-    """
+    """Refuse sizes (width, height) that scenes cannot have. RequestError: a side is out of range."""
     if min(size) < MIN_SIZE or max(size) > MAX_SIZE:
         raise RequestError(f"size {size[0]}x{size[1]}: synthetic scenes have sides of {MIN_SIZE} to {MAX_SIZE} px")
 
@@ -234,9 +227,7 @@ def render(seed: int, index: int, size: tuple[int, int], night: bool, task: Task
 
     A scene depends on its arguments alone. Its geometry does not depend on `night`: a night view shows the
     street of the day view. Classes take turns: six scenes in a row call for each of M3FD's, eight for MSRS's.
-
-    Raises:
-        RequestError: a side is below 64 or above 4096 px.
+    RequestError: a side is below 64 or above 4096 px.
     """
     check_size(size)
     view = View.of(size)

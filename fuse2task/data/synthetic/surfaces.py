@@ -40,14 +40,14 @@ Part = tuple[np.ndarray, Material]
 _CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 17)[:-1]), np.sin(np.linspace(0, 2 * np.pi, 17)[:-1])], axis=1)
 
 
-def polygon(*points: tuple[float, float]) -> np.ndarray:
-    """(N, 2) float64 corner points."""
-    return np.array(points, dtype=np.float64)
+def polygon(*points: tuple[float, float] | float) -> np.ndarray:
+    """(N, 2) float64 corner points, given as pairs or as numbers in a row."""
+    return np.array(points, dtype=np.float64).reshape(-1, 2)
 
 
 def rectangle(left: float, bottom: float, right: float, top: float) -> np.ndarray:
     """Four corners of an upright rectangle."""
-    return polygon((left, bottom), (right, bottom), (right, top), (left, top))
+    return polygon(left, bottom, right, bottom, right, top, left, top)
 
 
 def disc(x: float, y: float, radius: float, flatness: float = 1.0) -> np.ndarray:

@@ -26,9 +26,7 @@ def write_m3fd(
     Every other scene is at night, as `scenes.tsv` lists (first frame, last frame, scene). Infrared files have three
     equal channels, as the real ones. VOC coordinates are edges. `split.txt`, written last, has train first, then
     val and test.
-
-    Raises:
-        RequestError: `root` is not empty, a split would have no scene, or `size` is out of range.
+    RequestError: `root` is not empty, a split would have no scene, or `size` is out of range.
     """
     val, test = max(round(count * val_share), 1), max(round(count * test_share), 1)
     train = count - val - test
@@ -56,9 +54,7 @@ def write_msrs(root: Path, train: int, test: int, seed: int, size: tuple[int, in
 
     Names count from 1 over both splits and end in D (day) or N (night), in turn. Infrared is one channel, a
     mask one channel of class indices.
-
-    Raises:
-        RequestError: `root` is not empty, a split has no scene, or `size` is out of range.
+    RequestError: `root` is not empty, a split has no scene, or `size` is out of range.
     """
     if min(train, test) < 1:
         raise RequestError(f"{train} train and {test} test scenes: each split needs at least one")

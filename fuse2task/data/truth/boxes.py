@@ -124,8 +124,7 @@ def read_voc(
         The truth, and findings: `missing-truth`, `bad-annotation`, `truth-size` (the file's image size is
         another), and those of `BoxCollector.add`.
 
-    Raises:
-        RequestError: without `known`, a class name that is empty or cannot be shown.
+    RequestError: without `known`, a class name that is empty or cannot be shown.
     """
     folders = [path] if isinstance(path, Path) else path
     if folders[0].is_dir():
@@ -283,8 +282,7 @@ def _yolo_line(line: str, size: tuple[int, int]) -> tuple[int, Edges]:
 def yolo_edges(fields: Iterable[str], size: tuple[int, int]) -> Edges:
     """(left, top, right, bottom) in pixels of `cx cy w h` in fractions of `size` (width, height).
 
-    Raises:
-        ValueError: not four numbers.
+    ValueError: not four numbers.
     """
     cx, cy, w, h = map(float, fields)
     return (cx - w / 2) * size[0], (cy - h / 2) * size[1], (cx + w / 2) * size[0], (cy + h / 2) * size[1]

@@ -55,8 +55,7 @@ def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = N
         The truth, and findings: `missing-truth`, `bad-annotation`, `truth-size`, `duplicate-id`, `crowd-box`
         (a box round many objects cannot be scored as one), and those of `BoxCollector.add`.
 
-    Raises:
-        RequestError: a file is not COCO JSON, or two categories share an id or a name.
+    RequestError: a file is not COCO JSON, or two categories share an id or a name.
     """
     names, images = _load(path)
     findings = Findings()
@@ -96,8 +95,7 @@ def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = N
 def is_coco(path: Path) -> bool:
     """Whether annotations (file or folder) are COCO rather than VOC.
 
-    Raises:
-        RequestError: the folder holds both kinds, or neither.
+    RequestError: the folder holds both kinds, or neither.
     """
     if path.is_file():
         return path.suffix.lower() != ".xml"
@@ -111,8 +109,7 @@ def is_coco(path: Path) -> bool:
 def count_coco(path: Path) -> CocoCounts:
     """Images, boxes by class and images by scene of COCO files, whether or not the images are on disk.
 
-    Raises:
-        RequestError: as `read_coco`.
+    RequestError: as `read_coco`.
     """
     names, images = _load(path)
     classes = Counter(dict.fromkeys(names.values(), 0))

@@ -27,8 +27,7 @@ def convert_boxes(source: Path, images: Path, kind: BoxFormat, out: Path) -> Box
         images: the images that the boxes are of; YOLO's fractions need their sizes, the others are checked by them.
         out: a new file (coco), or a new or empty folder.
 
-    Raises:
-        RequestError: no images, boxes that do not fit them (all are listed), unreadable files, or `out` is in use.
+    RequestError: no images, boxes that do not fit them (all are listed), unreadable files, or `out` is in use.
     """
     _refuse_used(Path(out), kind)
     pairs, names = _pairs(Path(images))
