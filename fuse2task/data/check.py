@@ -1,8 +1,9 @@
 """Dataset check: every image decoded, findings listed, pairs, boxes and pixels counted, registration probed."""
 
+import contextlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 from scipy import fft
 
-from fuse2task.data.dataset import BoxTruth, Dataset, Finding, Pair
+from fuse2task.data.dataset import Dataset, Finding, Findings, Pair
 from fuse2task.data.images import luma, read_visible
 from fuse2task.data.truth.masks import IGNORED, pixel_counts
 from fuse2task.runtime.errors import RequestError
@@ -27,11 +28,11 @@ SHIFTED = 3.0  # pixels from which a pair counts as perhaps misaligned
 
 @dataclass(frozen=True)
 class PairReport:
-    """Findings from the pixels of a pair. digests: (infrared, visible) hash of the files' bytes."""
+    """Findings from the pixels of a pair. digests: hashes of the infrared and the visible file."""
 
     pair: Pair
-    findings: tuple[Finding, ...]
-    digests: tuple[str, str]
+    findings: Findings
+    digests: list[str]
     shift: tuple[float, float] | None
 
 
@@ -40,16 +41,15 @@ class Report:
     """A checked dataset: findings are defects, notes are not. counts: as in `count`."""
 
     dataset: Dataset
-    findings: list[Finding]
+    findings: Findings
     counts: dict[str, Any]
     notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """For `data check --json`."""
-        dataset = self.dataset
         return {
-            "root": str(dataset.root), "layout": dataset.layout,
-            "split": {"name": dataset.split_name, "hash": dataset.split_hash},
+            "root": str(self.dataset.root), "layout": self.dataset.layout,
+            "split": {"name": self.dataset.split_name, "hash": self.dataset.split_hash},
             **self.counts, "notes": self.notes,
             "findings": [{"kind": item.kind, "message": item.message} for item in self.findings],
         }  # fmt: skip
@@ -71,7 +71,7 @@ def check_dataset(dataset: Dataset, findings: Sequence[Finding]) -> Report:
             for report in pool.map(_examine, dataset.pairs[start : start + AT_A_TIME]):
                 reports.append(report)
                 meter.advance()
-    everything = [*findings, *(finding for report in reports for finding in report.findings)]
+    everything = Findings([*findings, *(finding for report in reports for finding in report.findings)])
     checked = Report(dataset, everything, count(dataset), list(dataset.notes))
     if dataset.boxes is not None and dataset.boxes.clipped:
         checked.notes.append(f"{dataset.boxes.clipped} boxes were up to 0.5 px outside and count as clipped")
@@ -93,50 +93,37 @@ def count(dataset: Dataset) -> dict[str, Any]:
         "sizes": dict(Counter(f"{pair.size[0]}x{pair.size[1]}" for pair in pairs).most_common()),
         "conditions": dict(sorted(Counter(name for pair in pairs for name in pair.conditions).items())),
     }
-    if dataset.boxes is not None:
-        truth = dataset.boxes
-        counts["boxes"] = {split: _box_counts(truth, dataset.part(split)) for split in dataset.splits}
+    if truth := dataset.boxes:
+        found = Counter((pair.split, box.name) for pair in pairs for box in truth.boxes[pair.id])
+        counts["boxes"] = {split: {name: found[split, name] for name in truth.classes} for split in dataset.splits}
         counts["clipped"] = truth.clipped
     if dataset.masks is not None:
-        counts["pixels"] = _mask_pixels(dataset.masks.classes, dataset.masks.masks)
+        total = np.zeros(256, dtype=np.int64)
+        for path in dataset.masks.masks.values():
+            with contextlib.suppress(RequestError):  # the scan has listed it
+                total += pixel_counts(path)
+        names = {**dict(enumerate(dataset.masks.classes)), IGNORED: "ignored"}
+        counts["pixels"] = {name: int(total[at]) for at, name in names.items() if total[at] or at != IGNORED}
     return counts
 
 
-def _box_counts(truth: BoxTruth, pairs: Sequence[Pair]) -> dict[str, int]:
-    found = Counter(box.name for pair in pairs for box in truth.boxes[pair.id])
-    return {name: found[name] for name in truth.classes}
-
-
-def _mask_pixels(classes: Sequence[str], masks: Mapping[str, Path]) -> dict[str, int]:
-    total = np.zeros(256, dtype=np.int64)
-    for path in masks.values():
-        try:
-            total += pixel_counts(path)
-        except RequestError:
-            continue  # the scan has listed it
-    names = {**dict(enumerate(classes)), IGNORED: "ignored"}
-    return {name: int(total[value]) for value, name in names.items() if total[value] or value != IGNORED}
-
-
 def _examine(pair: Pair) -> PairReport:
-    findings: list[Finding] = []
-    digests = tuple(file_digest(path) for path in (pair.infrared, pair.visible))
-    images = []
-    for path, coloured_allowed in ((pair.infrared, False), (pair.visible, True)):
+    findings, images = Findings(), []
+    for path in (pair.infrared, pair.visible):
         try:
             pixels = read_visible(path)
         except RequestError as error:
-            findings.append(Finding("unusable-image", str(error)))
+            findings.add("unusable-image", error)
             continue
         if int(pixels.max()) - int(pixels.min()) <= CONSTANT:
-            findings.append(Finding("constant-image", f"{path}: shows nothing, all pixels are {pixels.max()}"))
+            findings.add("constant-image", f"{path}: shows nothing, all pixels are {pixels.max()}")
         spread = float(np.ptp(pixels, axis=2).mean()) if pixels.ndim == 3 else 0.0
-        if spread > COLOURED and not coloured_allowed:
+        if spread > COLOURED and path == pair.infrared:
             text = f"{path}: infrared in false colour (channels differ by {spread:.0f}); use the raw infrared"
-            findings.append(Finding("coloured-infrared", text))
-        images.append(pixels)
-    shift = edge_shift(luma(images[0]), luma(images[1])) if len(images) == 2 else None
-    return PairReport(pair, tuple(findings), (digests[0], digests[1]), shift)
+            findings.add("coloured-infrared", text)
+        images.append(luma(pixels))
+    shift = edge_shift(*images) if len(images) == 2 else None
+    return PairReport(pair, findings, [file_digest(path) for path in (pair.infrared, pair.visible)], shift)
 
 
 def _find_duplicates(reports: Sequence[PairReport], checked: Report) -> None:
@@ -148,7 +135,7 @@ def _find_duplicates(reports: Sequence[PairReport], checked: Report) -> None:
     for places in same.values():
         if len({split for split, _ in places}) > 1:
             text = ", ".join(f"{path} ({split})" for split, path in places)
-            checked.findings.append(Finding("duplicate-image", f"the same image in several splits: {text}"))
+            checked.findings.add("duplicate-image", f"the same image in several splits: {text}")
         else:
             within += len(places) - 1
     if within:
@@ -180,8 +167,7 @@ def edge_shift(infrared: np.ndarray, visible: np.ndarray) -> tuple[float, float]
     FFT; the peak within reach is refined by a parabola. A probe, no measurement: sensors see different edges.
 
     Args:
-        infrared: (H, W) uint8.
-        visible: (H, W) uint8, the luma.
+        infrared, visible: (H, W) uint8, the luma.
 
     Returns:
         The shift, or None where an image is too small or has no edges.

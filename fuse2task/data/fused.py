@@ -1,6 +1,6 @@
 """Fused datasets: reading the folder that `fuse2task fusion apply` writes, and checking it against its manifest."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,12 +11,11 @@ from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import file_digest, read_json, value_hash
 
 FORMAT = "fuse2task.fused"
-_AGAIN = "fuse again into an empty folder"
 
 
 @dataclass(frozen=True)
 class FusedDataset:
-    """A finished fused dataset on disk.
+    """A finished fused dataset on disk. What asks for a split that it has not, or for another truth: RequestError.
 
     truth: boxes (in labels/ and annotations/), masks (in masks/) or none. classes: names in id order, empty without.
     """
@@ -28,11 +27,11 @@ class FusedDataset:
     splits: tuple[str, ...]
 
     def ids(self, split: str) -> list[str]:
-        """Pair ids of one split, sorted. RequestError: the dataset has no such split."""
+        """Pair ids of one split, sorted."""
         return [row["id"] for row in self.rows(split)]
 
     def rows(self, split: str) -> list[dict[str, Any]]:
-        """The manifest's rows of one split, in the order of `ids`. RequestError: the dataset has no such split."""
+        """The manifest's rows of one split, in the order of `ids`."""
         if split not in self.splits:
             raise RequestError(f"{self.root}: no split {split!r}; it has {', '.join(self.splits)}")
         return sorted((row for row in self.manifest["files"] if row["split"] == split), key=lambda row: row["id"])
@@ -43,20 +42,20 @@ class FusedDataset:
 
     def masks(self, split: str) -> list[Path]:
         """Mask files of one split, in the order of `ids`."""
-        self._needs("masks")
+        self._needs("masks", split)
         return [self.root / "masks" / split / f"{name}.png" for name in self.ids(split)]
 
     def annotations(self, split: str) -> Path:
         """The COCO truth file of one split."""
-        self._needs("boxes")
-        self.ids(split)
+        self._needs("boxes", split)
         return self.root / "annotations" / f"{split}.json"
 
-    def _needs(self, truth: str) -> None:
+    def _needs(self, truth: str, split: str) -> None:
         if self.truth != truth:
             raise RequestError(
                 f"{self.root}: fused with truth {self.truth!r}, but {truth} are needed; fuse it again with them"
             )
+        self.rows(split)
 
 
 def open_fused(root: Path) -> FusedDataset:
@@ -70,33 +69,30 @@ def open_fused(root: Path) -> FusedDataset:
             f"{root}: not a finished fused dataset (no manifest.json); run `fuse2task fusion apply ... -o {root}` "
             "to make or finish it"
         )
-    manifest = read_json(path, "manifest")
+    manifest: Any = read_json(path, "manifest")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise RequestError(f"{path}: not a manifest of a fused dataset")
-    truth, rows = manifest.get("truth"), manifest.get("files")
+    truth, rows, problem = manifest.get("truth"), manifest.get("files"), ""
+    classes: Any = truth.get("classes") if isinstance(truth, dict) else None
     if not isinstance(truth, dict) or truth.get("kind") not in ("boxes", "masks", "none"):
-        raise RequestError(f"{path}: damaged manifest (truth); {_AGAIN}")
-    classes = truth.get("classes")
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise RequestError(f"{path}: damaged manifest (classes); {_AGAIN}")
+        problem = "truth"
+    elif not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        problem = "classes"
+    elif not isinstance(rows, list) or not all(map(_is_row, rows)):
+        problem = "a row of files that names no file of the dataset"
+    elif len({(row["split"], row["id"]) for row in rows}) < len(rows) or len(set(classes)) < len(classes):
+        problem = "a file or a class is there twice"
+    if problem:
+        raise RequestError(f"{path}: damaged manifest ({problem}); fuse again into an empty folder")
     check_names(path, classes)
-    if not isinstance(rows, list) or not all(map(_is_row, rows)):
-        raise RequestError(f"{path}: damaged manifest (a row of files that names no file of the dataset); {_AGAIN}")
-    if len({(row["split"], row["id"]) for row in rows}) < len(rows) or len(set(classes)) < len(classes):
-        raise RequestError(f"{path}: damaged manifest (a file or a class is there twice); {_AGAIN}")
     splits = tuple(dict.fromkeys(row["split"] for row in rows))
     return FusedDataset(Path(root), manifest, truth["kind"], tuple(classes), splits)
 
 
 def _is_row(row: Any) -> bool:
     # Ids and splits become paths: a manifest of others must lead nowhere else.
-    return (
-        isinstance(row, dict)
-        and isinstance(row.get("id"), str)
-        and is_safe_id(row["id"])
-        and isinstance(row.get("split"), str)
-        and is_split_name(row["split"])
-    )
+    name, split = (row.get("id"), row.get("split")) if isinstance(row, dict) else (None, None)
+    return isinstance(name, str) and isinstance(split, str) and is_safe_id(name) and is_split_name(split)
 
 
 FIX = "put the files back, or fuse again into an empty folder"
@@ -111,20 +107,16 @@ def verify_images(dataset: FusedDataset, splits: Iterable[str]) -> None:
 
 
 def verify_truth(dataset: FusedDataset, splits: Iterable[str]) -> None:
-    """Compare the truth with the manifest: masks or YOLO labels of `splits`, COCO files of all splits.
-
-    RequestError: as `verify_images`.
-    """
-    if dataset.truth == "none":
-        return
-    folder, suffix = ("masks", ".png") if dataset.truth == "masks" else ("labels", ".txt")
-    _refuse(dataset, splits, "label", folder, suffix)
-    if dataset.truth == "boxes":
+    """Compare masks or YOLO labels of `splits` and COCO files of all splits with the manifest, as `verify_images`."""
+    if dataset.truth == "masks":
+        _refuse(dataset, splits, "label", "masks", ".png")
+    elif dataset.truth == "boxes":
+        _refuse(dataset, splits, "label", "labels", ".txt")
         verify_annotations(dataset)
 
 
 def verify_annotations(dataset: FusedDataset) -> None:
-    """Compare the COCO files of all splits with the manifest's hash of the truth. RequestError: as `verify_images`."""
+    """Compare the COCO files of all splits with the manifest's hash of the truth. RequestError: they differ."""
     content = {split: read_json(dataset.annotations(split), "annotations") for split in dataset.splits}
     try:
         agrees = value_hash(content) == dataset.manifest["truth"].get("hash")
@@ -151,19 +143,16 @@ def verify_truth_at(path: Path) -> None:
 
 
 def _refuse(dataset: FusedDataset, splits: Iterable[str], key: str, folder: str, suffix: str) -> None:
-    problems = [text for split in splits for text in _problems(dataset, split, key, folder, suffix)]
+    problems = []
+    for split in splits:
+        for row in dataset.rows(split):
+            path = dataset.root / folder / split / f"{row['id']}{suffix}"
+            if key not in row:
+                problems.append(f"{path}: manifest.json has no hash of it")
+            elif not path.is_file():
+                problems.append(f"{path}: missing")
+            elif file_digest(path) != row[key]:
+                problems.append(f"{path}: altered")
     if problems:
-        raise RequestError(
-            f"{dataset.root}: {len(problems)} files are not as manifest.json says; {FIX}\n{listing(problems)}"
-        )
-
-
-def _problems(dataset: FusedDataset, split: str, key: str, folder: str, suffix: str) -> Iterator[str]:
-    for row in dataset.rows(split):
-        path = dataset.root / folder / split / f"{row['id']}{suffix}"
-        if key not in row:
-            yield f"{path}: manifest.json has no hash of it"
-        elif not path.is_file():
-            yield f"{path}: missing"
-        elif file_digest(path) != row[key]:
-            yield f"{path}: altered"
+        count = f"{len(problems)} files are not as manifest.json says"
+        raise RequestError(f"{dataset.root}: {count}; {FIX}\n{listing(problems)}")

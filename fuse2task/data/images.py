@@ -34,17 +34,14 @@ Image.MAX_IMAGE_PIXELS = None  # our own limit is checked from the header, befor
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) of the upright image, from the file's header.
-
-    RequestError: missing, not an image, several frames, more than `MAX_PIXELS` pixels, or another kind of bomb.
-    """
+    """(width, height) of the upright image, from the file's header. RequestError: as `image_header`."""
     return image_header(path)[0]
 
 
 def image_header(path: Path) -> tuple[tuple[int, int], int]:
     """As `image_size`, and the number of pictures in the file: a JPEG may hold others beside its own (MPO).
 
-    RequestError: as `image_size`.
+    RequestError: missing, not an image, several frames, more than `MAX_PIXELS` pixels, or another kind of bomb.
     """
     with _opened(path) as image:
         upright = image.size[::-1] if _orientation(image) >= 5 else image.size
@@ -59,7 +56,27 @@ def read_visible(path: Path) -> np.ndarray:
     fourth channel.
     """
     with _opened(path) as image:
-        return _decoded(path, image)
+        mode = image.mode
+        if _is_deep(image):
+            raise RequestError(
+                f"{path}: {mode} with more than 8 bits a channel; convert it to 8 bits with a range you choose"
+            )
+        if mode == "1":
+            raise RequestError(f"{path}: a 1-bit image; a camera image has 8 bits a channel")
+        if mode not in ("L", "RGB", "P", "LA", "PA", "RGBA"):
+            raise RequestError(
+                f"{path}: colours as {mode}, which lose something in RGB; convert it to RGB or grey yourself"
+            )
+        image = _upright(path, image)
+        flat = (image.getpalette("RGB") or []) if mode == "P" else []
+        grey = mode in ("L", "LA", "P") and flat[0::3] == flat[1::3] == flat[2::3]
+        if mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+            image = image.convert("RGBA")
+            if image.getchannel("A").getextrema() != (255, 255):
+                where = "a palette with transparent colours" if mode == "P" else "an alpha or fourth channel"
+                parts = "a 3-channel visible image and a 1-channel infrared image"
+                raise RequestError(f"{path}: {mode} with {where}; split it into {parts}")
+        return np.array(image if image.mode in ("L", "RGB") else image.convert("L" if grey else "RGB"))
 
 
 def read_infrared(path: Path) -> np.ndarray:
@@ -85,15 +102,14 @@ def read_mask(path: Path) -> np.ndarray:
     RequestError: unreadable, or not one 8-bit channel (a colour picture of labels, say).
     """
     with _opened(path) as image:
-        pixels = np.asarray(_upright(path, image)) if image.mode in ("L", "P", "RGB") and not _is_deep(image) else None
-        if pixels is not None and pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
-            pixels = pixels[..., 0]
-        if pixels is None or pixels.ndim == 3:
-            raise RequestError(
-                f"{path}: a label mask is one 8-bit channel of class indices, this one is {image.mode}; "
-                "convert the colours to indices first"
-            )
-        return np.array(pixels)
+        if image.mode in ("L", "P", "RGB") and not _is_deep(image):
+            pixels = np.array(_upright(path, image))
+            if pixels.ndim == 2 or (pixels == pixels[..., :1]).all():
+                return pixels if pixels.ndim == 2 else pixels[..., 0].copy()
+        raise RequestError(
+            f"{path}: a label mask is one 8-bit channel of class indices, this one is {image.mode}; "
+            "convert the colours to indices first"
+        )
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -123,8 +139,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         except OSError as error:
             raise RequestError(f"{path}: cannot be read ({error.strerror}); replace the file") from None
         handle.seek(0)
-        _refuse_large_webp(path, handle.read(30))
+        head = handle.read(30)
         handle.seek(0)
+        # Pillow's reader of WebP makes room for the whole canvas before it reports the size.
+        if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 30:
+            _refuse_bomb(path, *(1 + int.from_bytes(head[at : at + 3], "little") for at in (24, 27)))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -149,12 +168,6 @@ def _refuse_jpeg_bomb(path: Path, image: Image.Image, handle: BinaryIO) -> None:
     if image.info.get("progressive") and handle.read().count(b"\xff\xda") > MAX_SCANS:
         raise RequestError(f"{path}: a JPEG of more than {MAX_SCANS} scans; refused as a bomb")
     handle.seek(place)
-
-
-def _refuse_large_webp(path: Path, head: bytes) -> None:
-    # Pillow's reader makes room for the whole canvas before it reports the size.
-    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 30:
-        _refuse_bomb(path, *(1 + int.from_bytes(head[at : at + 3], "little") for at in (24, 27)))
 
 
 def _refuse_bomb(path: Path, width: int, height: int) -> None:
@@ -204,39 +217,10 @@ def _upright(path: Path, image: Image.Image) -> Image.Image:
     return image.transpose(_TURNS[orientation]) if orientation > 1 else image
 
 
-def _decoded(path: Path, image: Image.Image) -> np.ndarray:
-    mode = image.mode
-    if _is_deep(image):
-        raise RequestError(
-            f"{path}: {mode} with more than 8 bits a channel; convert it to 8 bits with a range you choose"
-        )
-    if mode == "1":
-        raise RequestError(f"{path}: a 1-bit image; a camera image has 8 bits a channel")
-    if mode not in ("L", "RGB", "P", "LA", "PA", "RGBA"):
-        raise RequestError(
-            f"{path}: colours as {mode}, which lose something in RGB; convert it to RGB or grey yourself"
-        )
-    image = _upright(path, image)
-    grey = mode in ("L", "LA") or (mode == "P" and all(r == g == b for r, g, b in _palette(image)))
-    if mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        if image.getchannel("A").getextrema() != (255, 255):
-            where = "a palette with transparent colours" if mode == "P" else "an alpha or fourth channel"
-            raise RequestError(
-                f"{path}: {mode} with {where}; split it into a 3-channel visible image and a 1-channel infrared image"
-            )
-    return np.array(image if image.mode in ("L", "RGB") else image.convert("L" if grey else "RGB"))
-
-
 def _is_deep(image: Image.Image) -> bool:
     # Pillow silently reduces 16-bit colour PNG to 8 bits; only the decoder's arguments show it.
     raw = " ".join(str(tile[3]) for tile in getattr(image, "tile", []))
     return ";16" in raw or image.mode.startswith("I") or image.mode == "F"
-
-
-def _palette(image: Image.Image) -> list[tuple[int, int, int]]:
-    flat = image.getpalette("RGB") or []
-    return list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
 
 
 def luma(visible: np.ndarray) -> np.ndarray:

@@ -54,10 +54,8 @@ def read_split(path: Path) -> dict[str, str]:
             problems.append(f"line {number}: id {name!r} is there twice")
         else:
             split[name] = part
-    if not lines:
-        problems.append("the list is empty")
-    if problems:
-        raise RequestError(f"{path}: bad split list\n{listing(problems)}")
+    if problems or not lines:
+        raise RequestError(f"{path}: bad split list\n{listing(problems or ['the list is empty'])}")
     return split
 
 
@@ -97,7 +95,10 @@ def make_split(ids: Sequence[str], parts: Mapping[str, float], seed: int = 0, bl
     """
     ordered = sorted(ids, key=natural_order)
     blocks = [ordered[start : start + block] for start in range(0, len(ordered), block)]
-    counts = _shares(len(blocks), parts)
+    # Whole numbers that add up, by largest remainder.
+    counts = Counter({name: int(len(blocks) * share + 1e-9) for name, share in parts.items()})
+    remainders = sorted(parts, key=lambda name: (counts[name] - len(blocks) * parts[name], name))
+    counts.update(remainders[: len(blocks) - counts.total()])
     if min(counts.values()) == 0:
         raise RequestError(f"{len(blocks)} blocks of {block} are too few for the parts {', '.join(parts)}")
     labels = [name for name, count in counts.items() for _ in range(count)]
@@ -109,12 +110,3 @@ def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
     """Sort key under which frame2 comes before frame10."""
     pieces = re.split(r"([0-9]+)", name)
     return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in pieces], name
-
-
-def _shares(total: int, parts: Mapping[str, float]) -> Counter[str]:
-    """Whole numbers that add up to `total`, by largest remainder."""
-    counts = Counter({name: int(total * share + 1e-9) for name, share in parts.items()})
-    remainders = sorted(parts, key=lambda name: (counts[name] - total * parts[name], name))
-    for name in remainders[: total - counts.total()]:
-        counts[name] += 1
-    return counts
