@@ -80,9 +80,8 @@ def report_bench(folder: Path) -> Path:
 
     kept = BenchFolder(Path(folder)).recipe
     if not kept.is_file():
-        raise RequestError(
-            f"{folder}: not a bench folder (no recipe.yaml); run `fuse2task bench run RECIPE -o {folder}`"
-        )
+        lacking = "not a bench folder (no recipe.yaml)"
+        raise RequestError(f"{folder}: {lacking}; run `fuse2task bench run RECIPE -o {folder}`")
     summarise(folder, load_recipe(BenchRecipe, str(kept)))
     return write_report(folder)
 

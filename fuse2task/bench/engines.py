@@ -96,8 +96,7 @@ class OnRay(Engine):
                 signal.signal(signal.SIGTERM, before)  # Ray's would leave with the signal's number
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise RequestError(f"--address {address}: no Ray cluster can be used there ({error})") from None
-        total = ray.cluster_resources()
-        wanted = {"CPU": cpus, "GPU": gpus}
+        total, wanted = ray.cluster_resources(), {"CPU": cpus, "GPU": gpus}
         slots = [total.get(name, 0) / amount for name, amount in wanted.items() if amount > 0]
         self.slots = int(min(slots)) if slots else 1
         if self.slots < 1:
@@ -105,8 +104,7 @@ class OnRay(Engine):
             have = ", ".join(f"{total.get(name, 0):g} {name}" for name in wanted)
             raise RequestError(f"Ray has {have}; a job asks for {cpus:g} CPU and {gpus:g} GPU: ask for less")
         # A job that fails or whose worker dies is reported; the same command resumes.
-        options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 0}
-        self._task = ray.remote(**options)(do_elsewhere)
+        self._task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(do_elsewhere)
         self._recipe = ray.put(bench.recipe.model_dump(mode="json"))
 
     def submit(self, job: Job) -> Any:

@@ -12,7 +12,7 @@ from fuse2task.data.fused import open_fused, verify_images
 from fuse2task.results.schema import COSTS, source_of
 from fuse2task.results.tables import identity, read_table, write_table
 from fuse2task.runtime.files import file_digest, read_json, remove_leftovers, value_hash, write_json
-from fuse2task.tasks import Judged, find_task, quality
+from fuse2task.tasks import EvaluatedTruth, Judged, find_task, quality
 from fuse2task.training.run_folder import NOT_DECISIVE, kept_recipe
 
 Rows = list[dict[str, Any]]
@@ -35,8 +35,7 @@ class Job:
     guess: float = 0.1
 
     kind: ClassVar[str]
-    gives_rows: ClassVar[bool] = False
-    """Whether it gives rows of results.csv."""
+    gives_rows: ClassVar[bool] = False  # of results.csv
 
     @property
     def id(self) -> str:
@@ -73,8 +72,8 @@ class Degrade(Job):
         return True
 
     def is_done(self, bench: Workspace) -> bool:
-        degraded = bench.recipe.degraded[self.dataset]
-        return is_copied(bench.at, bench.dataset(degraded.source), degraded)
+        copy = bench.recipe.degraded[self.dataset]
+        return is_copied(bench.at, bench.dataset(copy.source), copy)
 
     def do(self, bench: Workspace) -> Rows:
         """Write DIR/degraded/<dataset>, and its truth into truths.json.
@@ -82,8 +81,8 @@ class Degrade(Job):
         Raises:
             RequestError: the folder holds a copy made otherwise.
         """
-        degraded = bench.recipe.degraded[self.dataset]
-        write_copy(bench.at, bench.dataset(degraded.source), degraded, bench.recipe.datasets[degraded.source])
+        copy = bench.recipe.degraded[self.dataset]
+        write_copy(bench.at, bench.dataset(copy.source), copy, bench.recipe.datasets[copy.source])
         record_truths(bench, [self.dataset])
         return []
 
@@ -108,13 +107,10 @@ class Fuse(Job):
         if not manifest.is_file():
             return False
         found, data = read_json(manifest, "manifest"), bench.dataset(self.dataset)
-        truth = data.truths[0].hash if data.truths else ""
-        return (
-            found["method"]["hash"] == bench.method_hash(self.dataset, self.method)
-            and found["split"]["hash"] == data.dataset.split_hash
-            and found["truth"]["hash"] == truth
-            and found["color"] == bench.recipe.color
-        )
+        hashes = (bench.method_hash(self.dataset, self.method), data.dataset.split_hash,
+                  data.truths[0].hash if data.truths else "")  # fmt: skip
+        same = tuple(found[name]["hash"] for name in ("method", "split", "truth")) == hashes
+        return same and found["color"] == bench.recipe.color
 
     def do(self, bench: Workspace) -> Rows:
         """Write DIR/fused/<dataset>/<method>.
@@ -197,7 +193,7 @@ class Evaluate(Job):
 
     def is_done(self, bench: Workspace) -> bool:
         truths = bench.dataset(self.dataset).truths
-        return bench.table.identities().issuperset(identity(self._about(bench, truth.hash)) for truth in truths)
+        return bench.table.identities().issuperset(identity(self._about(bench, truth)) for truth in truths)
 
     def do(self, bench: Workspace) -> Rows:
         data, section = bench.dataset(self.dataset), bench.recipe.judges[self.judge]
@@ -217,14 +213,14 @@ class Evaluate(Job):
             write_json(marker, made_of)
         rows: Rows = []
         for one in judged:
-            about = self._about(bench, one.truth.hash)
+            about = self._about(bench, one.truth)
             measured = measure(data.conditions(), bench.recipe.intervals, task.measure(one))
             measured.save(folder / one.truth.file("replicates.npz"), identity(about))
             rows += measured.rows(about, bench.recipe.intervals)
         return rows
 
-    def _about(self, bench: Workspace, truth_hash: str) -> dict[str, Any]:
-        return bench.about(self.dataset, self.method, self.judge, self.seed, truth_hash)
+    def _about(self, bench: Workspace, truth: EvaluatedTruth) -> dict[str, Any]:
+        return bench.about(self.dataset, self.method, self.judge, self.seed, truth.hash)
 
 
 class ScoreImages(Job):
@@ -240,16 +236,32 @@ class ScoreImages(Job):
 
         Methods whose scores are there, and in the results, are not scored again.
         """
+        from fusion.quality.profiles import find_profile
+        from fusion.quality.scorer import score_folders, summary
+
         scores, abouts, known = bench.recipe.scores, self._abouts(bench), bench.table.identities()
         assert scores is not None
-        path = bench.at.scores(self.dataset, scores.label)
-        present = quality.read_scores(path)
-        missing = [name for name, about in abouts.items() if identity(about) not in known or name not in present]
-        merged = {**present, **self._scored(bench, path, missing)}
+        data, path = bench.dataset(self.dataset), bench.at.scores(self.dataset, scores.label)
+        merged = quality.read_scores(path)
+        missing = [name for name, about in abouts.items() if identity(about) not in known or name not in merged]
+        # In a folder that a killed run leaves to the next one.
+        out, folders = path.with_name(f".{path.stem}") / path.name, {}
+        for method in missing:
+            fused = open_fused(bench.at.fused(self.dataset, method))
+            verify_images(fused, [data.part])
+            folders[method] = fused.root / "images" / data.part
+        sources = bench.score_sources(self.dataset)
+        score_folders(sources, folders, scores.profile, out, scores.names, device=bench.device)
+        merged = {**merged, **quality.read_scores(out)}
+        shutil.rmtree(out.parent)
         rows = [row for name in abouts for row in merged[name]]
         write_table(path, list(rows[0]), rows)
-        self._write_summary(bench, path.with_suffix(".json"), list(abouts), rows)
-        data = bench.dataset(self.dataset)
+        # Definitions and means beside the table, as `fusion score` writes them.
+        profile = find_profile(scores.profile)
+        chosen = profile.chosen(scores.names)
+        found = {(row["method"], row["image"]): {one.name: float(row[one.name] or "nan") for one in chosen}
+                 for row in rows}  # fmt: skip
+        write_json(path.with_suffix(".json"), summary(profile, list(abouts), chosen, found), sort_keys=False)
         results: Rows = []
         for method in missing:
             measurement = quality.TASK.measure_scores(merged[method], data.ids)
@@ -259,37 +271,6 @@ class ScoreImages(Job):
 
     def _abouts(self, bench: Workspace) -> dict[str, dict[str, Any]]:
         return {method.name: bench.about_scores(self.dataset, method.name) for method in bench.recipe.methods}
-
-    def _scored(self, bench: Workspace, path: Path, methods: list[str]) -> quality.Scores:
-        """Score these methods, in a folder that a killed run leaves to the next one."""
-        from fusion.quality.scorer import score_folders
-
-        scores, part = bench.recipe.scores, bench.dataset(self.dataset).part
-        assert scores is not None
-        out = path.with_name(f".{path.stem}") / path.name
-        fused = {method: bench.at.fused(self.dataset, method) / "images" / part for method in methods}
-        for method in methods:
-            verify_images(open_fused(bench.at.fused(self.dataset, method)), [part])
-        sources = bench.score_sources(self.dataset)
-        score_folders(sources, fused, scores.profile, out, scores.names, device=bench.device)
-        found = quality.read_scores(out)
-        shutil.rmtree(out.parent)
-        return found
-
-    @staticmethod
-    def _write_summary(bench: Workspace, path: Path, methods: list[str], rows: list[dict[str, str]]) -> None:
-        """Definitions and means beside the table, as `fusion score` writes them."""
-        from fusion.quality.profiles import find_profile
-        from fusion.quality.scorer import summary
-
-        assert bench.recipe.scores is not None
-        profile = find_profile(bench.recipe.scores.profile)
-        chosen = profile.chosen(bench.recipe.scores.names)
-        found = {
-            (row["method"], row["image"]): {score.name: float(row[score.name] or "nan") for score in chosen}
-            for row in rows
-        }
-        write_json(path, summary(profile, methods, chosen, found), sort_keys=False)
 
 
 def images_hash(bench: Workspace, dataset: str, method: str) -> str:

@@ -39,10 +39,10 @@ class Measured:
                 point, self.replicates[index], self.leave_one_out[index], intervals.level, task.bias_order(metric),
                 task.bounds,
             )  # fmt: skip
-            ends = (None, None, "none") if found is None else (found.low, found.high, found.method)
+            low, high, method = (found.low, found.high, found.method) if found else (None, None, "none")
             rows.append({
-                **about, "metric": metric, "class": name, "condition": condition, "value": point,
-                "ci_low": ends[0], "ci_high": ends[1], "ci_method": f"{ends[2]}, {interval_settings(intervals)}",
+                **about, "metric": metric, "class": name, "condition": condition, "value": point, "ci_low": low,
+                "ci_high": high, "ci_method": f"{method}, {interval_settings(intervals)}",
                 "n_images": int(self.images[index]),
             })  # fmt: skip
         return rows
@@ -101,7 +101,7 @@ def measure(conditions: Mapping[str, np.ndarray], intervals: Intervals, measurem
     conditions: condition -> (I,) bool, which images.
     """
     keys: list[Key] = []
-    points, replicates, left_out, images = [], [], [], []
+    columns: list[tuple[float, np.ndarray, np.ndarray, int]] = []
     total = len(next(iter(conditions.values())))
     for condition, mask in conditions.items():
         count = int(mask.sum())
@@ -111,21 +111,17 @@ def measure(conditions: Mapping[str, np.ndarray], intervals: Intervals, measurem
             if np.isnan(column[0]) or (size and condition != "all"):
                 continue
             keys.append((metric, name, size or condition))
-            points.append(column[0])
-            replicates.append(column[1 : 1 + intervals.replicates])
-            left_out.append(np.full(total, np.nan))
-            left_out[-1][mask] = column[1 + intervals.replicates :]
-            images.append(count)
+            left_out = np.full(total, np.nan)
+            left_out[mask] = column[1 + intervals.replicates :]
+            columns.append((column[0], column[1 : 1 + intervals.replicates], left_out, count))
     for key, point in measurement.points.items():
         if point is not None:
             keys.append(key)
-            points.append(point)
-            replicates.append(np.full(intervals.replicates, np.nan))
-            left_out.append(np.full(total, np.nan))
-            images.append(total)
+            columns.append((point, np.full(intervals.replicates, np.nan), np.full(total, np.nan), total))
+    points, replicates, without, images = (list(part) for part in zip(*columns, strict=True)) if columns else [[]] * 4
     return Measured(
         tuple(keys), np.array(points), np.array(replicates).reshape(len(keys), -1),
-        np.array(left_out).reshape(len(keys), -1), np.array(images, dtype=np.int64),
+        np.array(without).reshape(len(keys), -1), np.array(images, dtype=np.int64),
     )  # fmt: skip
 
 

@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from fuse2task.bench.scheduler import Step, duration
-from fuse2task.results.entries import published_sentence, read_published, read_truths
+from fuse2task.results.entries import published_sentence, read_entries, read_truths
 from fuse2task.results.schema import ABOUT, CLEAN, COMPARISONS, ROBUSTNESS, VERDICTS, BenchFolder, source_of
 from fuse2task.results.tables import Group, ResultsTable, comparable_groups, read_frame
 from fuse2task.tasks import find_task
 
 SHORT = {"mIoU_foreground": "foregr."}
+NONE = pd.Series(dtype=float)
 
 
 def print_plan(steps: Sequence[Step]) -> None:
@@ -25,12 +26,11 @@ def print_plan(steps: Sequence[Step]) -> None:
         seed = "" if job.seed is None else str(job.seed)
         cost = "" if step.done else guess + duration(step.seconds)
         table.add_row(job.kind, job.dataset, job.method, job.judge, seed, "done" if step.done else "to do", cost)
-    left = [step for step in steps if not step.done]
+    done, total = sum(step.done for step in steps), duration(sum(step.seconds for step in steps if not step.done))
     console = _console()
     console.print(table)
-    total = duration(sum(step.seconds for step in left))
     console.print(
-        f"{len(steps) - len(left)} of {len(steps)} jobs are done; the rest takes about {total} one after the other. "
+        f"{done} of {len(steps)} jobs are done; the rest takes about {total} one after the other. "
         "~: a guess for two CPU cores, until a job of its kind has been timed in this folder.", highlight=False,
     )  # fmt: skip
 
@@ -59,7 +59,7 @@ def print_results(folder: Path, methods: Sequence[str], baseline: str) -> None:
 
 def print_published(folder: Path) -> None:
     """One line for each published number of the recipe: ours, theirs in the same unit, and the caveat."""
-    for row in read_published(folder):
+    for row in read_entries(folder, "published"):
         _console().print(published_sentence(row), highlight=False, markup=False, soft_wrap=True)
 
 
@@ -81,26 +81,25 @@ def _console() -> Console:
 
 
 def _table(group: Group, methods: Sequence[str], baseline: str) -> Table:
-    rows, keys, task = group.results, group.keys, find_task(group.keys["task"])
-    main, of_class = task.headline, task.class_metrics[0]
-    every = rows[rows["condition"] == "all"]
+    keys, task = group.keys, find_task(group.keys["task"])
+    every = group.results[(group.results["condition"] == "all") & group.results["method"].isin(methods)]
     classes = [name for name in dict.fromkeys(every["class"]) if name != "all"]
-    columns = [*((name, "all") for name in task.metrics[:2]), *((of_class, name) for name in classes)]
+    columns = [*((name, "all") for name in task.metrics[:2]), *((task.class_metrics[0], name) for name in classes)]
     heads = [SHORT.get(metric, metric) if name == "all" else name for metric, name in columns]
     title = f"{keys['dataset']}, {keys['protocol']} {keys['judge']}, truth {group.truth}"
-    table = Table("method", heads[0], "interval", *heads[1:], f"{main} - {baseline}", "Holm p", title=title)
+    table = Table("method", heads[0], "interval", *heads[1:], f"{task.headline} - {baseline}", "Holm p", title=title)
     for column in (table.columns[0], table.columns[2], table.columns[-2]):
         column.no_wrap = True
-    present = [name for name in methods if name in set(rows["method"])]
-    means = {column: _over_seeds(every[every["method"].isin(present)], *column) for column in columns}
+    values = every.groupby(["metric", "class", "method"])["value"].mean()
+    present = [name for name in methods if name in set(group.results["method"])]
     pairs = _of_headline(group, baseline).set_index("a")
     for method in present:
-        cells = [_marked(means[column], method, 4 if column[1] == "all" else 3) for column in columns]
+        cells = [_marked(values.get(column, NONE), method, 4 if column[1] == "all" else 3) for column in columns]
         versus = ("", "")
         if method in pairs.index:
             row = pairs.loc[[method]].iloc[0]
             versus = (_difference(row), _p_value(row["p_holm"]))
-        table.add_row(method, cells[0], _spread(every, method, main), *cells[1:], *versus)
+        table.add_row(method, cells[0], _spread(every, method, task.headline), *cells[1:], *versus)
     return table
 
 
@@ -108,11 +107,6 @@ def _of_headline(group: Group, baseline: str) -> pd.DataFrame:
     pairs, main = group.comparisons, find_task(group.keys["task"]).headline
     whole = (pairs["metric"] == main) & (pairs["class"] == "all") & (pairs["condition"] == "all")
     return pairs[whole & (pairs["b"] == baseline)]
-
-
-def _over_seeds(rows: pd.DataFrame, metric: str, name: str) -> pd.Series:
-    chosen = rows[(rows["metric"] == metric) & (rows["class"] == name)]
-    return chosen.groupby("method", sort=False)["value"].mean()
 
 
 def _marked(values: pd.Series, method: str, digits: int) -> str:
@@ -138,8 +132,7 @@ def _difference(row: Mapping[Any, Any] | pd.Series, prefix: str = "ci", value: s
     if pd.isna(row[value]):
         return ""
     low, high = row[f"{prefix}_low"], row[f"{prefix}_high"]
-    ends = "" if pd.isna(low) else f" ({low:+.3f}, {high:+.3f})"
-    return f"{row[value]:+.4f}{ends}"
+    return f"{row[value]:+.4f}" + ("" if pd.isna(low) else f" ({low:+.3f}, {high:+.3f})")
 
 
 def _p_value(p: float, missing: str = "-") -> str:
@@ -150,12 +143,14 @@ def _footnote(group: Group, baseline: str) -> str:
     task = find_task(group.keys["task"])
     smallest = _of_headline(group, baseline)["smallest_detectable"].dropna()
     images = int(group.results.iloc[0]["n_images"])
-    text = f"{images} images; bold best, underlined second; classes: {task.class_metrics[0]}. "
-    text += f"Differences are paired, against {baseline}."
+    unseen = ""
     if len(smallest):
-        low, high = smallest.min(), smallest.max()
-        text += f" True differences in {task.headline} below {low:.3f} to {high:.3f} can go unseen (80 % power)."
-    return text
+        ends = f"{smallest.min():.3f} to {smallest.max():.3f}"
+        unseen = f" True differences in {task.headline} below {ends} can go unseen (80 % power)."
+    return (
+        f"{images} images; bold best, underlined second; classes: {task.class_metrics[0]}. "
+        f"Differences are paired, against {baseline}.{unseen}"
+    )
 
 
 def _sweep_table(rows: pd.DataFrame, metric: str) -> Table:

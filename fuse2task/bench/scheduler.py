@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -33,21 +34,11 @@ class Step:
     measured: bool
 
 
-class Timings:
-    """timings.csv: seconds per unit of work, by kind of job and by method or judge."""
-
-    def __init__(self, folder: BenchFolder):
-        self.folder, self.path = folder, folder.table("timings")
-
-    def record(self, job: Job, seconds: float) -> None:
-        """Add a finished job."""
-        with self.folder.lock("timings"):
-            row = {"kind": job.kind, "what": job.what, "units": f"{job.units:g}", "seconds": f"{seconds:.1f}"}
-            write_table(self.path, TIMINGS, [*self.read(), row])
-
-    def read(self) -> list[dict[str, str]]:
-        """All finished jobs."""
-        return read_table(self.path, TIMINGS)
+def record_time(folder: BenchFolder, job: Job, seconds: float) -> None:
+    """Add a finished job to timings.csv: seconds and units of work, by kind of job and by method or judge."""
+    path, row = folder.table("timings"), {"kind": job.kind, "what": job.what, "units": f"{job.units:g}"}
+    with folder.lock("timings"):
+        write_table(path, TIMINGS, [*read_table(path, TIMINGS), row | {"seconds": f"{seconds:.1f}"}])
 
 
 def rate(finished: Iterable[dict[str, str]], job: Job) -> tuple[float, bool]:
@@ -99,8 +90,11 @@ def make_jobs(bench: Workspace) -> list[Job]:
                     needs = [fused[-1]]
                     if section.is_trained:
                         source, on = source_of(dataset), section.trained_on or method
-                        units, guess = _training(bench, source, name)
-                        needs.append(add(Train(source, on, name, seed, (fuse(source, on),), units, guess)))
+                        task, trained = find_task(section.task), training_recipe(section, Path("data"), 0, "auto")
+                        trained_images = len(bench.dataset(source).dataset.part(TRAIN))
+                        units = trained_images * trained.epochs * task.training_size(trained)
+                        train = Train(source, on, name, seed, (fuse(source, on),), units, task.training_seconds)
+                        needs.append(add(train))
                     add(Evaluate(dataset, method, name, seed, tuple(needs), images, OTHERS["evaluate"]))
         if recipe.scores is not None:
             bench.score_sources(dataset)
@@ -110,26 +104,21 @@ def make_jobs(bench: Workspace) -> list[Job]:
 
 def make_plan(bench: Workspace, jobs: Sequence[Job]) -> list[Step]:
     """The jobs with their state and cost; a job whose result nothing needs any more counts as done."""
-    finished = Timings(bench.at).read()
+    finished = read_table(bench.at.table("timings"), TIMINGS)
     done = {job.id for job in jobs if job.is_done(bench)}
     wanted = with_needs({job.id for job in jobs if not job.serves}, jobs, done)
-    steps = []
-    for job in jobs:
-        seconds, measured = rate(finished, job)
-        steps.append(Step(job, job.id not in wanted, seconds * job.units, measured))
-    return steps
+    rates = [rate(finished, job) for job in jobs]
+    return [Step(job, job.id not in wanted, seconds * job.units, measured)
+            for job, (seconds, measured) in zip(jobs, rates, strict=True)]  # fmt: skip
 
 
 def with_needs(ids: Iterable[str], jobs: Sequence[Job], done: set[str]) -> set[str]:
     """Those of the jobs `ids`, and of what they need, that are not done. What a finished job needed is not needed."""
     by_id = {job.id: job for job in jobs}
-    wanted: set[str] = set()
-    waiting = list(ids)
+    wanted, waiting = set(), set(ids) - done
     while waiting:
-        name = waiting.pop()
-        if name not in wanted and name not in done:
-            wanted.add(name)
-            waiting += by_id[name].needs
+        wanted |= waiting
+        waiting = {need for name in waiting for need in by_id[name].needs} - wanted - done
     return wanted
 
 
@@ -147,13 +136,6 @@ def shared_when_ready(bench: Workspace, jobs: Sequence[Job]) -> set[str]:
     """Ids of jobs for all methods (image scores) whose methods are all fused, by whichever process."""
     by_id = {job.id: job for job in jobs}
     return {job.id for job in jobs if job.kind == "score" and all(by_id[need].is_done(bench) for need in job.needs)}
-
-
-def _training(bench: Workspace, dataset: str, judge: str) -> tuple[float, float]:
-    """Units of a training, images times epochs, and the guess of seconds for one."""
-    section, images = bench.recipe.judges[judge], len(bench.dataset(dataset).dataset.part(TRAIN))
-    task, recipe = find_task(section.task), training_recipe(section, bench.at.fused(dataset, "visible"), 0, "auto")
-    return images * recipe.epochs * task.training_size(recipe), task.training_seconds
 
 
 def prepare(bench: Workspace) -> None:
@@ -248,24 +230,24 @@ class Scheduler:
             return False
         if job.is_done(self.bench):  # by another process, since the plan was made
             lock.release()
-            self._ended(job, None)
+            self._ended(job)
             return True
         say(f"bench: {job.id}")
         self.running.append((self.engine.submit(job), job, lock))
         return True
 
     def _finish_one(self) -> None:
-        handle, result = self.engine.wait([handle for handle, _, _ in self.running])
-        job, lock = next((job, lock) for other, job, lock in self.running if other == handle)
-        self.running = [item for item in self.running if item[0] != handle]
+        finished, result = self.engine.wait([handle for handle, _, _ in self.running])
+        handle, job, lock = next(item for item in self.running if item[0] == finished)
+        self.running.remove((handle, job, lock))
         self.bench.table.append(result.rows)
         lock.release()
-        Timings(self.bench.at).record(job, result.seconds)
+        record_time(self.bench.at, job, result.seconds)
         if job.kind == "evaluate":
             record_openings(self.bench)
         self._ended(job, result.seconds)
 
-    def _ended(self, job: Job, seconds: float | None) -> None:
+    def _ended(self, job: Job, seconds: float | None = None) -> None:
         self.done.add(job.id)
         self.progress.ended(job, seconds, self.engine.slots)
 

@@ -4,9 +4,9 @@ Also the records beside the results: truths.json, further truths, and openings.c
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from fuse2task.tasks import JudgeFacts, JudgeSetup, Task, find_task
 from fuse2task.training.run_folder import NOT_DECISIVE
 
 # Not part of a judge's hash: which images, which repetition, which machine.
-NOT_HASHED = ("data", "seed", *NOT_DECISIVE)
+NOT_HASHED = {"data", "seed", *NOT_DECISIVE}
 EVALUATION = ("method", "method_hash", "judge", "judge_hash", "recipe_hash", "seed")  # what openings.csv counts
 
 
@@ -55,14 +55,8 @@ class Workspace:
         self.recipe, self.folder, self.device = recipe, Path(folder), device
         self.at, self.table = BenchFolder(self.folder), ResultsTable(folder)
         self._datasets: dict[str, BenchDataset] = {}
-        self._judge = lru_cache(None)(self._find_judge)
-        self._method_hash = lru_cache(None)(self._find_method_hash)
-        self._clean_sources = lru_cache(None)(self._find_clean_sources)
-
-    @cached_property
-    def versions_hash(self) -> str:
-        """Hash of the packages that decide the numbers."""
-        return versions_hash()
+        self._judge, self._method_hash = cache(self._find_judge), cache(self._find_method_hash)
+        self._clean_sources, self._versions_hash = cache(self._find_clean_sources), cache(versions_hash)
 
     @property
     def datasets(self) -> list[str]:
@@ -134,14 +128,11 @@ class Workspace:
 
         data, scores = self.dataset(dataset), self.recipe.scores
         assert scores is not None
-        profile = find_profile(scores.profile)
-        decided: dict[str, Any] = {"names": scores.names}
-        if scores.sources != "degraded":
-            decided["sources"] = scores.sources
+        decided = {"names": scores.names} | ({"sources": scores.sources} if scores.sources != "degraded" else {})
         return {
-            **self._common(data, method), "truth_hash": "", "image_size": data.size, "task": "quality",
-            "protocol": "", "judge": scores.label, "judge_hash": profile.hash,
-            "recipe_hash": value_hash(decided), "seed": None,
+            **self._common(data, method), "truth_hash": "", "image_size": data.size, "task": "quality", "protocol": "",
+            "judge": scores.label, "judge_hash": find_profile(scores.profile).hash, "recipe_hash": value_hash(decided),
+            "seed": None,
         }  # fmt: skip
 
     def _common(self, data: BenchDataset, method: str) -> dict[str, Any]:
@@ -150,7 +141,7 @@ class Workspace:
         return {
             "run": self.recipe.id, "dataset": data.name, "split_hash": data.split_hash,
             "color": self.recipe.color, "method": method, "method_hash": self.method_hash(data.name, method),
-            "ci_method": f"any, {interval_settings(self.recipe.intervals)}", "versions_hash": self.versions_hash,
+            "ci_method": f"any, {interval_settings(self.recipe.intervals)}", "versions_hash": self._versions_hash(),
             "kind": kind, "level": level,
         }  # fmt: skip
 
@@ -170,21 +161,21 @@ class Workspace:
         task, recipe, trained_on = find_task(section.task), None, {}
         if section.is_trained:
             if TRAIN not in data.dataset.splits:
-                raise RequestError(
-                    f"judges.{judge}: is trained, but dataset {dataset} has no train split; give a split list with one"
-                )
+                lacking = f"is trained, but dataset {dataset} has no train split"
+                raise RequestError(f"judges.{judge}: {lacking}; give a split list with one")
             recipe = training_recipe(section, Path("data"), 0, "auto")
             if section.trained_on:
-                trained_on = {
-                    "method": self.method_hash(dataset, section.trained_on), "split": data.dataset.split_hash,
-                    "truth": data.truths[0].hash,
-                }  # fmt: skip
+                trained_on = {"method": self.method_hash(dataset, section.trained_on),
+                              "split": data.dataset.split_hash, "truth": data.truths[0].hash}  # fmt: skip
         setup = JudgeSetup(section.weights, recipe, section.class_map)
         facts = task.identify(setup, data.truths[0].classes, data.size, self.device)
         decided, hashed = dict(facts.decided), facts.digest[:12]
         if recipe is not None:
-            decided["recipe"] = _decisive(recipe)
-            hashed = value_hash({"recipe": decided["recipe"], **trained_on})
+            values = recipe.model_dump(mode="json", exclude=NOT_HASHED)
+            for key in ("weights", "encoder_weights"):
+                if values.get(key) and Path(values[key]).is_file():  # first weights by content, not by path
+                    values[key] = file_digest(Path(values[key]))
+            decided["recipe"], hashed = values, value_hash({"recipe": values, **trained_on})
         return JudgeIdentity(section, task, facts, hashed, value_hash(decided))
 
 
@@ -202,15 +193,6 @@ def training_recipe(section: JudgeSection, fused: Path, seed: int, device: str) 
         raise RequestError(f"judge recipe {section.recipe}: the benchmark sets {names}; take that out of overrides")
     overrides = [f"{key}={json.dumps(value)}" for key, value in {**section.overrides, **decided}.items()]
     return load_recipe(find_task(section.task).recipe(), section.recipe, overrides)
-
-
-def _decisive(recipe: Any) -> Mapping[str, Any]:
-    """The recipe without what is not decisive; files of first weights by content, not by path."""
-    values = {key: value for key, value in recipe.model_dump(mode="json").items() if key not in NOT_HASHED}
-    for key in ("weights", "encoder_weights"):
-        if values.get(key) and Path(values[key]).is_file():
-            values[key] = file_digest(Path(values[key]))
-    return values
 
 
 def record_truths(bench: Workspace, datasets: Sequence[str]) -> None:

@@ -20,11 +20,9 @@ TEXT, QUIET, GRID, PAPER = "#0a0001", "#0a0002", "#0a0003", "#0a0004"
 SOURCE, FUSED, BEST, DOUBT = "#0a0005", "#0a0006", "#0a0007", "#0a0008"
 WIDTH = 340  # CSS pixels: fits a phone's screen, so that its text need not shrink
 SERIES = ("#0a0011", "#0a0012", "#0a0013", "#0a0014", "#0a0015", "#0a0016")
-PAGE_COLOURS = {
-    TEXT: "var(--ink)", QUIET: "var(--quiet)", GRID: "var(--line)", PAPER: "var(--paper)",
-    SOURCE: "var(--source)", FUSED: "var(--fused)", BEST: "var(--best)", DOUBT: "var(--doubt)",
-    **{colour: f"var(--series{number})" for number, colour in enumerate(SERIES, 1)},
-}  # fmt: skip
+PAGE_COLOURS = dict(zip((TEXT, QUIET, GRID, PAPER, SOURCE, FUSED, BEST, DOUBT, *SERIES), (
+    "ink", "quiet", "line", "paper", "source", "fused", "best", "doubt", *(f"series{n}" for n in range(1, 7)),
+), strict=True))  # fmt: skip
 STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "fuse2task", "text.parse_math": False, "font.size": 9,
     "font.family": "DejaVu Sans", "text.color": TEXT, "axes.labelcolor": TEXT, "axes.edgecolor": GRID,
@@ -34,17 +32,17 @@ STYLE: Any = {
     "ytick.labelcolor": TEXT, "xtick.labelsize": 8.5, "ytick.labelsize": 9, "legend.frameon": False,
     "hatch.linewidth": 0.8, **{f"{axis}tick.{kind}.size": 0 for axis in "xy" for kind in ("major", "minor")},
 }  # fmt: skip
-LINES = {"visible": ("-", "D"), "infrared": ((0, (4, 2)), "s")}  # line style and marker in sweeps
+LINES: dict[str, tuple[Any, str]] = {
+    "visible": ("-", "D"),
+    "infrared": ((0, (4, 2)), "s"),
+}  # line style and marker in sweeps
 MARKERS = "o^vPX*"
 DODGE = 0.08  # levels by which whiskers of neighbouring methods stand apart
 
 
 @dataclass(frozen=True)
 class Point:
-    """A value at a level, with the ends of its interval (NaN without).
-
-    significant: whether it differs from the best single camera at this level.
-    """
+    """A value at a level, ends of its interval (NaN without), and whether the best single camera differs there."""
 
     level: float
     value: float
@@ -77,7 +75,7 @@ def inline_svg(axes: "Axes", name: str, label: str) -> str:
         text = re.sub(f"({start})([^{end[-1]}]+{end})", rf"\g<1>{name}-\2", text)
     text = re.sub(r"""(style="[^"]*?)'DejaVu Sans'[^;"]*""", r"\1var(--sans)", text)
     for stand_in, colour in PAGE_COLOURS.items():
-        text = text.replace(stand_in, colour)
+        text = text.replace(stand_in, f"var(--{colour})")
     width, height = (round(side * 96) for side in figure.get_size_inches())
     head = f'<svg role="img" aria-label="{escape(label)}" width="{width}" height="{height}" '
     view = re.search(r'viewBox="[^"]+"', text)
@@ -98,12 +96,10 @@ def bars(title: str, values: Mapping[str, Estimate], top: float, name: str) -> s
     with chart(WIDTH, 46 + 22 * len(values)) as axes:
         best = max(values, key=lambda method: values[method].value)
         for place, (method, item) in enumerate(values.items()):
-            single = method in SINGLE
-            axes.barh(
-                place, item.value, 0.62, color=PAPER if single else FUSED, alpha=None if single else 0.5,
-                edgecolor=SOURCE if single else "none", linewidth=0.8 if single else 0,
-                hatch="////" if single else None,
-            )  # fmt: skip
+            look: dict[str, Any] = {"color": FUSED, "alpha": 0.5, "edgecolor": "none", "linewidth": 0}
+            if method in SINGLE:
+                look = {"color": PAPER, "edgecolor": SOURCE, "linewidth": 0.8, "hatch": "////"}
+            axes.barh(place, item.value, 0.62, **look)
             if method == best:
                 axes.barh(place, item.value, 0.62, color="none", edgecolor=BEST, linewidth=1.8)
             axes.plot(span(item), [place, place], color=TEXT, linewidth=1.1, solid_capstyle="butt")
@@ -206,10 +202,7 @@ def pareto_plot(points: Mapping[str, tuple[float, float]], metric: str, name: st
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
-    """Names of the points (ms, value) that no other beats in both, fastest first.
-
-    Of equal points the first stays.
-    """
+    """Names of the points (ms, value) that no other beats in both, fastest first; of equal points the first stays."""
     front: list[str] = []
     for name in sorted(points, key=lambda name: (points[name][0], -points[name][1])):
         if not front or points[name][1] > points[front[-1]][1]:
@@ -218,12 +211,9 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
 
 
 def sweep_curves(
-    title: str,
-    series: Mapping[str, Sequence[Point]],
-    limits: tuple[float, float],
-    colours: Mapping[str, int],
+    title: str, series: Mapping[str, Sequence[Point]], limits: tuple[float, float], colours: Mapping[str, int],
     name: str,
-) -> str:
+) -> str:  # fmt: skip
     """One line a method with intervals over levels; points of fused images are filled where significant.
 
     limits: of the vertical axis. colours: fused method -> its number, the same in every chart of a page.
@@ -234,18 +224,21 @@ def sweep_curves(
         handles = []
         for number, (method, points) in enumerate(series.items()):
             shift = DODGE * (number - (len(series) - 1) / 2)
-            line, marker, colour = _line(method, colours)
-            at = [point.level + shift for point in points]
-            axes.plot(at, [point.value for point in points], linestyle=line, color=colour, linewidth=1.4)
-            for place, point in zip(at, points, strict=True):
+            if method in LINES:
+                (line, marker), colour = LINES[method], SOURCE
+            else:
+                at = colours[method]
+                line, marker, colour = "-", MARKERS[at % len(MARKERS)], SERIES[at % len(SERIES)]
+            places = [point.level + shift for point in points]
+            axes.plot(places, [point.value for point in points], linestyle=line, color=colour, linewidth=1.4)
+            for place, point in zip(places, points, strict=True):
                 if not math.isnan(point.low + point.high):
                     axes.plot([place, place], [point.low, point.high], color=colour, linewidth=0.9, alpha=0.75)
                 face = colour if point.significant or method in LINES else PAPER
-                axes.plot(
-                    place, point.value, marker, color=face, markeredgecolor=colour, markersize=5, markeredgewidth=1.2
-                )
-            handles.append(mpl.lines.Line2D([], [], linestyle=line, marker=marker, color=colour, markersize=5,
-                                            label=short(method, 14)))  # fmt: skip
+                edge: dict[str, Any] = {"markeredgecolor": colour, "markersize": 5, "markeredgewidth": 1.2}
+                axes.plot(place, point.value, marker, color=face, **edge)
+            shown = {"linestyle": line, "marker": marker, "color": colour, "markersize": 5}
+            handles.append(mpl.lines.Line2D([], [], label=short(method, 14), **shown))
         levels = sorted({point.level for points in series.values() for point in points})
         axes.set_xticks(levels, [f"{level:g}" for level in levels])
         axes.set_xlabel("level")
@@ -257,8 +250,8 @@ def sweep_curves(
         axes.set_title(short(title, 44))
         axes.figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8.5, handlelength=2.2,
                            columnspacing=1.2, borderpad=0.1)  # fmt: skip
-        shown = (f"{method} {points[0].value:.3g} to {points[-1].value:.3g}" for method, points in series.items())
-        return inline_svg(axes, name, f"{title}, level {levels[0]:g} to {levels[-1]:g}: " + ", ".join(shown))
+        told = (f"{method} {points[0].value:.3g} to {points[-1].value:.3g}" for method, points in series.items())
+        return inline_svg(axes, name, f"{title}, level {levels[0]:g} to {levels[-1]:g}: " + ", ".join(told))
 
 
 def span(item: Estimate) -> tuple[float, float]:
@@ -294,17 +287,6 @@ def _point_labels(axes: "Axes", points: Mapping[str, tuple[float, float]], step:
     for method, (ms, value) in sorted(points.items(), key=lambda item: -item[1][1]):
         previous = min(value, previous - step)
         right = ms <= middle or middle == 0
-        axes.annotate(
-            short(method), (ms, previous), xytext=(8 if right else -8, 0), textcoords="offset points",
-            fontsize=8.5, va="center", ha="left" if right else "right",
-            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.85},
-        )  # fmt: skip
-
-
-def _line(method: str, colours: Mapping[str, int]) -> tuple[Any, str, str]:
-    """Line style, marker and colour of a method in sweeps."""
-    if method in LINES:
-        line, marker = LINES[method]
-        return line, marker, SOURCE
-    number = colours[method]
-    return "-", MARKERS[number % len(MARKERS)], SERIES[number % len(SERIES)]
+        box = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
+        axes.annotate(short(method), (ms, previous), xytext=(8 if right else -8, 0), textcoords="offset points",
+                      fontsize=8.5, va="center", ha="left" if right else "right", bbox=box)  # fmt: skip

@@ -8,20 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fuse2task.results.entries import read_directions, read_extremes, read_published, read_rankings, read_truths
-from fuse2task.results.schema import (
-    ABOUT,
-    CLEAN,
-    COMPARISONS,
-    CONDITIONS,
-    CORRELATIONS,
-    COSTS,
-    OPENINGS,
-    ROBUSTNESS,
-    VERDICTS,
-    BenchFolder,
-    significance_of,
-)
+from fuse2task.results import schema
+from fuse2task.results.entries import read_directions, read_entries, read_truths
+from fuse2task.results.schema import ABOUT, CLEAN, VERDICTS, BenchFolder, significance_of
 from fuse2task.results.tables import Group, ResultsTable, comparable_groups, read_frame
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.reading import MAX_YAML, one_line, parse_yaml, read_text
@@ -34,9 +23,8 @@ _CURVE = [*ABOUT, "method", "metric", "class"]
 class Contents:
     """A bench folder. Tables have the columns of `schema`: text as str ("" where missing), numbers as float (NaN).
 
-    results are of datasets as they are; degraded copies of them are in conditions and robustness alone.
-
-    directions: name of an image score -> whether higher is better, where the scores' definitions say so.
+    results are of datasets as they are; degraded copies of them are in conditions and robustness alone. directions:
+    name of an image score -> whether higher is better, where the scores' definitions say so.
     """
 
     folder: Path
@@ -89,31 +77,19 @@ def read_contents(folder: Path) -> Contents:
         raise RequestError(f"{at.table('results')}: no rows yet; let `fuse2task bench run` finish a job first")
     for name in results["task"].unique():
         _task(at.table("results"), name)
-    recipe_text, recipe = _recipe(at.recipe)
-    columns = {"comparisons": COMPARISONS, "costs": COSTS, "correlations": CORRELATIONS, "openings": OPENINGS,
-              "conditions": CONDITIONS, "robustness": ROBUSTNESS}  # fmt: skip
-    tables = {name: read_frame(at.table(name), columns[name]) for name in columns}
-    _check_sweeps(at.root, tables["conditions"], tables["robustness"])
-    return Contents(
-        at.root, results, **tables,
-        truths=read_truths(at.root), ranking=read_rankings(at.root), extremes=read_extremes(at.root),
-        published=read_published(at.root), recipe=recipe, recipe_text=recipe_text,
-        directions=read_directions(at.root),
-    )  # fmt: skip
+    text = read_text(at.recipe, "recipe", MAX_YAML) if at.recipe.is_file() else ""
+    recipe = parse_yaml(text, f"{at.recipe}: not a readable recipe (YAML expected)")
+    found: dict[str, Any] = {name: read_frame(at.table(name), columns) for name, columns in schema.TABLES.items()}
+    _check_sweeps(at.root, found["conditions"], found["robustness"])
+    found |= {name: read_entries(at.root, name) for name in ("ranking", "extremes", "published")}
+    found |= {"recipe": recipe if isinstance(recipe, dict) else {}, "recipe_text": text}
+    return Contents(at.root, results, truths=read_truths(at.root), directions=read_directions(at.root), **found)
 
 
 def _task(path: Path, name: str) -> Task:
     if name not in task_names():
         raise RequestError(f"{path}: unknown task {one_line(name)!r}; known are {', '.join(task_names())}")
     return find_task(name)
-
-
-def _recipe(path: Path) -> tuple[str, dict[str, Any]]:
-    if not path.is_file():
-        return "", {}
-    text = read_text(path, "recipe", MAX_YAML)
-    value = parse_yaml(text, f"{path}: not a readable recipe (YAML expected)")
-    return text, value if isinstance(value, dict) else {}
 
 
 def _check_sweeps(folder: Path, conditions: pd.DataFrame, robustness: pd.DataFrame) -> None:

@@ -1,9 +1,7 @@
 """Files of the report: one HTML page that needs nothing else, Markdown, CSV and LaTeX."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -12,12 +10,11 @@ from fuse2task.report.charts import correlation_map, pareto_plot, rank_plot
 from fuse2task.report.contents import Contents, read_contents
 from fuse2task.report.estimates import Numbers
 from fuse2task.report.formats import latex, markdown, markdown_text, summary_csv
+from fuse2task.report.metric_tables import correlation_table, cost_table, published_table, ranking_table, score_table
 from fuse2task.report.provenance import keys_table, method_tables, opening_sentences, refusals, warnings
-from fuse2task.report.side_tables import correlation_table, cost_table, published_table, ranking_table, score_table
 from fuse2task.report.study import Panel, Study, studies
 from fuse2task.report.sweeps import Sweep, sweeps
 from fuse2task.report.viewer import viewer_scenes
-from fuse2task.results.tables import Group
 from fuse2task.runtime.files import write_text
 from fuse2task.tasks import find_task
 
@@ -39,19 +36,17 @@ def write_report(folder: Path) -> Path:
     baseline = str(contents.recipe.get("baseline") or "")
     found = studies(groups, baseline, contents.alpha)
     out = Path(folder) / "report"
-    notes = [*opening_sentences(contents), *refusals(groups), *warnings(groups, contents.results)]
     swept = sweeps(contents)
-    write_text(out / "summary.md", _markdown(found, notes, contents.published, swept))
+    write_text(out / "summary.md", _markdown(contents, found, swept))
     write_text(out / "summary.csv", summary_csv([Numbers(group, baseline, contents.alpha) for group in groups]))
     write_text(out / "summary.tex", _latex(found, swept))
-    write_text(out / "index.html", html_page(contents, groups, found, swept))
+    write_text(out / "index.html", html_page(contents, found, swept))
     return out / "index.html"
 
 
-def _markdown(
-    found: Sequence[Study], notes: Sequence[str], published: Sequence[Mapping[str, Any]], swept: Sequence[Sweep]
-) -> str:
-    escape = markdown_text
+def _markdown(contents: Contents, found: Sequence[Study], swept: Sequence[Sweep]) -> str:
+    escape, groups = markdown_text, contents.groups
+    notes = [*opening_sentences(contents), *refusals(groups), *warnings(groups, contents.results)]
     parts = ["# Benchmark", "", *(f"- {escape(note)}" for note in notes), ""]
     for study in found:
         parts += [f"## {escape(study.finding.title)}", "", escape(study.finding.headline), ""]
@@ -66,8 +61,8 @@ def _markdown(
         if sweep.sentences:
             parts += [escape(sweep.intro), "", *(f"- {escape(sentence)}" for sentence in sweep.sentences), ""]
         parts += map(markdown, (*sweep.areas, *sweep.others))
-    if published:
-        parts += ["## Comparison with published numbers", "", markdown(published_table(published))]
+    if contents.published:
+        parts += ["## Comparison with published numbers", "", markdown(published_table(contents.published))]
     return "\n".join(parts)
 
 
@@ -80,42 +75,27 @@ def _latex(found: Sequence[Study], swept: Sequence[Sweep]) -> str:
     return "\n".join(tables)
 
 
-def html_page(contents: Contents, groups: Sequence[Group], studies: Sequence[Study], sweeps: Sequence[Sweep]) -> str:
+def html_page(contents: Contents, studies: Sequence[Study], sweeps: Sequence[Sweep]) -> str:
     """The page's text. Every name from a file is escaped by the template."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=PackageLoader("fuse2task.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = Environment(loader=PackageLoader("fuse2task.report"), autoescape=True, undefined=StrictUndefined,
+                              trim_blocks=True, lstrip_blocks=True)  # fmt: skip
+    results, groups = contents.results, contents.groups
     return environment.get_template("report.html.j2").render(
-        title=", ".join(dict.fromkeys(contents.results["dataset"])),
-        methods=list(dict.fromkeys(contents.results["method"])),
-        studies=studies,
-        sweeps=sweeps,
-        openings=opening_sentences(contents),
-        scenes=viewer_scenes(contents),
-        scores=_scores(contents, groups),
-        rankings=_rankings(contents),
-        costs=_costs(contents, studies),
+        title=", ".join(dict.fromkeys(results["dataset"])), methods=list(dict.fromkeys(results["method"])),
+        studies=studies, sweeps=sweeps, openings=opening_sentences(contents), scenes=viewer_scenes(contents),
+        scores=_scores(contents), rankings=_rankings(contents), costs=_costs(contents, studies),
         published=published_table(contents.published) if contents.published else None,
-        refusals=refusals(list(groups)),
-        warnings=warnings(list(groups), contents.results),
+        refusals=refusals(groups), warnings=warnings(groups, results),
         provenance=[keys_table(groups), *method_tables(contents)],
-        recipe=contents.recipe_text,
-        version=fuse2task.__version__,
-    )
+        recipe=contents.recipe_text, version=fuse2task.__version__,
+    )  # fmt: skip
 
 
-def _scores(contents: Contents, groups: Sequence[Group]) -> list[Panel]:
-    panels = [
-        Panel(group.title.replace(" · quality", ""), score_table(group, contents.directions))
-        for group in groups
-        if not find_task(group.keys["task"]).is_judged
-    ]
+def _scores(contents: Contents) -> list[Panel]:
+    scored = [group for group in contents.groups if not find_task(group.keys["task"]).is_judged]
+    panels = [Panel(group.title.replace(" · quality", ""), score_table(group, contents.directions)) for group in scored]
     tables = contents.correlations
     for number, ((dataset, profile), rows) in enumerate(tables.groupby(["dataset", "profile"], sort=False)):
         heading = f"Do scores of profile {profile} predict task metrics on {dataset}?"
@@ -124,8 +104,9 @@ def _scores(contents: Contents, groups: Sequence[Group]) -> list[Panel]:
 
 
 def _correlation_panel(contents: Contents, heading: str, rows: pd.DataFrame, name: str) -> Panel:
-    telling = [name for name in ("judge", "truth_hash") if rows[name].nunique() > 1]
-    rows = rows.assign(column=[_column(contents, row, telling) for _, row in rows.iterrows()])
+    parts = {"metric": rows["metric"], "judge": rows["judge"], "truth": rows["truth_hash"].map(contents.truth_name)}
+    told = [part for part in parts.values() if part is parts["metric"] or part.nunique() > 1]
+    rows = rows.assign(column=[", ".join(texts) for texts in zip(*told, strict=True)])
     columns = list(dict.fromkeys(rows["column"]))
     if len(columns) > COLUMNS:
         headlines = rows["task"].map(lambda task: find_task(task).headline)
@@ -133,16 +114,9 @@ def _correlation_panel(contents: Contents, heading: str, rows: pd.DataFrame, nam
     values = {(row["score"], row["column"]): (row["spearman"], row["spearman_p"]) for _, row in rows.iterrows()}
     drawing = correlation_map(list(dict.fromkeys(rows["score"])), columns, values, name)
     methods = int(rows["methods"].min()) if rows["methods"].notna().any() else 0
-    sentences = (
-        f"Spearman's rank correlation over {methods} methods; bold: p < .05 for this cell alone. "
-        + ("With so few methods only a near-perfect correlation is significant." if methods < FEW else ""),
-    )
-    return Panel(heading, correlation_table(rows), (drawing,), sentences, fold="All correlations as a table")
-
-
-def _column(contents: Contents, row: pd.Series, telling: Sequence[str]) -> str:
-    shown = {"judge": row["judge"], "truth_hash": contents.truth_name(row["truth_hash"])}
-    return ", ".join([row["metric"], *(shown[name] for name in telling)])
+    sentence = f"Spearman's rank correlation over {methods} methods; bold: p < .05 for this cell alone. "
+    sentence += "With so few methods only a near-perfect correlation is significant." if methods < FEW else ""
+    return Panel(heading, correlation_table(rows), (drawing,), (sentence,), fold="All correlations as a table")
 
 
 def _rankings(contents: Contents) -> list[Panel]:
@@ -158,10 +132,10 @@ def _rankings(contents: Contents) -> list[Panel]:
 def _costs(contents: Contents, studies: Sequence[Study]) -> Panel | None:
     if contents.costs.empty:
         return None
-    ms = {row["method"]: row["ms"] for _, row in contents.costs.iterrows() if not math.isnan(row["ms"])}
+    ms = contents.costs.dropna(subset="ms").set_index("method")["ms"]
     drawings = []
     for number, study in enumerate(studies):
-        points = {method: (ms[method], value) for method, value in study.numbers.ranked() if method in ms}
+        points = {method: (float(ms[method]), value) for method, value in study.numbers.ranked() if method in ms}
         if len(points) > 1:
             title = " · ".join((study.numbers.main, *(study.numbers.group.keys[key] for key in ("dataset", "judge"))))
             drawings.append(pareto_plot(points, title, f"cost{number}"))

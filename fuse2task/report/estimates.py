@@ -26,10 +26,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """a minus b on the same images. low, high: interval; p: after Holm's correction, significant below alpha.
-
-    detectable: the smallest difference that these images can show.
-    """
+    """a minus b on the same images, its interval, p after Holm's correction, the smallest difference they can show."""
 
     a: str
     b: str
@@ -91,8 +88,7 @@ class Numbers:
 
     def seeds(self, method: str, metric: str) -> dict[str, float]:
         """Value of each seed, over all classes and images."""
-        cells = self._cells.get(((metric, "all", "all"), method), {})
-        return {seed: item.value for seed, item in cells.items()}
+        return {seed: item.value for seed, item in self._cells.get(((metric, "all", "all"), method), {}).items()}
 
     def difference(self, a: str, b: str, metric: str, name: str = "all", condition: str = "all") -> Difference | None:
         """The paired difference a minus b, read from the pair (b, a) where only that was written."""
@@ -115,12 +111,8 @@ class Numbers:
 
     def ranked(self, metric: str = "", name: str = "all", condition: str = "all") -> list[tuple[str, float]]:
         """Methods with their values, highest first; those without a number are left out."""
-        values = [
-            (method, estimate.value)
-            for method in self.methods
-            if (estimate := self.estimate(method, metric or self.main, name, condition)) is not None
-        ]
-        return sorted(values, key=lambda item: -item[1])
+        found = {method: self.estimate(method, metric or self.main, name, condition) for method in self.methods}
+        return sorted(((method, item.value) for method, item in found.items() if item), key=lambda item: -item[1])
 
     def kinds(self, column: str, metric: str) -> list[str]:
         """Values of `class` or `condition` for which the metric has a number, in file order, without "all"."""

@@ -29,8 +29,8 @@ def finding(numbers: Numbers) -> GroupFinding:
     if highest < floor:
         text = f"Too low to rank: {floor_metric} is below {fraction(floor)} for every method"
         return GroupFinding(numbers.group.title, f"{text} (highest {fraction(highest)}).", ())
-    headline = " ".join(part for part in (_leader(numbers, ranked), _fusion_helps(numbers)) if part)
-    return GroupFinding(numbers.group.title, headline, tuple(_against_baseline(numbers) + _against_single(numbers)))
+    headline = f"{_leader(numbers, ranked)} {_fusion_helps(numbers, ranked)}".strip()
+    return GroupFinding(numbers.group.title, headline, (*_against_baseline(numbers), *_against_single(numbers, ranked)))
 
 
 def sensitivity_sentences(first: Numbers, others: Sequence[Numbers]) -> list[str]:
@@ -47,14 +47,12 @@ def sensitivity_sentences(first: Numbers, others: Sequence[Numbers]) -> list[str
         tau = float(kendalltau([mine[method] for method in common], [theirs[method] for method in common]).statistic)
         order = sorted(common, key=lambda method: -theirs[method])
         same = order == sorted(common, key=lambda method: -mine[method])
-        start = f"With {variant(first.group, other.group)} the ranking of {len(common)} methods"
+        verb, end = ("stays the same", "") if same else ("changes", f"; {order[0]} stays first")
+        if order[0] != common[0]:
+            end = f"; {order[0]} comes first instead of {common[0]}"
         measure = "" if math.isnan(tau) else f" (Kendall τ {tau:.2f})".replace("-", "−")
-        if same:
-            sentences.append(f"{start} stays the same{measure}.")
-        elif order[0] == common[0]:
-            sentences.append(f"{start} changes{measure}; {order[0]} stays first.")
-        else:
-            sentences.append(f"{start} changes{measure}; {order[0]} comes first instead of {common[0]}.")
+        start = f"With {variant(first.group, other.group)} the ranking of {len(common)} methods"
+        sentences.append(f"{start} {verb}{measure}{end}.")
     return sentences
 
 
@@ -74,20 +72,18 @@ def _leader(numbers: Numbers, ranked: list[tuple[str, float]]) -> str:
     return f"{text}. It is significantly ahead of every other method."
 
 
-def _fusion_helps(numbers: Numbers) -> str:
+def _fusion_helps(numbers: Numbers, ranked: list[tuple[str, float]]) -> str:
     """Whether the best fused method beats the better single camera."""
-    fused = [method for method, _ in numbers.ranked() if method not in SINGLE]
-    single = [method for method, _ in numbers.ranked() if method in SINGLE]
+    fused = [method for method, _ in ranked if method not in SINGLE]
+    single = [method for method, _ in ranked if method in SINGLE]
     if not fused or not single:
         return ""
-    if numbers.ranked()[0][0] in SINGLE:
+    if ranked[0][0] in SINGLE:
         return "No fused method scores above this single camera."
     found = next((item for name in fused if (item := numbers.difference(name, single[0], numbers.main))), None)
     if found is None:
-        return (
-            f"{fused[0]} scores above the better single camera, {single[0]}, "
-            "but no fused method was tested against that camera."
-        )
+        text = f"{fused[0]} scores above the better single camera, {single[0]}"
+        return f"{text}, but no fused method was tested against that camera."
     if found.significant and found.value > 0:
         return f"Fusion helps: {found.a} scores significantly above the better single camera, {single[0]}."
     return f"This does not show that fusion helps: {found.a} is not significantly better than {single[0]} alone."
@@ -110,24 +106,19 @@ def _against_baseline(numbers: Numbers) -> list[str]:
     found = [numbers.against_baseline(method, numbers.main) for method, _ in numbers.ranked()]
     tested = [item for item in found if item is not None]
     sentences = []
-    for text, mark in (
-        ("Significantly better than", "better"), ("Significantly worse than", "worse"),
-        ("No significant difference from", ""),
-    ):  # fmt: skip
-        listed = "; ".join(f"{item.a} {_measured(item)}" for item in tested if item.mark == mark)
-        if listed:
+    texts = {"better": "Significantly better than", "worse": "Significantly worse than",
+             "": "No significant difference from"}  # fmt: skip
+    for mark, text in texts.items():
+        if listed := "; ".join(f"{item.a} {_measured(item)}" for item in tested if item.mark == mark):
             sentences.append(f"{text} the baseline {numbers.baseline}: {listed}.")
     if detectable := numbers.detectable():
-        sentences.append(
-            f"With these images, a difference from {numbers.baseline} smaller than about {fraction(max(detectable))} "
-            "can remain undetected."
-        )
+        size = f"a difference from {numbers.baseline} smaller than about {fraction(max(detectable))}"
+        sentences.append(f"With these images, {size} can remain undetected.")
     return sentences
 
 
-def _against_single(numbers: Numbers) -> list[str]:
+def _against_single(numbers: Numbers, ranked: list[tuple[str, float]]) -> list[str]:
     """How many fused methods score above the better single camera, and by how much where tested."""
-    ranked = numbers.ranked()
     single = next((item for item in ranked if item[0] in SINGLE), None)
     fused = [item for item in ranked if item[0] not in SINGLE]
     if single is None or not fused:

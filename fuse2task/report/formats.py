@@ -4,7 +4,7 @@ Not by pandas: its LaTeX leaves opening brackets and Unicode signs as they are, 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -29,15 +29,11 @@ SUMMARY = (
 
 def markdown(table: Table) -> str:
     """A GitHub table: best bold, second best underlined, intervals and marks behind the number."""
-    lines = [
-        f"**{markdown_text(_title(table))}**",
-        "",
-        _row(map(markdown_text, table.columns)),
-        "|" + "---|" * len(table.columns),
-    ]
-    lines += [_row(map(_md_cell, row)) for row in table.rows]
-    lines += ["", markdown_text(_legend(table)), ""]
-    return "\n".join(lines)
+    rows = [map(markdown_text, table.columns), *(map(_md_cell, row) for row in table.rows)]
+    head, *lines = (f"| {' | '.join(cells)} |" for cells in rows)
+    rule = "|" + "---|" * len(table.columns)
+    title, legend = markdown_text(_title(table)), markdown_text(_legend(table))
+    return "\n".join([f"**{title}**", "", head, rule, *lines, "", legend, ""])
 
 
 def markdown_text(text: str) -> str:
@@ -70,15 +66,12 @@ def summary_csv(groups: Sequence[Numbers]) -> str:
         results = numbers.group.results
         kinds = results[results["condition"] == "all"][["metric", "class", "method"]].drop_duplicates()
         for metric, name, method in kinds.itertuples(index=False):
-            own = numbers.estimate(method, metric, name)
-            if own is None:
+            if (own := numbers.estimate(method, metric, name)) is None:
                 continue
             found = numbers.against_baseline(method, metric, name)
             differs = (found.value, found.low, found.high, found.p, found.detectable) if found else (math.nan,) * 5
-            rows.append((
-                *(keys[key] for key in SUMMARY[:10]), method, metric, name, own.value, own.low, own.high,
-                own.deviation, own.seeds, own.images, numbers.baseline, *differs,
-            ))  # fmt: skip
+            values = (own.value, own.low, own.high, own.deviation, own.seeds, own.images, numbers.baseline, *differs)
+            rows.append((*(keys[key] for key in SUMMARY[:10]), method, metric, name, *values))
     return pd.DataFrame(rows, columns=list(SUMMARY)).to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
 
@@ -88,10 +81,6 @@ def _title(table: Table) -> str:
 
 def _legend(table: Table) -> str:
     return " ".join(part for part in (*table.notes, table.marks) if part)
-
-
-def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _md_cell(cell: Cell) -> str:

@@ -1,26 +1,20 @@
-"""Tables of task metrics: summary, classes, conditions, seeds, other truths and judges."""
+"""Tables of the report: task metrics; image scores, rank correlations, average ranks, costs, published numbers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+import pandas as pd
+
+from fuse2task.report import tables
 from fuse2task.report.estimates import Numbers
-from fuse2task.report.tables import (
-    Cell,
-    Table,
-    by_rows,
-    difference_cell,
-    estimate_cell,
-    fraction,
-    level_text,
-    name_cell,
-    number_cell,
-    p_value,
-    placed,
-)
+from fuse2task.report.tables import Cell, Table, by_rows, fraction, name_cell, number_cell, p_value, placed, text_cell
+from fuse2task.results.entries import ours_text, spread_text, theirs_text
 from fuse2task.results.tables import Group
 
 SIZES = ("small", "medium", "large")
+COSTS = {"parameters": "parameters", "GMAC": "GMAC a pair", "ms": "ms a pair", "peak_memory": "peak memory, MiB"}
 
 
 def summary_table(numbers: Numbers) -> Table:
@@ -49,10 +43,10 @@ def condition_table(numbers: Numbers, conditions: Sequence[str], what: str) -> T
     headings = [condition.removeprefix("scene:") for condition in conditions]
     if what == "scene":
         columns = [_shaded(column) for column in columns]
-    notes = []
-    counts = [_images(numbers, condition) for condition in conditions]
-    if what != "object size" and any(counts):
-        shown = (f"{name} {count}" for name, count in zip(headings, counts, strict=True) if count)
+    rows, notes = numbers.group.results, []
+    counts = rows.dropna(subset="n_images").drop_duplicates("condition").set_index("condition")["n_images"].astype(int)
+    shown = [f"{head} {counts[name]}" for name, head in zip(conditions, headings, strict=True) if counts.get(name)]
+    if what != "object size" and shown:
         notes.append(f"Images: {', '.join(shown)}.")
     return _table(numbers, "conditions", f"{numbers.main} by {what}", headings, columns, notes)
 
@@ -64,11 +58,12 @@ def seed_table(numbers: Numbers) -> Table | None:
     seeds = sorted({seed for own in values.values() for seed in own})
     if len(seeds) < 2:
         return None
-    columns = [[number_cell(own.get(seed, math.nan)) for own in values.values()] for seed in seeds]
     found = [estimate for method in methods if (estimate := numbers.estimate(method, numbers.main))]
-    columns.append(placed([number_cell(item.value) for item in found]))
-    columns.append([number_cell(item.deviation) for item in found])
-    columns.append([number_cell(max(own.values()) - min(own.values())) for own in values.values()])
+    columns = [
+        *([number_cell(own.get(seed, math.nan)) for own in values.values()] for seed in seeds),
+        placed([number_cell(item.value) for item in found]), [number_cell(item.deviation) for item in found],
+        [number_cell(max(own.values()) - min(own.values())) for own in values.values()],
+    ]  # fmt: skip
     headings = (*(f"seed {seed}" for seed in seeds), "mean", "standard deviation", "highest − lowest")
     return replace(_table(numbers, "seeds", f"{numbers.main} of each seed", headings, columns), marks="")
 
@@ -104,6 +99,80 @@ def conditions_of(numbers: Numbers) -> dict[str, list[str]]:
     }
 
 
+def score_table(group: Group, higher_is_better: Mapping[str, bool]) -> Table:
+    """Image scores of every method, means over images; best and second best where the direction is known."""
+    numbers = Numbers(group, "", math.nan)
+    columns = [[name_cell(method) for method in numbers.methods]]
+    scores = numbers.metrics()
+    for score in scores:
+        estimates = [numbers.estimate(method, score) for method in numbers.methods]
+        cells = [
+            Cell("–") if item is None else tables.plain_cell(item.value, item.low, item.high) for item in estimates
+        ]
+        columns.append(placed(cells, higher_is_better[score]) if score in higher_is_better else cells)
+    lower = [score for score in scores if not higher_is_better.get(score, True)]
+    note = f"Higher is better{', except for ' + ', '.join(lower) if lower else ''}."
+    if not set(scores) <= set(higher_is_better):
+        note = "The better direction is not known for every score."
+    note += " These scores rate the images themselves, not a task that uses them."
+    headings = ("method", *scores)
+    return Table("scores", "Means over images", headings, by_rows(columns), (note,), group.title)
+
+
+def correlation_table(rows: pd.DataFrame) -> Table:
+    """Spearman's and Kendall's correlation of every score with every task metric (column `column` of the rows)."""
+    columns = [list(map(name_cell, rows["score"])), list(map(text_cell, rows["column"]))]
+    for kind in ("spearman", "kendall"):
+        columns.append([number_cell(value, tables.signed) for value in rows[kind]])
+        columns.append([number_cell(value, p_value) for value in rows[f"{kind}_p"]])
+    headings = ("score", "metric", "Spearman ρ", "p", "Kendall τ", "p of τ")
+    return Table("correlations", "Rank correlation of scores with task metrics", headings, by_rows(columns))
+
+
+def ranking_table(entry: Mapping[str, Any], alpha: float) -> Table:
+    """Average ranks of one Friedman test with Nemenyi's critical difference."""
+    order = sorted(zip(entry["methods"], entry["ranks"], strict=True), key=lambda item: item[1])
+    best = order[0][1]
+    rows = []
+    for place, (method, rank) in enumerate(order, 1):
+        apart = rank - best > entry["critical_difference"]
+        gap = "best" if place == 1 else "differs from the best" if apart else "no significant difference"
+        rank_cell = Cell(f"{rank:.2f}", float(rank), place=place if place < 3 else 0)
+        rows.append((name_cell(method), rank_cell, text_cell(gap)))
+    caption = f"Average ranks by {entry['metric']}"
+    context = f"{entry['dataset']} · {entry['task']} · {entry['judge']}"
+    notes = (
+        f"Friedman test over {entry['n']} {entry['blocks']}: {tables.p_text(entry['p_value'])}. Nemenyi's critical "
+        f"difference at the {100 * (1 - alpha):g} % level: {entry['critical_difference']:.2f} ranks. Rank 1 is best.",
+    )
+    return Table("ranking", caption, ("method", "average rank", "Nemenyi"), tuple(rows), notes, context)
+
+
+def cost_table(costs: pd.DataFrame) -> Table:
+    """Parameters, arithmetic, time and memory of every method."""
+    numbers = ([number_cell(value, tables.plain) for value in costs[key]] for key in COSTS)
+    columns = [map(name_cell, costs["method"]), *numbers, map(text_cell, costs["device"])]
+    note = "For one pair at the data set's image size; – means unknown (for example a folder of fused images)."
+    return Table("costs", "Cost of fusing", ("method", *COSTS.values(), "device"), by_rows(columns), (note,))
+
+
+def published_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """All rows of published.json; caveats and sources stand below, each once."""
+    cells = tuple(
+        (
+            name_cell(row["label"]), text_cell(row["method"]), text_cell(row["judge"]),
+            Cell(ours_text(row), row["ours"], spread_text(row)), Cell(theirs_text(row), row["value"]),
+        )
+        for row in rows
+    )  # fmt: skip
+    labels: dict[str, list[str]] = {}
+    for row in rows:
+        labels.setdefault(f"{row['caveat']} Source: {row['source']}.", []).append(row["label"])
+    notes = [note if len(labels) == 1 else f"{'; '.join(names)}: {note}" for note, names in labels.items()]
+    headings = ("number", "method", "judge", "here", "published")
+    return Table("published", "Published numbers beside those of this folder", headings, cells, tuple(notes))
+
+
 def _methods(numbers: Numbers) -> list[str]:
     return [method for method, _ in numbers.ranked()]
 
@@ -111,24 +180,21 @@ def _methods(numbers: Numbers) -> list[str]:
 def _column(
     numbers: Numbers, metric: str, name: str = "all", condition: str = "all", methods: Sequence[str] = ()
 ) -> list[Cell]:
-    return placed([
-        estimate_cell(
-            numbers.estimate(method, metric, name, condition), numbers.against_baseline(method, metric, name, condition)
-        )
-        for method in methods or _methods(numbers)
-    ])  # fmt: skip
+    key = (metric, name, condition)
+    found = [(numbers.estimate(method, *key), numbers.against_baseline(method, *key))
+             for method in methods or _methods(numbers)]  # fmt: skip
+    return placed([tables.estimate_cell(*item) for item in found])
 
 
 def _difference_columns(numbers: Numbers) -> list[list[Cell]]:
     differences, p_values = [], []
     for method in _methods(numbers):
-        found = numbers.against_baseline(method, numbers.main)
-        if found is None:
+        if found := numbers.against_baseline(method, numbers.main):
+            differences.append(tables.difference_cell(found.value, found.low, found.high, found.mark))
+            p_values.append(number_cell(found.p, p_value))
+        else:
             differences.append(Cell("baseline" if method == numbers.baseline else "–"))
             p_values.append(Cell(""))
-            continue
-        differences.append(difference_cell(found.value, found.low, found.high, found.mark))
-        p_values.append(number_cell(found.p, p_value))
     return [differences, p_values]
 
 
@@ -159,20 +225,14 @@ def _table(
     numbers: Numbers, kind: str, caption: str, headings: Sequence[str], columns: Sequence[Sequence[Cell]],
     notes: Sequence[str] = (), methods: Sequence[str] = (),
 ) -> Table:  # fmt: skip
-    marks = ""
-    if not numbers.group.comparisons.empty:
-        marks = (
-            f"▲ significantly better, ▼ significantly worse than {numbers.baseline} (paired on the same images, "
-            f"Holm-adjusted p < {level_text(numbers.alpha)}); no mark: not significant."
-        )
+    marks = (
+        f"▲ significantly better, ▼ significantly worse than {numbers.baseline} (paired on the same images, "
+        f"Holm-adjusted p < {tables.level_text(numbers.alpha)}); no mark: not significant."
+    )
+    if numbers.group.comparisons.empty:
+        marks = ""
     rows = by_rows([[name_cell(method) for method in methods or _methods(numbers)], *columns])
     return Table(kind, caption, ("method", *headings), rows, tuple(notes), numbers.group.title, marks)
-
-
-def _images(numbers: Numbers, condition: str) -> int:
-    rows = numbers.group.results
-    counts = rows[rows["condition"] == condition]["n_images"].dropna()
-    return int(counts.iloc[0]) if len(counts) else 0
 
 
 def _shaded(cells: list[Cell]) -> list[Cell]:

@@ -15,15 +15,10 @@ from fuse2task.tasks import find_task
 from fusion.weights import shipped_weights
 
 SPOKEN = {
-    "split_hash": "split",
-    "truth_hash": "truth",
-    "image_size": "image size",
-    "color": "colour mode",
-    "protocol": "protocol",
-    "judge": "judge",
-    "judge_hash": "hash of the judge",
+    "split_hash": "split", "truth_hash": "truth", "image_size": "image size", "color": "colour mode",
+    "protocol": "protocol", "judge": "judge", "judge_hash": "hash of the judge",
     "recipe_hash": "hash of the evaluation recipe",
-}
+}  # fmt: skip
 
 
 def opening_sentences(contents: Contents) -> list[str]:
@@ -50,12 +45,12 @@ def refusals(groups: list[Group]) -> list[str]:
             continue
         reasons = []
         for key, spoken in SPOKEN.items():
-            values = list(dict.fromkeys(_shown(group, key) for group in members))
+            shown = ((group.truth if key == "truth_hash" else group.keys[key]) or "none" for group in members)
+            values = list(dict.fromkeys(shown))
             if len(values) > 1 and not (key in ("judge_hash", "recipe_hash") and _follows_judge(members, key)):
                 reasons.append(f"{spoken} ({', '.join(values)})")
-        sentences.append(
-            f"{dataset} {task}: {len(members)} tables, not ranked together because they differ in {'; '.join(reasons)}."
-        )
+        count = f"{dataset} {task}: {len(members)} tables"
+        sentences.append(f"{count}, not ranked together because they differ in {'; '.join(reasons)}.")
     return sentences
 
 
@@ -69,10 +64,8 @@ def warnings(groups: list[Group], results: pd.DataFrame) -> list[str]:
     for (dataset, method), rows in results.groupby(["dataset", "method"], sort=False):
         hashes = list(dict.fromkeys(rows["method_hash"]))
         if len(hashes) > 1:
-            sentences.append(
-                f"{dataset}: results.csv has {method} in {len(hashes)} versions (hashes {', '.join(hashes)}); "
-                "each table shows the newest."
-            )
+            listed = f"{method} in {len(hashes)} versions (hashes {', '.join(hashes)})"
+            sentences.append(f"{dataset}: results.csv has {listed}; each table shows the newest.")
     return sentences
 
 
@@ -95,17 +88,15 @@ def method_tables(contents: Contents) -> list[Table]:
     fused_with: dict[str, None] = {}
     found = contents.results[["dataset", "method", "method_hash", "color"]].drop_duplicates()
     for dataset, method, method_hash, color in found.itertuples(index=False):
-        settings, images, packages = _manifest(contents, dataset, method)
+        *about, packages = _manifest(contents, dataset, method)
         fused_with |= {packages: None} if packages else {}
-        texts = (dataset, method_hash, color, settings, images)
-        rows.append((name_cell(method), *(text_cell(text) for text in texts)))
+        rows.append((name_cell(method), *map(text_cell, (dataset, method_hash, color, *about))))
     headings = ("method", "data set", "hash", "colour", "settings", "images")
     notes = tuple(f"Fused with {packages}." for packages in fused_with)
     tables = [Table("methods", "Methods", headings, tuple(rows), notes)]
     if versions_hash() in set(contents.results["versions_hash"]):
-        packages_rows = tuple((name_cell(name), text_cell(version)) for name, version in versions().items())
-        caption = f"Package versions {versions_hash()}"
-        tables.append(Table("versions", caption, ("package", "version"), packages_rows))
+        cells = tuple((name_cell(name), text_cell(version)) for name, version in versions().items())
+        tables.append(Table("versions", f"Package versions {versions_hash()}", ("package", "version"), cells))
     return tables
 
 
@@ -117,19 +108,12 @@ def _manifest(contents: Contents, dataset: str, method: str) -> tuple[str, str, 
     sections = (manifest.get(key) for key in ("method", "split", "source", "versions"))
     about, split, source, packages = (section if isinstance(section, dict) else {} for section in sections)
     own = {key: str(value) for key, value in about.items() if key not in ("name", "hash")}
-    settings = ", ".join(_checkpoint(value) if key == "checkpoint" else f"{key} {value}" for key, value in own.items())
+    if "checkpoint" in own:  # the hash of the weights, and their name where they come with the package
+        names = [one.name for one in shipped_weights() if one.card["tensor_hash"] == own["checkpoint"]]
+        own["checkpoint"] = " ".join([own["checkpoint"][:12], *(f"({name})" for name in names)])
+    settings = ", ".join(f"{key} {value}" for key, value in own.items())
     images = f"{len(manifest['files'])} of {source.get('layout', '?')}, split {split.get('name', '?')}"
     return settings, images, ", ".join(f"{name} {value}" for name, value in packages.items())
-
-
-def _checkpoint(tensor_hash: str) -> str:
-    """Hash of the weights, and their name where they come with the package."""
-    names = [weights.name for weights in shipped_weights() if weights.card["tensor_hash"] == tensor_hash]
-    return " ".join(["checkpoint", tensor_hash[:12], *(f"({name})" for name in names)])
-
-
-def _shown(group: Group, key: str) -> str:
-    return (group.truth if key == "truth_hash" else group.keys[key]) or "none"
 
 
 def _follows_judge(members: list[Group], key: str) -> bool:

@@ -3,17 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fuse2task.report import charts
+from fuse2task.report import charts, metric_tables
 from fuse2task.report.estimates import Estimate, Numbers
 from fuse2task.report.findings import GroupFinding, finding, sensitivity_sentences
-from fuse2task.report.metric_tables import (
-    class_table,
-    condition_table,
-    conditions_of,
-    seed_table,
-    sensitivity_table,
-    summary_table,
-)
+from fuse2task.report.metric_tables import summary_table
 from fuse2task.report.tables import Table
 from fuse2task.results.tables import Group
 from fuse2task.tasks import find_task
@@ -79,33 +72,24 @@ def families(groups: list[Group]) -> list[tuple[Group, list[Group]]]:
 
 def _study(numbers: Numbers, others: list[Numbers], name: str) -> Study:
     panels = [*_class_panels(numbers, name), *_condition_panels(numbers, name)]
-    seeds = seed_table(numbers)
-    if seeds is not None:
+    if seeds := metric_tables.seed_table(numbers):
         panels.append(Panel("Seeds", seeds))
     sensitivity = None
     if others:
-        sentences = tuple(sensitivity_sentences(numbers, others))
-        sensitivity = Panel("Other truths and judges", sensitivity_table(numbers, others), (), sentences)
+        table, sentences = metric_tables.sensitivity_table(numbers, others), sensitivity_sentences(numbers, others)
+        sensitivity = Panel("Other truths and judges", table, (), tuple(sentences))
     differences = [numbers.against_baseline(method, numbers.main) for method, _ in numbers.ranked()]
     tested = [item for item in differences if item is not None]
-    return Study(
-        numbers,
-        finding(numbers),
-        summary_table(numbers),
-        charts.forest(tested, numbers.main, f"{name}-forest") if tested else "",
-        tuple(panels),
-        sensitivity,
-        tuple(summary_table(other) for other in others),
-    )
+    forest = charts.forest(tested, numbers.main, f"{name}-forest") if tested else ""
+    tables = tuple(summary_table(other) for other in others)
+    return Study(numbers, finding(numbers), summary_table(numbers), forest, tuple(panels), sensitivity, tables)
 
 
 def _class_panels(numbers: Numbers, name: str) -> list[Panel]:
     panels = []
     for metric in numbers.task.class_metrics:
-        table = class_table(numbers, metric)
-        if table is not None:
-            classes = numbers.kinds("class", metric)
-            titles = {kind: (metric, kind, "all") for kind in classes}
+        if table := metric_tables.class_table(numbers, metric):
+            titles = {kind: (metric, kind, "all") for kind in numbers.kinds("class", metric)}
             drawings = _bars(numbers, titles, f"{name}-{metric}") if metric == numbers.task.class_metrics[0] else ()
             panels.append(Panel(f"Classes, {metric}", table, drawings))
     return panels
@@ -113,9 +97,8 @@ def _class_panels(numbers: Numbers, name: str) -> list[Panel]:
 
 def _condition_panels(numbers: Numbers, name: str) -> list[Panel]:
     panels = []
-    for number, (what, conditions) in enumerate(conditions_of(numbers).items()):
-        table = condition_table(numbers, conditions, what)
-        if table is not None:
+    for number, (what, conditions) in enumerate(metric_tables.conditions_of(numbers).items()):
+        if table := metric_tables.condition_table(numbers, conditions, what):
             titles = {condition.removeprefix("scene:"): (numbers.main, "all", condition) for condition in conditions}
             drawings = _bars(numbers, titles, f"{name}-c{number}") if what != "scene" else ()
             panels.append(Panel(f"{what.capitalize()}, {numbers.main}", table, drawings))
@@ -127,8 +110,7 @@ def _bars(numbers: Numbers, titles: dict[str, tuple[str, str, str]], name: str) 
     found: dict[str, dict[str, Estimate]] = {}
     for title, (metric, kind, condition) in titles.items():
         values = {method: numbers.estimate(method, metric, kind, condition) for method in methods}
-        present = {method: value for method, value in values.items() if value is not None}
-        if present:
+        if present := {method: value for method, value in values.items() if value is not None}:
             found[title] = present
     found = dict(list(found.items())[:PANELS])
     ends = [charts.span(item)[1] for values in found.values() for item in values.values()]

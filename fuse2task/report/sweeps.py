@@ -8,22 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fuse2task.report import tables
 from fuse2task.report.charts import Point, sweep_curves
 from fuse2task.report.contents import Contents
-from fuse2task.report.tables import (
-    Cell,
-    Table,
-    by_rows,
-    difference_cell,
-    interval,
-    level_text,
-    name_cell,
-    number_cell,
-    p_value,
-    placed,
-    plain_cell,
-    text_cell,
-)
+from fuse2task.report.tables import Cell, Table, by_rows, interval, name_cell, number_cell, p_value, placed, text_cell
 from fuse2task.results.schema import ABOUT, SINGLE, VERDICTS
 from fuse2task.tasks import find_task
 
@@ -69,14 +57,14 @@ def _sweep(points: pd.DataFrame, areas: pd.DataFrame, name: str, alpha: float) -
     shown = [] if scored and len(metrics) * overall["kind"].nunique() > SCORES else metrics
     drawings = tuple(_drawings(points[points["metric"] == metric], metric, name) for metric in shown)
     own = {metric: overall[overall["metric"] == metric] for metric in metrics}
-    tables = tuple(_area_table(rows, metric, title, scored, alpha) for metric, rows in own.items())
+    area_tables = tuple(_area_table(rows, metric, title, scored, alpha) for metric, rows in own.items())
     if scored:
-        return Sweep(title, "", (), drawings, (), tables)
+        return Sweep(title, "", (), drawings, (), area_tables)
     main = own[metrics[0]]
     sentences = [_sentence(rows) for _, rows in main[~main["method"].isin(SINGLE)].groupby("kind", sort=False)]
     others = tuple(_level_table(rows, metric, title) for metric, rows in own.items())
     intro = f"Significant differences in {metrics[0]} from the single camera that is better at the same level:"
-    return Sweep(title, intro, tuple(sentences), drawings, tables, others)
+    return Sweep(title, intro, tuple(sentences), drawings, area_tables, others)
 
 
 def _drawings(points: pd.DataFrame, metric: str, name: str) -> tuple[str, ...]:
@@ -88,20 +76,15 @@ def _drawings(points: pd.DataFrame, metric: str, name: str) -> tuple[str, ...]:
         significant = row["verdict"] in ("above", "below")
         point = Point(row["level"], row["value"], row["ci_low"], row["ci_high"], significant)
         found.setdefault(row["kind"], {}).setdefault(row["method"], []).append(point)
-    kinds = list(dict.fromkeys(points["kind"]))
     ends = points[["value", "ci_low", "ci_high"]].to_numpy(float)
     low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
     margin = 0.04 * (high - low) or 0.05
     limits = (0.0 if 0 <= low < high / 2 else low - margin, high + margin)
-    return tuple(
-        sweep_curves(f"{metric} under {kind}", _in_order(found[kind], methods), limits, colours,
-                           f"{name}-{metric}-{number}")
-        for number, kind in enumerate(kinds)
-    )  # fmt: skip
-
-
-def _in_order(series: Mapping[str, list[Point]], methods: Sequence[str]) -> dict[str, list[Point]]:
-    return {method: series[method] for method in (*SINGLE, *methods) if method in series}
+    drawings = []
+    for number, kind in enumerate(dict.fromkeys(points["kind"])):
+        series = {method: found[kind][method] for method in (*SINGLE, *methods) if method in found[kind]}
+        drawings.append(sweep_curves(f"{metric} under {kind}", series, limits, colours, f"{name}-{metric}-{number}"))
+    return tuple(drawings)
 
 
 def _area_table(rows: pd.DataFrame, metric: str, title: str, scored: bool, alpha: float) -> Table:
@@ -118,7 +101,7 @@ def _area_table(rows: pd.DataFrame, metric: str, title: str, scored: bool, alpha
     if not scored:
         notes.append(
             "▲ significantly above, ▼ significantly below the single camera with the larger area "
-            f"(Holm-adjusted p < {level_text(alpha)})."
+            f"(Holm-adjusted p < {tables.level_text(alpha)})."
         )
     return Table("areas", f"Area under {metric}", ("method", *kinds), by_rows(columns), tuple(notes), title,
                  reference="the better single camera")  # fmt: skip
@@ -128,19 +111,23 @@ def _area_cell(row: Row | None, scored: bool, alpha: float) -> Cell:
     if row is None:
         return Cell("–")
     if scored:
-        return plain_cell(row["area"], row["ci_low"], row["ci_high"])
+        return tables.plain_cell(row["area"], row["ci_low"], row["ci_high"])
     mark = "" if not row["p_holm"] < alpha else "better" if row["difference"] > 0 else "worse"
     return replace(number_cell(row["area"], detail=interval(row["ci_low"], row["ci_high"])), mark=mark)
 
 
 def _level_table(rows: pd.DataFrame, metric: str, title: str) -> Table:
     """Kinds and methods: drop, differences of the areas, and the levels at which a fused method differs."""
+
+    def cell(row: Row, name: str) -> Cell:
+        return tables.difference_cell(row[name], row[f"{name}_low"], row[f"{name}_high"])
+
     cells = tuple(
         (
             name_cell(row["kind"]), text_cell(row["method"]),
             number_cell(row["drop"], detail=interval(row["drop_low"], row["drop_high"])),
-            _difference_cell(row, "difference"), text_cell(row["best_single"]), number_cell(row["p_holm"], p_value),
-            _difference_cell(row, "to_baseline"), number_cell(row["to_baseline_p_holm"], p_value),
+            cell(row, "difference"), text_cell(row["best_single"]), number_cell(row["p_holm"], p_value),
+            cell(row, "to_baseline"), number_cell(row["to_baseline_p_holm"], p_value),
             *(Cell(ranges(row[name]) or "–", row[name] or None) for name in VERDICTS),
         )
         for row in rows.to_dict("records")
@@ -157,10 +144,6 @@ def _level_table(rows: pd.DataFrame, metric: str, title: str) -> Table:
     return Table("levels", caption, headings, cells, (note,), title)
 
 
-def _difference_cell(row: Row, name: str) -> Cell:
-    return difference_cell(row[name], row[f"{name}_low"], row[f"{name}_high"])
-
-
 def _sentence(rows: pd.DataFrame) -> str:
     """The levels of one kind at which the fused methods differ from the better camera, and where that changes."""
     never, parts = [], []
@@ -169,11 +152,8 @@ def _sentence(rows: pd.DataFrame) -> str:
         if set(at.values()) <= {"not_told_apart"}:
             never.append(row["method"])
             continue
-        places = ", ".join(
-            f"{words} at level{'s' * (' ' in row[name])} {ranges(row[name])}"
-            for name, words in VERDICTS.items()
-            if row[name]
-        )
+        told = {words: row[name] for name, words in VERDICTS.items() if row[name]}
+        places = ", ".join(f"{words} at level{'s' * (' ' in at)} {ranges(at)}" for words, at in told.items())
         turned = turns([(level, at[level]) for level in row["levels"].split() if level in at])
         parts.append(f"{row['method']} is {places}" + (f" ({', '.join(turned)})" if turned else ""))
     if never:
@@ -184,11 +164,8 @@ def _sentence(rows: pd.DataFrame) -> str:
 def turns(verdicts: Sequence[tuple[str, str]]) -> list[str]:
     """The levels at which a method rises above the better camera, or falls below it."""
     words = {"above": "overtakes", "below": "falls behind"}
-    return [
-        f"{words[now]} at level {level}"
-        for (_, before), (level, now) in pairwise(verdicts)
-        if now != before and now in words
-    ]
+    changed = [(level, now) for (_, before), (level, now) in pairwise(verdicts) if now != before]
+    return [f"{words[now]} at level {level}" for level, now in changed if now in words]
 
 
 def ranges(levels: str) -> str:

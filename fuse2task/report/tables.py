@@ -4,7 +4,7 @@ Numbers have three decimals without the leading zero and a true minus sign.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from fuse2task.report.estimates import Difference, Estimate
@@ -15,9 +15,8 @@ class Cell:
     """One cell.
 
     order: what the column sorts by, None where there is nothing (sorted last). detail: interval or deviation, in small
-    type. place: 1 best, 2 second best of the column. mark: "better" or "worse", of a significant
-    difference from the table's reference.
-    shade: in [0, 1] for a background, lowest to highest of the column.
+    type. place: 1 best, 2 second best of the column. mark: "better" or "worse", of a significant difference from the
+    table's reference. shade: in [0, 1] for a background, lowest to highest of the column.
     """
 
     text: str
@@ -63,8 +62,7 @@ def number_cell(value: float, write: Callable[[float], str] | None = None, detai
 
 def difference_cell(value: float, low: float, high: float, mark: str = "") -> Cell:
     """A signed fraction with its interval; a dash for NaN."""
-    cell = number_cell(value, signed, interval(low, high, signed=True))
-    return replace(cell, mark=mark)
+    return replace(number_cell(value, signed, interval(low, high, signed=True)), mark=mark)
 
 
 def plain_cell(value: float, low: float, high: float) -> Cell:
@@ -77,8 +75,7 @@ def estimate_cell(estimate: Estimate | None, against: Difference | None) -> Cell
     """A fraction with its interval or deviation, marked where the difference from the baseline is significant."""
     if estimate is None:
         return Cell("–")
-    several = estimate.seeds > 1
-    detail = f"± {fraction(estimate.deviation)}" if several else interval(estimate.low, estimate.high)
+    detail = f"± {fraction(estimate.deviation)}" if estimate.seeds > 1 else interval(estimate.low, estimate.high)
     return Cell(fraction(estimate.value), estimate.value, detail, mark=against.mark if against else "")
 
 
@@ -95,7 +92,7 @@ def placed(cells: Sequence[Cell], higher_is_better: bool = True) -> list[Cell]:
     return [replace(cell, place=places.get(cell.text, 0)) for cell in cells]
 
 
-def by_rows(columns: Sequence[Sequence[Cell]]) -> tuple[tuple[Cell, ...], ...]:
+def by_rows(columns: Sequence[Iterable[Cell]]) -> tuple[tuple[Cell, ...], ...]:
     """Columns of cells to rows of cells."""
     return tuple(zip(*columns, strict=True))
 
@@ -104,8 +101,7 @@ def fraction(value: float, signed: bool = False) -> str:
     """A value in [0, 1] or a difference of two, as `.371`, `1.000`, `−.012`, `+.086`; "" for NaN."""
     if math.isnan(value):
         return ""
-    digits = f"{abs(value):.3f}"
-    digits = digits[1:] if digits.startswith("0") else digits
+    digits = f"{abs(value):.3f}".removeprefix("0")
     sign = "−" if value < 0 and digits != ".000" else "+" if signed and digits != ".000" else ""
     return sign + digits
 
@@ -117,9 +113,7 @@ def signed(value: float) -> str:
 
 def interval(low: float, high: float, signed: bool = False) -> str:
     """`[.312, .421]`; "" where an end is missing."""
-    if math.isnan(low) or math.isnan(high):
-        return ""
-    return f"[{fraction(low, signed)}, {fraction(high, signed)}]"
+    return "" if math.isnan(low + high) else f"[{fraction(low, signed)}, {fraction(high, signed)}]"
 
 
 def p_value(value: float) -> str:

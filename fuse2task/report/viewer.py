@@ -38,12 +38,12 @@ def viewer_scenes(contents: Contents) -> list[dict[str, Any]]:
         keys = tuple(str(entry.get(key, "")) for key in ("dataset", "image", "judge"))
         if all(_stays_in_folder(key) for key in keys):
             found.setdefault(keys, []).append(entry)  # type: ignore[arg-type]
-    album = _Album(contents.folder)
     scenes: list[dict[str, Any]] = []
+    overlays: dict[Any, Overlays] = {}
     left = BYTES
     for keys, entries in found.items():
         try:
-            scene = album.scene(*keys, entries)
+            scene = _scene(contents.folder, *keys, entries, overlays)
         except (Fuse2TaskError, StopIteration):
             continue
         left -= sum(len(item["uri"]) + len(item.get("mask", "")) for item in scene["pictures"])
@@ -53,32 +53,30 @@ def viewer_scenes(contents: Contents) -> list[dict[str, Any]]:
     return scenes
 
 
-class _Album:
-    """Scenes of one bench folder; overlays of a dataset's split are read once."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._overlays: dict[tuple[str, str], Overlays] = {}
-
-    def scene(self, dataset: str, image: str, judge: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
-        root = self.folder / "fused" / dataset
-        fused = open_fused(root / "visible")
-        split = next(split for split in fused.splits if image in fused.ids(split))
-        overlays = self._overlays.setdefault((dataset, split), Overlays(fused, split))
-        pictures = []
-        for method in _methods(root):
-            path = root / method / "images" / split / f"{image}.png"
-            if path.is_file():
-                predictions = _place(self.folder / "predictions" / dataset / method, judge)
-                pictures.append({"name": method, "uri": _jpeg(path), **overlays.predictions(predictions, image)})
-        width, height = image_size(root / "visible" / "images" / split / f"{image}.png")
-        return {
-            "dataset": dataset, "image": image, "task": str(entries[0]["task"]), "judge": judge,
-            "width": width, "height": height, "gain": float(entries[0]["difference"]),
-            "pair": [entries[0]["a"], entries[0]["b"]],
-            "notes": [_note(entry) for entry in entries], "classes": overlays.classes(),
-            "truth": overlays.truth(image), "pictures": pictures,
-        }  # fmt: skip
+def _scene(
+    folder: Path, dataset: str, image: str, judge: str, entries: list[dict[str, Any]], known: dict[Any, "Overlays"]
+) -> dict[str, Any]:
+    root = folder / "fused" / dataset
+    fused = open_fused(root / "visible")
+    split = next(split for split in fused.splits if image in fused.ids(split))
+    overlays = known[dataset, split] = known.get((dataset, split)) or Overlays(fused, split)
+    pictures = []
+    methods = sorted(path.name for path in root.iterdir() if path.is_dir())
+    for method in sorted(methods, key=lambda name: {"infrared": 0, "visible": 1}.get(name, 2)):
+        path = root / method / "images" / split / f"{image}.png"
+        if path.is_file():
+            place = folder / "predictions" / dataset / method
+            own = [one for one in (place / judge, *sorted(place.glob(f"{judge}-s*"))) if one.is_dir()]
+            found = overlays.predictions(own[0] if own else place, image)  # of several seeds the first
+            pictures.append({"name": method, "uri": _jpeg(path), **found})
+    width, height = image_size(root / "visible" / "images" / split / f"{image}.png")
+    return {
+        "dataset": dataset, "image": image, "task": str(entries[0]["task"]), "judge": judge,
+        "width": width, "height": height, "gain": float(entries[0]["difference"]),
+        "pair": [entries[0]["a"], entries[0]["b"]],
+        "notes": [_note(entry) for entry in entries], "classes": overlays.classes(),
+        "truth": overlays.truth(image), "pictures": pictures,
+    }  # fmt: skip
 
 
 def _in_turn(extremes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -91,16 +89,6 @@ def _in_turn(extremes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for turn in range(max(map(len, order), default=0)):
         for queue in order:
             yield from queue[turn : turn + 1]
-
-
-def _methods(root: Path) -> list[str]:
-    names = sorted(path.name for path in root.iterdir() if path.is_dir())
-    return sorted(names, key=lambda name: {"infrared": 0, "visible": 1}.get(name, 2))
-
-
-def _place(folder: Path, judge: str) -> Path:
-    """Where a judge's predictions lie; of several seeds the first."""
-    return next((path for path in (folder / judge, *sorted(folder.glob(f"{judge}-s*"))) if path.is_dir()), folder)
 
 
 def _note(entry: dict[str, Any]) -> str:

@@ -26,13 +26,16 @@ class TruthEntry(_Entry):
     primary: bool
 
 
-class RankingEntry(_Entry):
-    """An entry of ranking.json: the average rank of every method."""
-
+class _OfTable(_Entry):
     dataset: str
     task: str
     judge: str
     metric: str
+
+
+class RankingEntry(_OfTable):
+    """An entry of ranking.json: the average rank of every method."""
+
     truth_hash: str = ""
     methods: list[str] = Field(min_length=1)
     ranks: list[float]
@@ -48,13 +51,9 @@ class RankingEntry(_Entry):
         return self
 
 
-class ExtremeEntry(_Entry):
+class ExtremeEntry(_OfTable):
     """An entry of extremes.json: an image on which method a is far from method b."""
 
-    dataset: str
-    task: str
-    judge: str
-    metric: str
     a: str
     b: str
     image: str
@@ -104,19 +103,11 @@ def read_truths(folder: Path) -> dict[str, dict[str, Any]]:
     return {truth_hash: truth.model_dump() for truth_hash, truth in found.items()}
 
 
-def read_rankings(folder: Path) -> list[dict[str, Any]]:
-    """The entries of ranking.json; as `read_truths`."""
-    return _rows(folder / "ranking.json", list[RankingEntry])
-
-
-def read_extremes(folder: Path) -> list[dict[str, Any]]:
-    """The entries of extremes.json; as `read_truths`."""
-    return _rows(folder / "extremes.json", list[ExtremeEntry])
-
-
-def read_published(folder: Path) -> list[dict[str, Any]]:
-    """The entries of published.json; as `read_truths`."""
-    return _rows(folder / "published.json", list[PublishedEntry])
+def read_entries(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The entries of ranking.json, extremes.json or published.json; none without the file; raises as `read_truths`."""
+    kind: Any = {"ranking": RankingEntry, "extremes": ExtremeEntry, "published": PublishedEntry}[name]
+    found = _read(folder / f"{name}.json", list[kind], "run `fuse2task bench report` to rewrite it")
+    return [entry.model_dump() for entry in found or []]
 
 
 def published_sentence(row: Mapping[str, Any]) -> str:
@@ -162,10 +153,6 @@ def read_directions(folder: Path) -> dict[str, bool]:
         for name, definition in _read(path, Definitions, fix).definitions.items():
             directions[name] = definition.better == "higher"
     return directions
-
-
-def _rows(path: Path, kind: Any) -> list[dict[str, Any]]:
-    return [entry.model_dump() for entry in _read(path, kind, "run `fuse2task bench report` to rewrite it") or []]
 
 
 def _read(path: Path, kind: Any, fix: str) -> Any:

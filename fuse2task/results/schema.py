@@ -41,6 +41,9 @@ CORRELATIONS = ("dataset", "profile", "score", "task", "judge", "metric", "truth
                 "kendall", "kendall_p", "methods")  # fmt: skip
 OPENINGS = ("run", "dataset", "split", "split_hash", "truth_hash", "evaluations")
 TIMINGS = ("kind", "what", "units", "seconds")
+TABLES = {"comparisons": COMPARISONS, "costs": COSTS, "correlations": CORRELATIONS, "openings": OPENINGS,
+          "conditions": CONDITIONS, "robustness": ROBUSTNESS}  # fmt: skip
+"""Columns of the tables beside results.csv that a report reads."""
 NUMBERS = frozenset({
     "value", "ci_low", "ci_high", "n_images", "difference", "p_value", "p_holm", "smallest_detectable", "parameters",
     "GMAC", "ms", "peak_memory", "spearman", "spearman_p", "kendall", "kendall_p", "evaluations", "methods", "area",

@@ -14,9 +14,9 @@ from fuse2task.bench.costs import measure_cost
 from fuse2task.bench.jobs import Cost, Fuse
 from fuse2task.bench.measured import Measured, measure
 from fuse2task.bench.recipe import Intervals
-from fuse2task.bench.scheduler import Timings, rate
+from fuse2task.bench.scheduler import rate, record_time
 from fuse2task.bench.workspace import Workspace
-from fuse2task.results.schema import COSTS, KEYS, RESULTS, BenchFolder
+from fuse2task.results.schema import COSTS, KEYS, RESULTS, TIMINGS, BenchFolder
 from fuse2task.results.tables import ResultsTable, identity, read_table
 from fuse2task.runtime.errors import RequestError
 from fuse2task.tasks import Measurement
@@ -254,10 +254,14 @@ def test_costs(tmp_path, recipe_values, make_recipe):
 
 
 def test_rates_are_those_measured_where_there_are_any(tmp_path):
-    timings = Timings(BenchFolder(tmp_path))
+    folder = BenchFolder(tmp_path)
+
+    def timings():
+        return read_table(folder.table("timings"), TIMINGS)
+
     job, other = Fuse("d", "visible", units=10, guess=0.5), Fuse("d", "other", guess=0.5)
-    assert rate(timings.read(), job) == (0.5, False)
-    timings.record(job, 30.0)
-    timings.record(job, 10.0)
-    assert rate(timings.read(), job) == (2.0, True)
-    assert rate(timings.read(), other) == (0.5, False)
+    assert rate(timings(), job) == (0.5, False)
+    record_time(folder, job, 30.0)
+    record_time(folder, job, 10.0)
+    assert rate(timings(), job) == (2.0, True)
+    assert rate(timings(), other) == (0.5, False)
