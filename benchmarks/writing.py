@@ -34,9 +34,8 @@ from fuse2task.data.images import encode_png, read_infrared, read_visible, write
 from fuse2task.data.loading import load_pairs
 from fuse2task.runtime.compute import keep_freed_memory
 from fuse2task.runtime.overlap import threads
-from fusion.dataset_writer import write_fused
+from fusion.dataset_writer import FusedJournal, PairWriter, Shard, write_fused
 from fusion.methods import make_method
-from fusion.pair_writer import FusedJournal, PairWriter, Shard
 
 Encoder = Callable[[np.ndarray], bytes]
 SIZE = (1024, 768)

@@ -1,33 +1,178 @@
-"""Fused datasets: written resumably and in shards, in a form that other tools read."""
+"""Fused datasets, written resumably and in shards, in a form that other tools read; plain folders of fused images."""
 
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import yaml
 
-from fuse2task.data.dataset import Dataset, validation_split
+from fuse2task.data.dataset import Dataset, Pair, validation_split
 from fuse2task.data.fused import FORMAT
+from fuse2task.data.images import encode_png, read_infrared, read_mask, read_visible, write_image
+from fuse2task.data.truth.boxes import format_yolo
 from fuse2task.data.truth.coco import coco_truth
 from fuse2task.runtime.compute import keep_freed_memory
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import (
+    JournalWriter,
+    bytes_digest,
     file_digest,
+    journal_rows,
     lines_hash,
     read_json,
     remove_leftovers,
     value_hash,
+    write_bytes,
     write_json,
     write_text,
 )
 from fuse2task.runtime.locks import Lock, sole_writer
-from fuse2task.runtime.overlap import in_batches, overlapped
+from fuse2task.runtime.overlap import Stopwatch, in_batches, overlapped
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter, say
 from fusion.methods.base import Colour, Method
-from fusion.pair_writer import FusedJournal, PairWriter, Shard
+
+Item = TypeVar("Item")
+Row = dict[str, Any]  # of the manifest: id, split, digests of the pair's files
+WORK = ".fuse2task"  # plan, journals and part manifests; gone when the dataset is finished
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` (from 1) of `count`."""
+
+    index: int = 1
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """`i/n` with 1 <= i <= n.
+
+        Raises:
+            RequestError: the text is not of that form.
+        """
+        index, separator, count = text.partition("/")
+        if separator and re.fullmatch(r"[0-9]{1,6}/[0-9]{1,6}", text) and 1 <= int(index) <= int(count):
+            return cls(int(index), int(count))
+        raise RequestError(f"--shard {text}: give i/n with i from 1 to n, such as 1/4")
+
+    def of(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Every `count`-th item, from the `index`-th on."""
+        return items[self.index - 1 :: self.count]
+
+
+class FusedJournal(JournalWriter):
+    """Rows of the pairs that are done, by any shard; new ones go to the file of this shard, from any thread."""
+
+    def __init__(self, folder: Path, shard: Shard):
+        paths = sorted(folder.glob("journal-*.jsonl"))
+        self.rows: dict[str, Row] = {row["id"]: row for path in paths for row in journal_rows(path)}
+        super().__init__(folder / f"journal-{shard.index}-of-{shard.count}.jsonl")
+
+
+@dataclass(frozen=True)
+class DecodedPair:
+    """Infrared (H, W) and visible (H, W, 3) RGB or (H, W) grey, all uint8, with the digests of their files."""
+
+    digests: dict[str, str]
+    infrared: np.ndarray
+    visible: np.ndarray
+
+
+@dataclass(frozen=True)
+class FusedPixels:
+    """Fused pixels, (H, W, 3) or (H, W) uint8, with the digests of the source files."""
+
+    digests: dict[str, str]
+    pixels: np.ndarray
+
+
+class PairWriter:
+    """The three steps of `fuse2task.runtime.overlap` for a fused dataset.
+
+    A pair that the journal holds and whose files are as it says passes through as its row.
+    """
+
+    def __init__(self, dataset: Dataset, method: Method, out: Path, color: Colour, journal: FusedJournal):
+        self.dataset, self.method, self.out, self.color, self.journal = dataset, method, out, color, journal
+        self.stopwatch = Stopwatch()
+        self.fused = 0  # pairs of this run
+
+    def load(self, pair: Pair) -> DecodedPair | Row:
+        """Decode and hash the sources; from any thread."""
+        with self.stopwatch.timing("decode"):
+            digests = {"infrared": file_digest(pair.infrared), "visible": file_digest(pair.visible)}
+            row = self.journal.rows.get(pair.id)
+            if row is not None and self._holds(pair, row, digests):
+                return row
+            return DecodedPair(digests, *_read(pair))
+
+    def fuse(self, pairs: Sequence[Pair], loaded: Sequence[DecodedPair | Row]) -> list[FusedPixels | Row]:
+        """Fuse pairs of one size; from one thread."""
+        missing = sum(isinstance(one, DecodedPair) for one in loaded)
+        if not missing:
+            return list(loaded)  # type: ignore[arg-type]
+        self.fused += missing
+        # Pairs that are written already are fused again with the rest of their batch: on a GPU the last bit of an
+        # image may depend on what else is in the batch.
+        images = [
+            (one.infrared, one.visible) if isinstance(one, DecodedPair) else _read(pair)
+            for pair, one in zip(pairs, loaded, strict=True)
+        ]
+        with self.stopwatch.timing("fuse"):
+            made = self.method.fuse_batch(pairs, images)
+        return [
+            FusedPixels(one.digests, fused.in_mode(self.color)) if isinstance(one, DecodedPair) else one
+            for one, fused in zip(loaded, made, strict=True)
+        ]
+
+    def store(self, pair: Pair, made: FusedPixels | Row) -> Row:
+        """Write label and image, then the journal's row; from any thread."""
+        if not isinstance(made, FusedPixels):
+            return made
+        with self.stopwatch.timing("encode and write"):
+            row = {"id": pair.id, "split": pair.split} | made.digests
+            label = self._label_path(pair)
+            if label is not None:
+                row["label"] = _written(label, self._label(pair))
+            row["image"] = _written(self._image_path(pair), encode_png(made.pixels))
+            self.journal.append(row)
+        return row
+
+    def _holds(self, pair: Pair, row: Row, digests: dict[str, str]) -> bool:
+        files = {"image": self._image_path(pair), "label": self._label_path(pair)}
+        return all(row.get(key) == value for key, value in digests.items()) and all(
+            path is None or (path.is_file() and file_digest(path) == row.get(key)) for key, path in files.items()
+        )
+
+    def _image_path(self, pair: Pair) -> Path:
+        return self.out / "images" / pair.split / f"{pair.id}.png"
+
+    def _label_path(self, pair: Pair) -> Path | None:
+        if self.dataset.boxes is not None:
+            return self.out / "labels" / pair.split / f"{pair.id}.txt"
+        return self.out / "masks" / pair.split / f"{pair.id}.png" if self.dataset.masks is not None else None
+
+    def _label(self, pair: Pair) -> bytes:
+        boxes, masks = self.dataset.boxes, self.dataset.masks
+        if boxes is not None:
+            return format_yolo(boxes.boxes[pair.id], boxes.classes, pair.size).encode()
+        assert masks is not None
+        return encode_png(read_mask(masks.masks[pair.id]))
+
+
+def _read(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+    return read_infrared(pair.infrared), read_visible(pair.visible)
+
+
+def _written(path: Path, content: bytes) -> str:
+    write_bytes(path, content)
+    return bytes_digest(content)
 
 
 def make_plan(dataset: Dataset, method: Method, color: Colour) -> dict[str, Any]:
@@ -55,9 +200,6 @@ def _truth(dataset: Dataset) -> dict[str, Any]:
     return {"kind": "none", "classes": [], "hash": ""}
 
 
-WORK = ".fuse2task"  # plan, journals and part manifests; gone when the dataset is finished
-
-
 def write_fused(dataset: Dataset, method: Method, out: Path, color: Colour = "rgb", shard: Shard | None = None) -> bool:
     """Fuse the pairs of `dataset` that belong to `shard` into `out`; whoever finishes last writes the manifest.
 
@@ -77,8 +219,7 @@ class FusedWriter:
         self.dataset, self.method, self.out, self.color, self.shard = dataset, method, out, color, shard
         method.check(dataset.pairs)
         self.plan = make_plan(dataset, method, color)
-        self.work = out / WORK
-        self.manifest = out / "manifest.json"
+        self.work, self.manifest = out / WORK, out / "manifest.json"
 
     def run(self) -> bool:
         """Write what is missing; returns whether the dataset is finished."""
@@ -86,15 +227,14 @@ class FusedWriter:
             say(f"{self.out}: already finished; nothing to do")
             shutil.rmtree(self.work, ignore_errors=True)  # of a process that was killed at the very end
             return True
-        with sole_writer(self.out, self._lock(self.shard)):
+        with sole_writer(self.out, self.work / f"shard-{self.shard.index}-of-{self.shard.count}.lock"):
             if not self._is_finished():  # by others, since
                 self._refuse_other_shards()
                 self._claim()
                 self._fuse()
                 with Lock(self.work / "merge.lock", guards=self.out):
                     self._merge()
-        finished = self.manifest.is_file()
-        if finished:
+        if finished := self.manifest.is_file():
             shutil.rmtree(self.work, ignore_errors=True)
         return finished
 
@@ -114,8 +254,7 @@ class FusedWriter:
         found = self.manifest if self.manifest.is_file() else self.work / "plan.json"
         if found.is_file():
             before = read_json(found, "manifest")
-            differing = [key for key in self.plan if not _agrees(before.get(key), self.plan[key])]
-            if differing:
+            if differing := [key for key in self.plan if not _agrees(before.get(key), self.plan[key])]:
                 raise RequestError(
                     f"{self.out}: holds a fused dataset of another {', '.join(differing)}; give another -o, "
                     "or remove the folder"
@@ -125,24 +264,19 @@ class FusedWriter:
         return found == self.manifest
 
     def _claim(self) -> None:
-        remove_leftovers(self.out, self._owned_stems())
+        stems = {pair.id for pair in self.shard.of(self.dataset.pairs)}
+        if self.shard.count == 1:
+            stems |= {"manifest", "data", *self.dataset.splits}
+        remove_leftovers(self.out, stems)
         self._part(self.shard.index).unlink(missing_ok=True)  # so that no other merges what is being checked again
         write_json(self.work / "plan.json", self.plan)
-
-    def _lock(self, shard: Shard) -> Path:
-        return self.work / f"shard-{shard.index}-of-{shard.count}.lock"
 
     def _refuse_other_shards(self) -> None:
         # Parts of one count share no pair; those of another do.
         for path in self.work.glob("shard-*-of-*.lock"):
-            if path.stem.endswith(f"-of-{self.shard.count}"):
-                continue
-            with sole_writer(self.out, path):
-                pass
-
-    def _owned_stems(self) -> set[str]:
-        stems = {pair.id for pair in self.shard.of(self.dataset.pairs)}
-        return stems | {"manifest", "data", *self.dataset.splits} if self.shard.count == 1 else stems
+            if not path.stem.endswith(f"-of-{self.shard.count}"):
+                with sole_writer(self.out, path):
+                    pass
 
     def _part(self, index: int) -> Path:
         return self.work / f"part-{index}-of-{self.shard.count}.json"
@@ -154,24 +288,19 @@ class FusedWriter:
         except FileNotFoundError:
             # Either a shard is not finished, or another process has merged and cleaned up in the meantime.
             return
-        self._refuse_missing(rows)
+        paths = [self.out / "images" / row["split"] / f"{row['id']}.png" for row in rows]
+        if missing := [path for path in paths if not path.is_file()]:
+            raise Fuse2TaskError(
+                f"{missing[0]}: removed since it was written, as {len(missing) - 1} others; run the same command "
+                "again (with --shard: every part)"
+            )
         for path, text in self._companions():
             write_text(path, text)
         order = {split: number for number, split in enumerate(self.dataset.splits)}
         rows.sort(key=lambda row: (order[row["split"]], row["id"]))
         sources = lines_hash(f"{row['id']}\t{row['infrared']}\t{row['visible']}" for row in rows)
-        manifest = self.plan | {"files": rows, "source": self.plan["source"] | {"hash": sources}}
-        write_json(self.manifest, manifest)
+        write_json(self.manifest, self.plan | {"files": rows, "source": self.plan["source"] | {"hash": sources}})
         say(f"{self.out}: {len(rows)} pairs fused by {self.method.name}")
-
-    def _refuse_missing(self, rows: list[dict[str, Any]]) -> None:
-        paths = [self.out / "images" / row["split"] / f"{row['id']}.png" for row in rows]
-        missing = [path for path in paths if not path.is_file()]
-        if missing:
-            raise Fuse2TaskError(
-                f"{missing[0]}: removed since it was written, as {len(missing) - 1} others; run the same command "
-                "again (with --shard: every part)"
-            )
 
     def _companions(self) -> Iterator[tuple[Path, str]]:
         boxes = self.dataset.boxes
@@ -201,3 +330,36 @@ def _agrees(before: Any, planned: Any) -> bool:
     if isinstance(before, dict) and isinstance(planned, dict):
         return all(before.get(key) == value for key, value in planned.items())
     return bool(before == planned)
+
+
+def fuse_pairs(dataset: Dataset, method: Method, out: Path, color: Colour = "rgb") -> int:
+    """Write `out/<id>.png` for every pair; returns how many. Existing files of those names are replaced.
+
+    Files are read and written by threads while the method fuses in this one.
+
+    Raises:
+        RequestError: the method cannot fuse a pair, or an image is unreadable.
+    """
+    method.check(dataset.pairs)
+    keep_freed_memory()
+    stopwatch = Stopwatch()
+
+    def load(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+        with stopwatch.timing("decode"):
+            return _read(pair)
+
+    def fuse(group: Sequence[Pair], images: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        with stopwatch.timing("fuse"):
+            made = method.fuse_batch(group, images)
+        return [fused.in_mode(color) for fused in made]
+
+    def store(pair: Pair, pixels: np.ndarray) -> None:
+        with stopwatch.timing("encode and write"):
+            write_image(Path(out) / f"{pair.id}.png", pixels)
+
+    lock = sole_writer(out, Path(out) / ".lock")
+    with lock, Meter(method.name, len(dataset.pairs), "pairs") as meter:
+        groups = in_batches(dataset.pairs, method.batch_pixels)
+        overlapped(groups, load, fuse, store, meter.advance, stopwatch)
+    say(f"{method.name}: {stopwatch.summary(len(dataset.pairs), 'pairs')}")
+    return len(dataset.pairs)

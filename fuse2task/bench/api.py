@@ -17,7 +17,7 @@ from fuse2task.results.schema import COMPARISONS, BenchFolder
 from fuse2task.results.tables import read_frame
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.progress import say
-from fusion.pair_writer import Shard
+from fusion.dataset_writer import Shard
 
 
 @dataclass(frozen=True)

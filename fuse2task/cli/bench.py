@@ -38,7 +38,7 @@ def run_command(
     from fuse2task.bench.recipe import BenchRecipe
     from fuse2task.config.recipes import load_recipe
     from fuse2task.runtime.reading import trust_pickles
-    from fusion.pair_writer import Shard
+    from fusion.dataset_writer import Shard
 
     trust_pickles(trust_pickle)
     loaded = load_recipe(BenchRecipe, recipe, overrides or [])

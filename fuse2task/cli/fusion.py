@@ -129,9 +129,8 @@ def apply_command(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Fuse a dataset: images, labels or masks carried over, data.yaml, COCO truth, manifest."""
-    from fusion.dataset_writer import write_fused
+    from fusion.dataset_writer import Shard, write_fused
     from fusion.methods import make_method
-    from fusion.pair_writer import Shard
 
     part = Shard.parse(shard)
     fuser = make_method(method, checkpoint, device, precision)
@@ -158,9 +157,9 @@ def pairs_command(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Fuse loose folders of images, without labels: writes OUT/<id>.png."""
+    from fusion.dataset_writer import fuse_pairs
     from fusion.methods import make_method
     from fusion.methods.registry import OURS
-    from fusion.pair_writer import fuse_pairs
 
     fuser = make_method(method, checkpoint, device, precision)
     dataset = _load(ir.parent, "folder", infrared=ir, visible=visible)

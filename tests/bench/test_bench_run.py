@@ -14,7 +14,7 @@ from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.results.schema import RESULTS
 from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.errors import RequestError
-from fusion.pair_writer import Shard
+from fusion.dataset_writer import Shard
 
 
 def content(root: Path) -> dict[str, bytes]:

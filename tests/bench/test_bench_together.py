@@ -17,7 +17,7 @@ from fuse2task.results.schema import RESULTS, BenchFolder
 from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.tasks.detection import Detection
-from fusion.pair_writer import Shard
+from fusion.dataset_writer import Shard
 
 
 def run_there(values: dict, folder: str, index: int, count: int) -> None:

@@ -12,10 +12,9 @@ from fuse2task.data.fused import open_fused
 from fuse2task.data.images import read_mask, read_visible, write_image
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
-from fusion.dataset_writer import write_fused
+from fusion.dataset_writer import Shard, write_fused
 from fusion.methods import make_method
 from fusion.methods.base import Arithmetic, average
-from fusion.pair_writer import Shard
 
 
 def tree(root: Path) -> dict[str, str]:

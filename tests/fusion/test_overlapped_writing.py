@@ -20,10 +20,9 @@ from fuse2task.data.images import write_image
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime import overlap
 from fuse2task.runtime.errors import RequestError
-from fusion.dataset_writer import WORK, write_fused
+from fusion.dataset_writer import WORK, PairWriter, Shard, fuse_pairs, write_fused
 from fusion.methods import make_method
 from fusion.methods.base import Arithmetic, Fused, average
-from fusion.pair_writer import PairWriter, Shard, fuse_pairs
 
 
 @pytest.fixture

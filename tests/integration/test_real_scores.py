@@ -6,8 +6,8 @@ import pytest
 from fuse2task.data.dataset import Dataset
 from fuse2task.data.images import write_image
 from fuse2task.data.loading import load_pairs
+from fusion.dataset_writer import fuse_pairs
 from fusion.methods import make_method
-from fusion.pair_writer import fuse_pairs
 from fusion.quality.scorer import score_folders
 
 # The data's own README: EN / SD / MI / SCD / VIF / Qabf of the grey images.

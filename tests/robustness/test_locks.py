@@ -16,9 +16,8 @@ from fuse2task.runtime.errors import Fuse2TaskError
 from fuse2task.runtime.files import sole_file, write_text
 from fuse2task.runtime.locks import Lock, make_folder, sole_writer
 from fuse2task.training.run_folder import RunFolder
-from fusion.dataset_writer import WORK, FusedWriter, write_fused
+from fusion.dataset_writer import WORK, FusedWriter, Shard, write_fused
 from fusion.methods import make_method
-from fusion.pair_writer import Shard
 
 FORK = multiprocessing.get_context("fork")
 
