@@ -1,4 +1,7 @@
-"""Scores of edges: how many of the sources' edges the fused image keeps, adds, and has."""
+"""Scores of edges: how many of the sources' edges the fused image keeps, adds, and has.
+
+All take (B, H, W) float64 in [0, 255] and give (B,).
+"""
 
 import math
 
@@ -13,18 +16,13 @@ HAAR_POWERS = (2 / 3, 1 / 3)  # weight of each level of QM, finest first, as a p
 
 
 def qabf(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """Qabf: share of the sources' edges that the fused image keeps, in strength and in direction.
+    """Qabf: share of the sources' edges that the fused image keeps, in strength and in direction; [0, 0.99].
 
     Xydeas and Petrovic, "Objective image fusion performance measure", Electronics Letters 36 (2000), eq. 1-8, with
     L = 1 and the constants of Hong's code, which every kit has copied with its two habits: zeros around the image, and
     a relative strength of gF (not 1) where both strengths are equal. On images in [0, 255] the second only matters
-    where both are 0; on images in [0, 1] it counts those edges as lost.
-
-    Args:
-        infrared, visible, fused: (B, H, W) float64.
-
-    Returns:
-        (B,) in [0, 0.99], higher is better; NaN where both sources are black: there is no edge to keep.
+    where both are 0; on images in [0, 1] it counts those edges as lost. Higher is better; NaN where both sources are
+    black: there is no edge to keep.
     """
     strengths = [strength(image) for image in (infrared, visible, fused)]
     directions = [_hong_direction(image) for image in (infrared, visible, fused)]
@@ -39,18 +37,13 @@ def qabf(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
 
 
 def qg(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """QG: as Qabf, but other constants and the mean over pixels of each pixel's own share.
+    """QG: as Qabf, but other constants and the mean over pixels of each pixel's own share; (0, 1).
 
     Liu et al., "Objective assessment of multiresolution image fusion algorithms", TPAMI 34 (2012), there Q_G, as
     their toolbox (metricXydeas.m) computes it: k = -10, -20, thresholds 0.5, 0.75, zeros around the image, 1e-5 in
     place of zeros. The toolbox guards the fused strength after it has compared the first source, before it compares
-    the second: the two sources are not quite equal (1e-7 of the score).
-
-    Args:
-        infrared, visible, fused: (B, H, W) float64 in [0, 255].
-
-    Returns:
-        (B,) in (0, 1), higher is better; never NaN (black images count as edges that agree).
+    the second: the two sources are not quite equal (1e-7 of the score). Higher is better; never NaN (black images
+    count as edges that agree).
     """
     edges, direction = strength(fused), _liu_direction(fused)
     guarded = _guarded(edges)
@@ -60,18 +53,15 @@ def qg(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
 
 
 def nabf(infrared: Tensor, visible: Tensor, fused: Tensor, least_weight: float = 0.001) -> Tensor:
-    """Nabf: share of fusion artefacts, edges stronger in the fused image than in both sources.
+    """Nabf: share of fusion artefacts, edges stronger in the fused image than in both sources; [0, 1].
 
     Shreyamsha Kumar, "Multifocus and multispectral image fusion based on pixel significance using discrete cosine
     harmonic wavelet transform", Signal, Image and Video Processing 7 (2013): his modified N_ABF, the measure of
     Petrovic and Xydeas (2005) with each source's own weight. Sobel / 8 on mirrored borders, threshold 2, exponent 1.5.
+    H and W are at least 2. Lower is better.
 
-    Args:
-        infrared, visible, fused: (B, H, W) float64 in [0, 255], H and W at least 2.
-        least_weight: weight of a pixel whose source edge is weaker than the threshold.
-
-    Returns:
-        (B,) in [0, 1], lower is better; with `least_weight` 0 NaN where no source has an edge of 2 or more.
+    least_weight: of a pixel whose source edge is weaker than the threshold; with 0, NaN where no source has an edge
+    of 2 or more.
     """
     edges, direction = _kumar_edges(fused)
     added, total = torch.zeros_like(edges), torch.zeros_like(edges)
@@ -89,17 +79,11 @@ def nabf(infrared: Tensor, visible: Tensor, fused: Tensor, least_weight: float =
 
 
 def edge_intensity(fused: Tensor, border: str = "replicate") -> Tensor:
-    """EI: mean length of the Sobel gradient.
+    """EI: mean length of the Sobel gradient; [0, 1141), higher is better, never NaN.
 
     Rajalingam and Priya, "Hybrid multimodality medical image fusion technique for feature enhancement in medical
-    diagnosis" (2018), as VIFB (Zhang et al., CVPR Workshops 2020) computes it.
-
-    Args:
-        fused: (B, H, W) float64 in [0, 255].
-        border: what lies around the image, a mode of torch.nn.functional.pad; VIFB repeats the border.
-
-    Returns:
-        (B,) in [0, 1141), higher is better; never NaN.
+    diagnosis" (2018), as VIFB (Zhang et al., CVPR Workshops 2020) computes it, which repeats the border. Borders are
+    modes of torch.nn.functional.pad.
     """
     return strength(fused, border).mean(dim=(1, 2))
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import torch
@@ -18,26 +18,6 @@ CHUNK = {"cpu": 1 << 13, "cuda": 1 << 18}
 MEYER_TAPS = 102
 # Rounding errors of a transform differ between machines; in a flat window they would be stretched to the full range.
 DECIMALS = 8
-
-
-def fmi_pixel(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """FMI of the raw pixels; see `feature_mutual_information`."""
-    return feature_mutual_information(infrared, visible, fused, lambda image: image)
-
-
-def fmi_dct(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """FMI of the whole images' cosine transforms; see `feature_mutual_information`."""
-    return feature_mutual_information(infrared, visible, fused, cosine_transform)
-
-
-def fmi_w(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """FMI of one level of the discrete Meyer wavelet; see `feature_mutual_information`."""
-    return feature_mutual_information(infrared, visible, fused, meyer_bands)
-
-
-def fmi_edge(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """FMI of Sobel edges, the default of the authors' code, printed as FMI_pixel by kits that name no feature."""
-    return feature_mutual_information(infrared, visible, fused, sobel_edges)
 
 
 def feature_mutual_information(
@@ -92,10 +72,10 @@ def _windows(image: Tensor) -> _Windows:
     share /= share.sum(dim=0)
     places = torch.arange(1.0, WINDOW + 1, dtype=share.dtype, device=share.device)
     mean, square = torch.stack([places, places**2]) @ share
+    deviation = (square - mean**2).clamp(min=0).sqrt()
     contrast = share - 1 / WINDOW
     contrast /= torch.where(flat, torch.inf, contrast.square().sum(dim=0)).sqrt()
     entropy = -(share * _log(share)).sum(dim=0)
-    deviation = (square - mean**2).clamp(min=0).sqrt()
     return _Windows(pixels, share, _reach(share), _reach(share.flip(0)), contrast, entropy, mean, deviation)
 
 
@@ -207,6 +187,13 @@ def sobel_edges(image: Tensor) -> Tensor:
     peak_across = (across >= down - tolerance) & (left <= squared) & (squared > right)
     peak_down = (down >= across - tolerance) & (above <= squared) & (squared > below)
     return (strong & (peak_across | peak_down)).double()
+
+
+fmi_pixel = partial(feature_mutual_information, feature=lambda image: image)
+fmi_dct = partial(feature_mutual_information, feature=cosine_transform)
+fmi_w = partial(feature_mutual_information, feature=meyer_bands)
+fmi_edge = partial(feature_mutual_information, feature=sobel_edges)
+"""The default of the authors' code, printed as FMI_pixel by kits that name no feature."""
 
 
 def meyer_filter() -> Tensor:

@@ -12,7 +12,6 @@ from fusion.quality.filters import correlate, gaussian, local_covariance, local_
 SIZES = (17, 9, 5, 3)  # of the windows at the four scales, sigma = size / 5
 NOISE = 2.0  # variance of the visual noise, on images in [0, 255]
 TINY = 1e-10
-BYTE = 255.0
 
 Taps = tuple[float, ...]
 Statistics = tuple[Tensor, Tensor, Tensor]  # variances of source and fused image, and covariance, in every window
@@ -60,7 +59,6 @@ def _over_scales(
     source: Tensor, fused: Tensor, window: Callable[[int], Taps], zeros_around: bool = False,
     first: Callable[[Tensor, Tensor, Taps], Statistics] = _statistics,
 ) -> Tensor:  # fmt: skip
-    """VIFp with these windows; `first` gives the statistics of the first scale."""
     kept = held = torch.zeros(source.shape[0], dtype=source.dtype, device=source.device)
     for scale, size in enumerate(SIZES):
         taps, margin = window(size), size // 2 if zeros_around else 0
@@ -75,10 +73,7 @@ def _over_scales(
 
 
 def _information(variance: Tensor, fused_variance: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Information (in units of log10, summed) kept by the fused image and held by the source, (B,) each.
-
-    The arguments are maps (B, h, w) at one scale, variances not below 0.
-    """
+    """Information (in units of log10, summed) kept by the fused image and held by the source, (B,) each."""
     gain = covariance / (variance + TINY)
     rest = fused_variance - gain * covariance
     flat, lost = variance < TINY, fused_variance < TINY
@@ -92,14 +87,14 @@ def _information(variance: Tensor, fused_variance: Tensor, covariance: Tensor) -
 
 
 def _cut_statistics(source: Tensor, fused: Tensor, taps: Taps) -> Statistics:
-    product = correlate((source * fused).clamp_(max=BYTE), taps, taps)
+    product = correlate((source * fused).clamp_(max=255), taps, taps)
     covariance = product.sub_(smooth(source, taps) * smooth(fused, taps))
     return _cut_variance(source, taps), _cut_variance(fused, taps), covariance
 
 
 @shared
 def _cut_variance(image: Tensor, taps: Taps) -> Tensor:
-    return correlate(image.square().clamp_(max=BYTE), taps, taps).sub_(smooth(image, taps) ** 2).clamp_(min=0)
+    return correlate(image.square().clamp_(max=255), taps, taps).sub_(smooth(image, taps) ** 2).clamp_(min=0)
 
 
 @shared

@@ -1,4 +1,7 @@
-"""Information of grey-level histograms: how much the fused image holds, and shares with its sources."""
+"""Information of grey-level histograms: how much the fused image holds, and shares with its sources.
+
+Scores take (B, H, W) in [0, 255] and give (B,); higher is better, and they are never NaN, where they say nothing else.
+"""
 
 import math
 
@@ -47,18 +50,15 @@ def entropy_of(shares: Tensor, base: float = 2.0) -> Tensor:
 
 @shared
 def entropy(fused: Tensor) -> Tensor:
-    """EN: Shannon entropy of the 256-level histogram, in bits; [0, 8], higher is better.
-
-    Roberts et al., J. Appl. Remote Sens. 2008, equation 1; after Shannon 1948. Never NaN.
-    """
+    """EN: Shannon entropy of the histogram in bits; [0, 8]. Roberts et al., J. Appl. Remote Sens. 2008, eq. 1."""
     return entropy_of(histogram(fused))
 
 
 @shared
 def mutual_information(source: Tensor, fused: Tensor) -> Tensor:
-    """MI of one source and the fused image in bits, from the 256 x 256 joint histogram; [0, 8], higher is better.
+    """MI of one source and the fused image in bits, H(A) + H(F) - H(A, F); [0, 8].
 
-    H(A) + H(F) - H(A, F): Qu et al., Electronics Letters 2002, equation 1. Never NaN.
+    Qu et al., Electronics Letters 2002, equation 1.
     """
     return entropy(source) + entropy(fused) - entropy_of(joint_histogram(source, fused))
 
@@ -66,14 +66,14 @@ def mutual_information(source: Tensor, fused: Tensor) -> Tensor:
 def byte_mutual_information(source: Tensor, fused: Tensor) -> Tensor:
     """MI in bits where the joint histogram alone has 254 and 255 in one bin (x + 1 is cut off); [0, 16).
 
-    Higher is better, never NaN, too large by what the merged bins lose of the joint entropy. No paper defines it:
-    MATLAB's uint8 in the kit of Tang et al. (2022) gives it.
+    Too large by what the merged bins lose of the joint entropy. No paper defines it: MATLAB's uint8 in the kit of Tang
+    et al. (2022) gives it.
     """
     return entropy(source) + entropy(fused) - entropy_of(joint_histogram(source.clamp(max=254), fused.clamp(max=254)))
 
 
 def stretched_mutual_information(source: Tensor, fused: Tensor) -> Tensor:
-    """MI in nats of the two images stretched to the full range, as VIFB's kit takes it; [0, 5.55], higher is better."""
+    """MI in nats of the two images stretched to the full range, as VIFB's kit takes it; [0, 5.55]."""
     return mutual_information(stretched(source), stretched(fused)) * math.log(2)
 
 
@@ -83,14 +83,14 @@ def cross_entropy(source: Tensor, fused: Tensor) -> Tensor:
     sum p_A log2(p_A / p_F), which is the Kullback-Leibler divergence: Bulanon et al., Biosystems Engineering 2009;
     Zhang et al., "VIFB", CVPRW 2020, where CE is the mean over the sources. Levels that one of the two images lacks
     are left out as in VIFB's kit, for the sum would be infinite: so it may be below 0, and is 0 where the images have
-    no level in common. Never NaN.
+    no level in common.
     """
     p, q = histogram(source), histogram(fused)
     return torch.where((p > 0) & (q > 0), p * (p / q).log2(), 0.0).sum(dim=1)
 
 
 def normalised_mutual_information(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """NMI: mutual information over mean entropy, summed over the sources; [0, 2], higher is better.
+    """NMI: mutual information over mean entropy, summed over the sources; [0, 2].
 
     2 [MI(A, F) / (H(A) + H(F)) + MI(B, F) / (H(B) + H(F))]: Hossny et al., Electronics Letters 2008; Q_MI of Liu et
     al., TPAMI 2012. NaN where the fused image and a source are both constant: 0 / 0.
@@ -100,26 +100,23 @@ def normalised_mutual_information(infrared: Tensor, visible: Tensor, fused: Tens
 
 
 def nonlinear_correlation(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """QNCIE: how unequal the eigenvalues of the three images' nonlinear correlation matrix are; higher is better.
+    """QNCIE: how unequal the eigenvalues of the three images' nonlinear correlation matrix are.
 
     1 + sum of (lambda / 3) log256(lambda / 3) over the eigenvalues of the 3 x 3 matrix of H(X) + H(Y) - H(X, Y),
     entropies to the base of 256 levels, diagonal 1: Wang and Shen, "Image Fusion: Algorithms and Applications" 2008,
-    chapter 19; Q_NCIE of Liu et al., TPAMI 2012. [0.802, 1]: 1 - log256(3) for unrelated images. Never NaN.
+    chapter 19; Q_NCIE of Liu et al., TPAMI 2012. [0.802, 1]: 1 - log256(3) for unrelated images.
     """
     pairs = ((infrared, visible), (infrared, fused), (visible, fused))
     return _correlation_information(*(mutual_information(*pair) / math.log2(LEVELS) for pair in pairs))
 
 
 def linear_correlation_information(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """QNCIE of IVIF_ZOO: Pearson's r in place of the nonlinear coefficient; [0.80, 1], higher is better.
-
-    NaN where an image is constant.
-    """
+    """QNCIE of IVIF_ZOO: Pearson's r, not the nonlinear coefficient; [0.80, 1]. NaN where an image is constant."""
     return _correlation_information(pearson(infrared, visible), pearson(infrared, fused), pearson(visible, fused))
 
 
 def tsallis_information(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """TE: mutual information by Tsallis entropy of order q = 0.43137, normalised; [0, inf), higher is better.
+    """TE: mutual information by Tsallis entropy of order q = 0.43137, normalised; [0, inf).
 
     [I(A, F) + I(B, F)] / [H(A) + H(B) - I(A, B)] with H(X) = (1 - sum p^q) / (q - 1) and
     I(X, Y) = (1 - sum p_XY^q (p_X p_Y)^(1 - q)) / (1 - q): Q_TE of Liu et al., TPAMI 2012, after Cvejic et al.,
@@ -134,7 +131,7 @@ def tsallis_information_of_kit(infrared: Tensor, visible: Tensor, fused: Tensor)
     """TE as metricMI.m (switch 3) of zhengliu6699/imageFusionMetrics computes it from images that it stretches.
 
     It divides by Shannon entropies in bits to the power q, plus I(A, B), and looks the two marginal histograms up by
-    the other image's level. [0, inf), higher is better. NaN where both sources are constant: 0 / 0.
+    the other image's level. [0, inf). NaN where both sources are constant: 0 / 0.
     """
     a, b, f = stretched(infrared), stretched(visible), stretched(fused)
     denominator = entropy(a) ** TSALLIS_ORDER + entropy(b) ** TSALLIS_ORDER + _tsallis_mutual(a, b, True)
@@ -142,13 +139,13 @@ def tsallis_information_of_kit(infrared: Tensor, visible: Tensor, fused: Tensor)
 
 
 def zoo_entropy(fused: Tensor) -> Tensor:
-    """EN of IVIF_ZOO, with 1e-7 inside the logarithm, in bits; [-2e-7, 8], higher is better, never NaN."""
+    """EN of IVIF_ZOO, with 1e-7 inside the logarithm, in bits; [-2e-7, 8]."""
     shares = histogram(fused)
     return -(shares * (shares + 1e-7).log2()).sum(dim=1)
 
 
 def zoo_normalised_information(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """NMI of IVIF_ZOO: 2 (MI(A, F) + MI(B, F)) / (H(A) + H(B)); [0, 4], higher is better; 0 for constant sources."""
+    """NMI of IVIF_ZOO: 2 (MI(A, F) + MI(B, F)) / (H(A) + H(B)); [0, 4], 0 for constant sources."""
     mutual = mutual_information(infrared, fused) + mutual_information(visible, fused)
     return 2 * mutual / (entropy(infrared) + entropy(visible) + 1e-10)
 
@@ -161,8 +158,7 @@ def entropy_excess(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
 def sigmoid_cross_entropy(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
     """CE of IVIF_ZOO: binary cross entropy of sigmoid(fused) against the sources' mean sigmoid, on grey levels.
 
-    [0, 8), lower is better, never NaN. In float32 as the kit: all levels above 16 are 1 there, so the score counts
-    dark pixels.
+    [0, 8), lower is better. In float32 as the kit: all levels above 16 are 1 there, so the score counts dark pixels.
     """
     truth = (infrared.float().sigmoid() + visible.float().sigmoid()) / 2
     guess = fused.float().sigmoid().clamp(1e-7, 1 - 1e-7)
@@ -183,7 +179,7 @@ def _tsallis_mutual(a: Tensor, b: Tensor, swapped: bool = False) -> Tensor:
 
 
 def _over(information: Tensor, denominator: Tensor) -> Tensor:
-    """The quotient; NaN over 0, where the information is 0 as well but for rounding errors."""
+    # NaN over 0, where the information is 0 as well but for rounding errors.
     return information / torch.where(denominator == 0, torch.nan, denominator)
 
 

@@ -1,5 +1,6 @@
 """Scores that model human vision: contrast sensitivity filters in the frequency domain, then contrast or saliency."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import torch
@@ -25,8 +26,7 @@ def qcb(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
     NaN where one of the images is flat (its contrast is 0 / 0). An image with a black part deeper than about 80 pixels
     has no contrast there but rounding errors, which then move the score.
     """
-    a, b, f = (masked_contrast(stretched(image)) for image in (infrared, visible, fused))
-    return _preserved(a, b, f)
+    return _preserved(masked_contrast(stretched(image)) for image in (infrared, visible, fused))
 
 
 def zoo_qcb(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
@@ -34,8 +34,7 @@ def zoo_qcb(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
 
     NaN where an image is constant: it cannot be stretched.
     """
-    a, b, f = (_zoo_contrast(image) for image in (infrared, visible, fused))
-    return _preserved(a, b, f, 1e-10)
+    return _preserved((_zoo_contrast(image) for image in (infrared, visible, fused)), 1e-10)
 
 
 def qcv(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
@@ -60,12 +59,12 @@ def masked_contrast(image: Tensor, part: int = 30, guard: float = 0.0) -> Tensor
     part: see `_radius`. guard: what is added to the wider Gaussian's result before the division.
     """
     height, width = image.shape[1:]
-    seen = _filtered(image, chen_blum_sensitivity(height, width, part, image.device), (height, width))
+    seen = _filtered(image, chen_blum_sensitivity(height, width, part, image.device))
     size, narrow, wide = _contrast_spectra(height, width, image.device)
     spectrum = torch.fft.rfft2(seen, s=size)
-    inner, outer = (_back(spectrum, window, size)[:, :height, :width] for window in (narrow, wide))
-    contrast = inner.div(outer.add_(guard))
-    squared = contrast.sub_(1).square()
+    inner, outer = (torch.fft.irfft2(spectrum * window, s=size)[:, :height, :width] for window in (narrow, wide))
+    contrast = inner.div(outer.add_(guard)).sub_(1)
+    squared = contrast.square()
     return contrast.abs_().mul_(squared).div_(squared.add_(1e-4))
 
 
@@ -78,8 +77,7 @@ def saliency(image: Tensor) -> Tensor:
 
 def visible_difference(difference: Tensor) -> Tensor:
     """Mean square of the filtered (B, H, W) difference in every region, (B, ceil(H / 16), ceil(W / 16))."""
-    height, width = difference.shape[1:]
-    seen = _filtered(difference, mannos_sakrison_sensitivity(height, width, difference.device), (height, width))
+    seen = _filtered(difference, mannos_sakrison_sensitivity(*difference.shape[1:], difference.device))
     return _region_sums(seen.square_()) / REGION**2
 
 
@@ -122,27 +120,20 @@ def _contrast_spectra(height: int, width: int, device: torch.device) -> tuple[tu
     return size, spectra[0], spectra[1]
 
 
-def _filtered(image: Tensor, gain: Tensor, size: tuple[int, int]) -> Tensor:
-    return _back(torch.fft.rfft2(image), gain, size)
-
-
-def _back(spectrum: Tensor, gain: Tensor, size: tuple[int, int]) -> Tensor:
-    return torch.fft.irfft2(spectrum * gain, s=size)
+def _filtered(image: Tensor, gain: Tensor) -> Tensor:
+    return torch.fft.irfft2(torch.fft.rfft2(image) * gain, s=image.shape[1:])
 
 
 def _region_sums(values: Tensor) -> Tensor:
     return F.avg_pool2d(values[:, None], REGION, ceil_mode=True, divisor_override=1)[:, 0]
 
 
-def _ratio(a: Tensor, b: Tensor) -> Tensor:
-    """The smaller over the greater."""
-    return torch.minimum(a, b).div_(torch.maximum(a, b))
-
-
-def _preserved(a: Tensor, b: Tensor, f: Tensor, guard: float = 0.0) -> Tensor:
+def _preserved(contrasts: Iterable[Tensor], guard: float = 0.0) -> Tensor:
     """Mean over the pixels of the contrast kept of both sources, weighted by its squares."""
+    a, b, f = contrasts
     salient_a, salient_b = a.square(), b.square()
-    kept = _ratio(a, f).mul_(salient_a).add_(_ratio(b, f).mul_(salient_b))
+    ratio_a, ratio_b = (torch.minimum(source, f).div_(torch.maximum(source, f)) for source in (a, b))
+    kept = ratio_a.mul_(salient_a).add_(ratio_b.mul_(salient_b))
     return kept.div_(salient_a.add_(salient_b).add_(guard)).mean(dim=(1, 2))
 
 

@@ -105,10 +105,7 @@ def psnr_of_roots(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
 
 
 def peak_psnr(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """PSNR in dB with the fused image's own maximum as the peak; higher is better.
-
-    NaN where all three images are equal (no error) or the fused image is black (no peak).
-    """
+    """PSNR in dB with the fused image's maximum as the peak; higher is better. NaN as `psnr`, and for black ones."""
     ratio = fused.amax(dim=(1, 2)).square() / averaged(squared_error)(infrared, visible, fused)
     return _decibels(ratio.where(ratio.isfinite(), torch.nan))
 

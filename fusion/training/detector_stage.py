@@ -45,8 +45,7 @@ class DetectorStage(FusionStage):
         self.detector = load_detector(task.detector, classes)
 
     def network(self) -> nn.Module:
-        network, _ = load_crossfuse(self.fusion.weights_file)
-        return network
+        return load_crossfuse(self.fusion.weights_file)[0]
 
     def cost(self, found: Mapping[str, float]) -> float | None:
         return None  # the held-out pairs need not have boxes, so there is nothing to choose by
@@ -87,9 +86,8 @@ def boxes_of(recipe: FusionRecipe) -> tuple[tuple[str, ...], dict[Path, tuple[Bo
         dataset = load_dataset(source.root, source.layout, split=source.split, boxes=source.boxes)
         assert dataset.boxes is not None
         if classes and dataset.boxes.classes != classes:
-            raise RequestError(
-                f"{source.boxes}: classes {dataset.boxes.classes} differ from another source's {classes}"
-            )
+            found = dataset.boxes.classes
+            raise RequestError(f"{source.boxes}: classes {found} differ from another source's {classes}")
         classes = dataset.boxes.classes
         boxes |= {pair.infrared: dataset.boxes.boxes[pair.id] for pair in dataset.pairs}
     if not classes:
@@ -108,12 +106,10 @@ class BoxSamples(PairDataset):
         self.pairs = [pairs[number] for number in self.numbers]
         if not self.pairs:
             raise RequestError("task: no training pair has boxes; give data.N.boxes=FOLDER to a source of the recipe")
-        small = [pair.id for pair in self.pairs if min(pair.size) < size]
-        if small:
+        if small := [pair.id for pair in self.pairs if min(pair.size) < size]:
             raise RequestError(f"task: {small[0]} is smaller than the crops; lower task.size={size}")
-        self.size = size
+        self.size, self._kept = size, kept
         self._boxes = [_rows(boxes[pair.infrared], classes) for pair in self.pairs]
-        self._kept = kept
 
     def __getitem__(self, draw: Draw) -> TaskSample:
         """infrared (1, S, S), visible luma (1, S, S) and chroma Cr, Cb (2, S, S), all uint8, boxes (64, 5) float32 as
@@ -164,8 +160,6 @@ def _rows(boxes: Sequence[Box], classes: Sequence[str]) -> np.ndarray:
 def _cropped(boxes: np.ndarray, left: int, top: int, size: int) -> np.ndarray:
     """Rows (class, x, y, w, h) in pixels of the image to (class, centre x, centre y, w, h) as fractions of a crop."""
     corner = np.array([left, top], dtype=np.float32)
-    low, high = boxes[:, 1:3] - corner, boxes[:, 1:3] + boxes[:, 3:5] - corner
-    low, high = low.clip(0, size), high.clip(0, size)
+    low, high = (boxes[:, 1:3] - corner).clip(0, size), (boxes[:, 1:3] + boxes[:, 3:5] - corner).clip(0, size)
     seen = (high - low).prod(axis=1) > SEEN * boxes[:, 3:5].prod(axis=1)
-    found = np.concatenate([boxes[:, :1], (low + high) / 2 / size, (high - low) / size], axis=1)
-    return found[seen]
+    return np.concatenate([boxes[:, :1], (low + high) / 2 / size, (high - low) / size], axis=1)[seen]

@@ -41,17 +41,15 @@ def gather(recipe: FusionRecipe) -> tuple[list[Pair], list[Pair]]:
     pairs: list[Pair] = []
     for source in recipe.data:
         dataset = load_dataset(source.root, source.layout, split=source.split)
-        missing = [part for part in source.parts if part not in dataset.splits]
-        if missing:
+        if missing := [part for part in source.parts if part not in dataset.splits]:
             raise RequestError(f"{source.root}: no split {missing[0]!r}; it has {', '.join(dataset.splits)}")
         pairs += [pair for part in source.parts for pair in dataset.part(part)]
     if len(pairs) <= recipe.held_out:
         raise RequestError(
             f"{len(pairs)} training pairs, of which held_out={recipe.held_out} leave none; give more data"
         )
-    kept = {(2 * i + 1) * len(pairs) // (2 * recipe.held_out) for i in range(recipe.held_out)}
-    training = [pair for number, pair in enumerate(pairs) if number not in kept]
-    return training, [pairs[number] for number in sorted(kept)]
+    kept = sorted((2 * i + 1) * len(pairs) // (2 * recipe.held_out) for i in range(recipe.held_out))
+    return [pair for number, pair in enumerate(pairs) if number not in kept], [pairs[number] for number in kept]
 
 
 @dataclass(frozen=True)
@@ -88,8 +86,7 @@ class KeptTensors:
         """What was kept under `number`, or what `make` gives (on the CPU, for nobody to change), kept from now on."""
         found = self.find(number)
         if found is None:
-            found = make()
-            self.keep(number, found)
+            self.keep(number, found := make())
         return found
 
     def find(self, number: int) -> Tensor | None:
@@ -131,22 +128,16 @@ class PairSamples(PairDataset):
         self.pairs, self.sampling, self._kept = pairs, sampling, kept
 
     def __getitem__(self, draw: Draw) -> Sample:
-        pair = self._pair(draw.number)
+        # (2, H, W) uint8, sides at least the sample's
+        pair = self._kept.get(draw.number, lambda: self._decoded(self.pairs[draw.number])).numpy()
         size = self.sampling.size
-        height, width = pair.shape[1:]
+        room = [side - size for side in pair.shape[1:]]
         rng = None if draw.key is None else generator(*draw.key)
-        if rng is None:
-            top, left = (height - size) // 2, (width - size) // 2
-        else:
-            top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
+        top, left = (side // 2 if rng is None else int(rng.integers(side + 1)) for side in room)
         crop = pair[:, top : top + size, left : left + size]
         if rng is not None and self.sampling.flips:
             crop = crop[:, :: rng.choice((1, -1)), :: rng.choice((1, -1))]
         return crop[:1], crop[1:], draw.number
-
-    def _pair(self, number: int) -> np.ndarray:
-        # (2, H, W) uint8, sides at least the sample's
-        return self._kept.get(number, lambda: self._decoded(self.pairs[number])).numpy()
 
     def _decoded(self, pair: Pair) -> Tensor:
         planes, size = [read_infrared(pair.infrared), luma(read_visible(pair.visible))], self.sampling.size

@@ -31,9 +31,9 @@ class PairStage(TrainingStage):
 
     def __init__(self, name: str, settings: Stage, pairs: TrainingPairs, samples: PairDataset | None = None):
         self.name, self.settings, self.pairs = name, settings, pairs
-        self.samples = self.drawn_from = samples or pairs.training
+        self.samples = self.pool = samples or pairs.training
         self.epochs, self.batch, self.clip = settings.epochs, settings.batch, settings.clip
-        self.count = settings.samples or len(self.drawn_from.pairs)
+        self.count = settings.samples or len(self.pool.pairs)
         self.seed = int(generator(pairs.recipe.seed, name).integers(2**31))
         self.data, self.held_out = pairs.hash, [pair.id for pair in pairs.held_out.pairs]
         self.weights_file = pairs.root / f"{name}.safetensors"
@@ -56,8 +56,7 @@ class PairStage(TrainingStage):
         return learning_rate(self.settings, step, self.steps)
 
     def draws(self, epoch: int) -> list[Draw]:
-        key = (self.pairs.recipe.seed, self.name, epoch)
-        return draws_of_epoch(len(self.drawn_from.pairs), self.steps * self.batch, key)
+        return draws_of_epoch(len(self.pool.pairs), self.steps * self.batch, (self.pairs.recipe.seed, self.name, epoch))
 
     def ids(self, numbers: Sequence[int]) -> list[str]:
         return [self.pairs.training.pairs[number].id for number in numbers]
@@ -94,20 +93,19 @@ class AutoEncoderStage(PairStage):
     def __init__(self, modality: str, settings: Stage1, pairs: TrainingPairs, kind: type[AnyAutoEncoder]):
         super().__init__(f"stage1_{modality}", settings, pairs)
         self.modality, self.kind, self.ms_ssim = modality, kind, settings.ms_ssim
+        self.number = ("infrared", "visible").index(modality)
 
     def network(self) -> nn.Module:
         return self.kind()
 
     def losses(self, network: nn.Module, *images: Tensor) -> dict[str, Tensor]:
-        infrared, visible = images
-        image = infrared if self.modality == "infrared" else visible
+        image = images[self.number]
         return reconstruction_loss(network(image), image, self.ms_ssim)
 
     def evaluated(self, network: nn.Module, infrared: Tensor, visible: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        image = infrared if self.modality == "infrared" else visible
+        image = (infrared, visible)[self.number]
         out = network(image).float()
-        scores = {"SSIM": ssim(image[:, 0], out[:, 0]).mean()}
-        return reconstruction_loss(out, image, self.ms_ssim) | scores, out
+        return reconstruction_loss(out, image, self.ms_ssim) | {"SSIM": ssim(image[:, 0], out[:, 0]).mean()}, out
 
     def finish(self, network: nn.Module) -> None:
         assert isinstance(network, AnyAutoEncoder)
@@ -133,8 +131,7 @@ class FusionStage(PairStage):
             "MI": mutual_information(ir, fused) + mutual_information(vi, fused),
             "SSIM": (ssim(ir, fused) + ssim(vi, fused)) / 2,
         }
-        losses = self.loss_of(out, infrared, visible)
-        return losses | {name: score.mean() for name, score in scores.items()}, out
+        return self.loss_of(out, infrared, visible) | {name: score.mean() for name, score in scores.items()}, out
 
     def finish(self, network: nn.Module) -> None:
         write_bytes(self.weights_file, (self.pairs.root / "best.safetensors").read_bytes())
@@ -157,8 +154,8 @@ class FaithfulStage(FusionStage):
     def network(self) -> nn.Module:
         network = CrossFuseNetwork()
         self.with_trained_encoders(network)
-        for encoder in (network.encoder_ir, network.encoder_vi):
-            encoder.requires_grad_(False)
+        network.encoder_ir.requires_grad_(False)
+        network.encoder_vi.requires_grad_(False)
         norm = network.decoder.conv4.norm
         assert norm is not None
         nn.init.constant_(norm.weight, self.deep_gain)
@@ -169,8 +166,7 @@ class FaithfulStage(FusionStage):
             assert isinstance(network, CrossFuseNetwork)
             kept = KeptTensors(self.pairs.root, "deep-features") if self.pairs.recipe.sampling.is_fixed else None
             self._encoders = FrozenEncoders(network, kept)
-        infrared, visible = images
-        return self._encoders(infrared, visible, numbers)
+        return self._encoders(images[0], images[1], numbers)
 
     def loss_of(self, out: Tensor, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
         return fusion_loss(out, infrared, visible, self.gradient_weight)
@@ -194,9 +190,8 @@ class PlusStage(FusionStage):
 
 def stages_of(pairs: TrainingPairs) -> list[PairStage]:
     """The stages of a fusion network in the order in which they are trained."""
-    recipe = pairs.recipe
-    kind: type[AnyAutoEncoder] = AutoEncoder if isinstance(recipe.stage2, Stage2) else PlusAutoEncoder
-    encoders = [AutoEncoderStage(modality, recipe.stage1, pairs, kind) for modality in ("infrared", "visible")]
+    kind: type[AnyAutoEncoder] = AutoEncoder if isinstance(pairs.recipe.stage2, Stage2) else PlusAutoEncoder
+    encoders = [AutoEncoderStage(modality, pairs.recipe.stage1, pairs, kind) for modality in ("infrared", "visible")]
     return [*encoders, fusion_stage(pairs)]
 
 
@@ -234,10 +229,8 @@ class FrozenEncoders:
         return torch.cat(self._deep(infrared, visible)).cpu().contiguous()
 
     def _deep(self, infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-        if self._fast is None:
-            features = self.network.features(infrared, visible)
-            return features[0][1], features[1][1]
-        return self._fast[0](infrared / 255)[1], self._fast[1](visible / 255)[1]
+        infrared_encoder, visible_encoder = self._fast or (self.network.encoder_ir, self.network.encoder_vi)
+        return infrared_encoder(infrared / 255)[1], visible_encoder(visible / 255)[1]
 
 
 def learning_rate(stage: Stage, step: int, steps_per_epoch: int) -> float:
@@ -253,6 +246,5 @@ def learning_rate(stage: Stage, step: int, steps_per_epoch: int) -> float:
 
 def sample_sheet(infrared: Tensor, visible: Tensor, out: Tensor, rows: int = 4) -> np.ndarray:
     """Up to `rows` rows of infrared, visible, output side by side: (rows * S, 3 S) uint8."""
-    columns = [torch.cat(list(images[:rows, 0]), dim=0) for images in (infrared, visible, out)]
-    sheet = torch.cat(columns, dim=1).float().cpu().numpy()
-    return np.clip(sheet, 0, 255).astype(np.uint8)
+    sheet = torch.cat([images[:rows, 0].flatten(0, 1) for images in (infrared, visible, out)], dim=1)
+    return np.clip(sheet.float().cpu().numpy(), 0, 255).astype(np.uint8)

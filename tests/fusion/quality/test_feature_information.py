@@ -72,7 +72,7 @@ def numpy_fmi(a: np.ndarray, b: np.ndarray, f: np.ndarray) -> float:
 def check(images: list[torch.Tensor], *scores) -> None:
     for score in scores:
         features = [SCORES[score](image)[0].numpy() for image in images]
-        np.testing.assert_allclose(score(*images), [numpy_fmi(*features)], rtol=1e-9, err_msg=score.__name__)
+        np.testing.assert_allclose(score(*images), [numpy_fmi(*features)], rtol=1e-9, err_msg=str(score))
 
 
 @settings(max_examples=15)
