@@ -73,11 +73,8 @@ def main() -> None:
             for step, arguments in STEPS.items():
                 cost = measured([argument.replace("DIR", name) for argument in arguments.split()])
                 costs[step].append(cost)
-                print(
-                    f"| {count} | {step} | {cost.seconds:.1f} | {1000 * cost.seconds / count:.2f} | {cost.peak:.0f} "
-                    f"| {1024 * cost.peak / count:.1f} | {cost.files} |",
-                    flush=True,
-                )
+                each = f"{1000 * cost.seconds / count:.2f} | {cost.peak:.0f} | {1024 * cost.peak / count:.1f}"
+                print(f"| {count} | {step} | {cost.seconds:.1f} | {each} | {cost.files} |", flush=True)
     for step, found in costs.items():
         for (few, less), (many, more) in itertools.pairwise(zip(given.pairs, found, strict=True)):
             print(
@@ -113,9 +110,8 @@ def write_detections(root: Path, path: Path, count: int) -> None:
 
 def measured(arguments: list[str]) -> Cost:
     """Run a command and measure it."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", CODE, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    command = [sys.executable, "-c", CODE, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     files = most = 0
 
     def watch() -> None:

@@ -83,18 +83,15 @@ def alone(
     with FusedJournal(out / "work", Shard()) as journal:
         writer = PairWriter(Dataset("folder", folder, pairs), make_method(name, checkpoint), out, "rgb", journal)
         for warm_up in (True, False):
-            seconds, began, digests = [0.0] * len(STEPS), time.perf_counter(), {}
+            seconds, began, digests = np.zeros(len(STEPS)), time.perf_counter(), {}
             for pair in pairs[: 2 if warm_up else None]:
-                marks = [time.process_time()]
-                loaded = writer.load(pair)
-                marks.append(time.process_time())
-                (made,) = writer.fuse([pair], [loaded])
-                marks.append(time.process_time())
-                digests[pair.id] = writer.store(pair, made)["image"]
-                marks.append(time.process_time())
-                seconds = [total + end - start for total, start, end in zip(seconds, marks, marks[1:], strict=False)]
+                marks, loaded = [time.process_time()], writer.load(pair)
+                marks, made = [*marks, time.process_time()], writer.fuse([pair], [loaded])
+                marks, row = [*marks, time.process_time()], writer.store(pair, made[0])
+                digests[pair.id] = row["image"]
+                seconds += np.diff([*marks, time.process_time()])
             wall = time.perf_counter() - began
-    return [total / len(pairs) for total in seconds], len(pairs) / wall, digests
+    return (seconds / len(pairs)).tolist(), len(pairs) / wall, digests
 
 
 @dataclass(frozen=True)
@@ -113,9 +110,8 @@ def disk_to_disk(name: str, checkpoint: Path | None, pairs: tuple[Pair, ...], fo
     wall, cpu, idle = time.perf_counter(), time.process_time(), idle_seconds()
     write_fused(Dataset("folder", folder, pairs), method, out)
     wall, cpu, idle = time.perf_counter() - wall, time.process_time() - cpu, idle_seconds() - idle
-    return Run(
-        wall, cpu, cpu + idle, peak_memory(), {row["id"]: row["image"] for row in open_fused(out).manifest["files"]}
-    )
+    digests = {row["id"]: row["image"] for row in open_fused(out).manifest["files"]}
+    return Run(wall, cpu, cpu + idle, peak_memory(), digests)
 
 
 def idle_seconds() -> float:
@@ -160,9 +156,8 @@ def compare_encoders(pairs: list[Pair]) -> None:
     for name, encode in encoders().items():
         seconds, size = np.mean([encoding(encode, image) for image in images], axis=0)
         first = first or (seconds, size)
-        print(
-            f"{name:28}{seconds * 1e3:7.1f} ms ({seconds / first[0]:.2f}){size / 1e3:8.0f} kB ({size / first[1]:.2f})"
-        )
+        slower, larger = seconds / first[0], size / first[1]
+        print(f"{name:28}{seconds * 1e3:7.1f} ms ({slower:.2f}){size / 1e3:8.0f} kB ({larger:.2f})")
 
 
 def encoders() -> dict[str, Encoder]:

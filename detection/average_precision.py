@@ -133,9 +133,8 @@ def counted_classes(truth: dict[str, Any], left_out: Sequence[str] = ()) -> list
     names = {item["id"]: item["name"] for item in truth["categories"]}
     unknown = sorted(set(left_out) - set(names.values()))
     if unknown or len(set(left_out)) == len(names):
-        raise RequestError(
-            f"cannot leave out {', '.join(unknown or left_out)}: the truth has the classes {', '.join(names.values())}"
-        )
+        there = ", ".join(names.values())
+        raise RequestError(f"cannot leave out {', '.join(unknown or left_out)}: the truth has the classes {there}")
     return sorted(number for number, name in names.items() if name not in left_out)
 
 
@@ -258,20 +257,14 @@ def evaluate(
     The numbers are those of pycocotools' COCOeval (bbox): IoU 0.50:0.05:0.95, 101 recall points, at most 100
     detections a class and image.
 
-    Args:
-        truth: COCO ground truth, or its file.
-        predictions: COCO results, or their file.
-        left_out: names of truth classes that the judge lacks: null, not in the mean, named in `definition`.
+    truth: COCO ground truth, or its file. predictions: COCO results, or their file. left_out: names of truth classes
+    that the judge lacks: null, not in the mean, named in `definition`.
 
-    Returns:
-        {"AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR100": fraction in [0, 1] or None,
-        "images": int, "per_iou": {"0.50": ..., "0.95": ...},
-        "per_class": {name: {"AP", "AP50", "AP75", "instances"}}, "definition": str}. None stands for a class
-        (or size) without truth; a class with truth and no detection has 0.
-
-    Raises:
-        RequestError: a file is not what it should be, the predictions are for other images or categories, or
-            `left_out` names an unknown class or all classes.
+    Returns {"AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR100": fraction in [0, 1] or None,
+    "images": int, "per_iou": {"0.50": ..., "0.95": ...}, "per_class": {name: {"AP", "AP50", "AP75", "instances"}},
+    "definition": str}. None stands for a class (or size) without truth; a class with truth and no detection has 0.
+    RequestError: a file is not what it should be, the predictions are for other images or categories, or `left_out`
+    names an unknown class or all classes.
     """
     content = read_truth(truth)
     results = read_predictions(predictions, content)

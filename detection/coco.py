@@ -82,17 +82,13 @@ def read_predictions(predictions: list[dict[str, Any]] | Path, truth: dict[str, 
     if isinstance(predictions, Path):
         refuse_foreign(predictions, truth)
     problems = list(_problems(content, truth["images"], truth["categories"], "prediction"))
-    problems += [
-        f"prediction {number}: score {_short(item.get('score'))} is not a finite number"
-        for number, item in enumerate(content)
-        if not _finite(item.get("score"))
-    ]
+    for number, item in enumerate(content):
+        if not _finite(item.get("score")):
+            problems.append(f"prediction {number}: score {_short(item.get('score'))} is not a finite number")
     problems = problems or list(_outside(content, truth["images"]))
     if problems:
-        raise RequestError(
-            f"{source}: {len(problems)} predictions do not fit the truth; were they made for another dataset "
-            f"or split?\n{listing(problems, 5)}"
-        )
+        reason = "predictions do not fit the truth; were they made for another dataset or split?"
+        raise RequestError(f"{source}: {len(problems)} {reason}\n{listing(problems, 5)}")
     return [{key: item[key] for key in ("image_id", "category_id", "bbox", "score")} for item in content]
 
 
@@ -215,17 +211,13 @@ def match_classes(
     """
     sides = f"the judge has {', '.join(judge)}; the truth has {', '.join(truth)}"
     if class_map is None:
-        lacking = [name for name in truth if name not in judge]
-        if lacking:
-            raise RequestError(
-                f"the judge does not know the truth classes {', '.join(lacking)}; give --class-map FILE "
-                f"with lines `judge class: truth class` ({sides})"
-            )
+        if lacking := ", ".join(name for name in truth if name not in judge):
+            fix = "give --class-map FILE with lines `judge class: truth class`"
+            raise RequestError(f"the judge does not know the truth classes {lacking}; {fix} ({sides})")
         return Matching({judge.index(name): number for name, number in truth.items()}, ())
     mapped = {key: value for key, value in class_map.items() if value is not None}
-    unknown = [key for key in mapped if key not in judge]
-    if unknown:
-        raise RequestError(f"{source}: {', '.join(unknown)}: not among the judge's classes ({sides})")
+    if unknown := ", ".join(key for key in mapped if key not in judge):
+        raise RequestError(f"{source}: {unknown}: not among the judge's classes ({sides})")
     left_out = classes_left_out(truth, class_map, source)
     return Matching({judge.index(key): truth[value] for key, value in mapped.items()}, left_out)
 
@@ -237,12 +229,10 @@ def classes_left_out(truth: Iterable[str], class_map: ClassMap, source: str = "t
     """
     names, targets = list(truth), [value for value in class_map.values() if value is not None]
     nulls = [key for key, value in class_map.items() if value is None]
-    absent = [name for name in [*targets, *nulls] if name not in names]
-    if absent:
-        raise RequestError(f"{source}: {', '.join(absent)}: not among the truth's classes ({', '.join(names)})")
-    both = [name for name in nulls if name in targets]
-    if both:
-        raise RequestError(f"{source}: {', '.join(both)}: both null and mapped; keep one of the two lines")
+    if absent := ", ".join(name for name in [*targets, *nulls] if name not in names):
+        raise RequestError(f"{source}: {absent}: not among the truth's classes ({', '.join(names)})")
+    if both := ", ".join(name for name in nulls if name in targets):
+        raise RequestError(f"{source}: {both}: both null and mapped; keep one of the two lines")
     if not targets:
         raise RequestError(f"{source}: maps no judge class to a truth class ({', '.join(names)})")
     return tuple(name for name in names if name not in targets)

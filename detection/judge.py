@@ -146,8 +146,6 @@ def _image_ids(truth: dict[str, Any], ids: Sequence[str], truth_file: Path) -> d
     found = {Path(str(image.get("file_name", ""))).stem: image["id"] for image in truth["images"]}
     different = sorted(found.keys() ^ set(ids))
     if different or len(found) < len(truth["images"]):
-        raise RequestError(
-            f"{truth_file}: {len(different)} images are only in the truth or only in the dataset; "
-            f"fuse it again\n{listing(different, 5)}"
-        )
+        count = f"{len(different)} images are only in the truth or only in the dataset"
+        raise RequestError(f"{truth_file}: {count}; fuse it again\n{listing(different, 5)}")
     return found

@@ -64,10 +64,8 @@ class StrictTrainer(DetectionTrainer):
         expected = self._expected[Path(img_path)]
         different = sorted({Path(file).stem for file in dataset.im_files} ^ set(expected))
         if different:
-            raise RequestError(
-                f"{img_path}: {len(different)} images do not correspond to the manifest; "
-                f"fuse the dataset again\n{listing(different, 5)}"
-            )
+            reason = f"{len(different)} images do not correspond to the manifest; fuse the dataset again"
+            raise RequestError(f"{img_path}: {reason}\n{listing(different, 5)}")
         return dataset
 
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> torch.nn.Module:

@@ -1,6 +1,5 @@
 """Training YOLO on a fused dataset, offline, into a run folder."""
 
-import csv
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from fuse2task.runtime.files import value_hash, write_bytes
 from fuse2task.runtime.locks import removed
 from fuse2task.runtime.packages import quiet_ultralytics, versions
 from fuse2task.runtime.progress import Meter, say
+from fuse2task.runtime.reading import read_csv
 from fuse2task.training.run_folder import RunFolder
 
 SAMPLES, SHOWN = 4, 0.25  # pictures of a run, and the score from which a prediction is drawn in them
@@ -45,7 +45,13 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
     """
     dataset = open_fused(Path(recipe.data))
     data_hash, selects = value_hash(dataset.manifest), validation_split(dataset.splits)
-    truth = _checked_truth(dataset)
+    if "train" not in dataset.splits:
+        there = ", ".join(dataset.splits)
+        raise RequestError(f"{dataset.root}: no train split (it has {there}); fuse one with a --split that has it")
+    boxes = len(read_truth(dataset.annotations("train"))["annotations"])
+    if not boxes:
+        path = dataset.annotations("train")
+        raise RequestError(f"{path}: no boxes in the train split; there is nothing to learn")
     used = [split for split in ("train", selects) if split in dataset.splits]
     verify_images(dataset, used)
     verify_truth(dataset, used)
@@ -73,7 +79,7 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
             "format": "fuse2task.detection-run", "version": 1, "seed": recipe.seed, "classes": list(dataset.classes),
             "data": {
                 "manifest_hash": data_hash, "train_images": len(dataset.ids("train")),
-                "train_boxes": len(truth["annotations"]),
+                "train_boxes": boxes,
                 **{key: dataset.manifest.get(key) for key in ("method", "truth", "split", "color")},
             },
             "selection": BEST_ON_VAL if selects else LAST_EPOCH,
@@ -104,7 +110,9 @@ def _run_trainer(
 
     def epoch_done(trainer: StrictTrainer) -> None:
         trainer.refuse_changes(recipe.batch)
-        row = _last_row(trainer.csv, selects is not None)
+        # The newest row of Ultralytics' results.csv; its validation columns say nothing without a val split.
+        row = read_csv(trainer.csv)[1][-1]
+        row = {key: value for key, value in row.items() if selects or not key.startswith(("metrics/", "val/"))}
         if len(run.rows()) < int(row["epoch"]):  # also called once after the last epoch
             run.log(row)
             meter.advance(note=f"mAP50-95 {row['metrics/mAP50-95(B)']} (native)" if selects else "")
@@ -139,17 +147,6 @@ def _failure(error: Exception, run: RunFolder) -> Fuse2TaskError | None:
     return removed(run.root)
 
 
-def _checked_truth(dataset: FusedDataset) -> dict[str, Any]:
-    if "train" not in dataset.splits:
-        there = ", ".join(dataset.splits)
-        raise RequestError(f"{dataset.root}: no train split (it has {there}); fuse one with a --split that has it")
-    path = dataset.annotations("train")
-    truth = read_truth(path)
-    if not truth["annotations"]:
-        raise RequestError(f"{path}: no boxes in the train split; there is nothing to learn")
-    return truth
-
-
 def _overrides(recipe: DetectionRecipe) -> dict[str, Any]:
     quiet_ultralytics()
     from ultralytics.nn.tasks import yaml_model_load
@@ -175,13 +172,6 @@ def _overrides(recipe: DetectionRecipe) -> dict[str, Any]:
         "pretrained": False, "deterministic": True, "plots": False, "save": True, "exist_ok": True,
         "verbose": False, "max_det": 300,
     }  # fmt: skip
-
-
-def _last_row(path: Path, validated: bool) -> dict[str, str]:
-    """The newest row of Ultralytics' results.csv; without a val split its validation columns are left out."""
-    with path.open(newline="", encoding="utf-8") as handle:
-        row = list(csv.DictReader(handle))[-1]
-    return {key: value for key, value in row.items() if validated or not key.startswith(("metrics/", "val/"))}
 
 
 def _native(trainer: Any) -> dict[str, Any]:

@@ -16,54 +16,42 @@ M3FD_SCENES, MSRS_TRAIN, MSRS_TEST = 96, 48, 16
 
 def run_demo(out: Path) -> Path:
     """Run or continue the demo in `out`; prints tables, leaves sheet.png and the bench folder, returns the report."""
-    started = time.monotonic()
-    out = Path(out)
-    scenes = _draw_scenes(out / "scenes")
-    weights = _train_crossfuse(out, scenes)
-    page = _compare(out / "bench", scenes, weights)
+    from fuse2task.bench.api import report_bench, run_bench
+    from fuse2task.bench.recipe import BenchRecipe
+    from fuse2task.config import load_recipe
+    from fusion.recipe import FusionRecipe
+    from fusion.training.run import train
+
+    started, out = time.monotonic(), Path(out)
+    m3fd, msrs = _draw_scenes(out / "scenes")
+    say("2/3 CrossFuse: two auto-encoders, then cross attention and fusion decoder")
+    overrides = [f"data.0.root={m3fd}", f"data.0.split={m3fd / 'split.txt'}", f"data.1.root={msrs}"]
+    weights = train(load_recipe(FusionRecipe, "fusion/crossfuse-demo", overrides), out / "crossfuse")
+    say("3/3 four methods: fused, scored, YOLO-n and a U-Net trained on the images of each, compared")
+    overrides = [f"datasets.m3fd.root={m3fd}", f"datasets.m3fd.split={m3fd / 'split.txt'}"]
+    overrides += [f"datasets.msrs.root={msrs}", f"methods.3.checkpoint={weights}"]
+    run_bench(load_recipe(BenchRecipe, "bench/demo", overrides), out / "bench")
+    page = report_bench(out / "bench")
     _write_sheet(out)
     say("Synthetic scenes, one seed, minutes of training: a look at the loop, not a ranking of methods.")
     say(f"{page} and {out}/sheet.png; {(time.monotonic() - started) / 60:.1f} minutes")
     return page
 
 
-def _draw_scenes(folder: Path) -> dict[str, Path]:
+def _draw_scenes(folder: Path) -> tuple[Path, Path]:
     from fuse2task.data.synthetic.writing import write_m3fd, write_msrs
 
     say("1/3 synthetic scenes: by night people and engines show in infrared only, cones and lamps in visible only")
-    roots = {"m3fd": folder / "m3fd", "msrs": folder / "msrs"}
+    m3fd, msrs = folder / "m3fd", folder / "msrs"
     # The last files that each writer makes: a folder without them is what a killed run left.
-    if not (roots["m3fd"] / "split.txt").is_file():
-        shutil.rmtree(roots["m3fd"], ignore_errors=True)
-        write_m3fd(roots["m3fd"], M3FD_SCENES, SEED, SIZE)
+    if not (m3fd / "split.txt").is_file():
+        shutil.rmtree(m3fd, ignore_errors=True)
+        write_m3fd(m3fd, M3FD_SCENES, SEED, SIZE)
     if not (folder / "msrs-done").is_file():
-        shutil.rmtree(roots["msrs"], ignore_errors=True)
-        write_msrs(roots["msrs"], MSRS_TRAIN, MSRS_TEST, SEED, SIZE)
+        shutil.rmtree(msrs, ignore_errors=True)
+        write_msrs(msrs, MSRS_TRAIN, MSRS_TEST, SEED, SIZE)
         write_text(folder / "msrs-done", "")
-    return roots
-
-
-def _train_crossfuse(out: Path, scenes: dict[str, Path]) -> Path:
-    from fuse2task.config import load_recipe
-    from fusion.recipe import FusionRecipe
-    from fusion.training.run import train
-
-    say("2/3 CrossFuse: two auto-encoders, then cross attention and fusion decoder")
-    overrides = [f"data.0.root={scenes['m3fd']}", f"data.0.split={scenes['m3fd'] / 'split.txt'}"]
-    overrides.append(f"data.1.root={scenes['msrs']}")
-    return train(load_recipe(FusionRecipe, "fusion/crossfuse-demo", overrides), out / "crossfuse")
-
-
-def _compare(folder: Path, scenes: dict[str, Path], weights: Path) -> Path:
-    from fuse2task.bench.api import report_bench, run_bench
-    from fuse2task.bench.recipe import BenchRecipe
-    from fuse2task.config import load_recipe
-
-    say("3/3 four methods: fused, scored, YOLO-n and a U-Net trained on the images of each, compared")
-    overrides = [f"datasets.m3fd.root={scenes['m3fd']}", f"datasets.m3fd.split={scenes['m3fd'] / 'split.txt'}"]
-    overrides += [f"datasets.msrs.root={scenes['msrs']}", f"methods.3.checkpoint={weights}"]
-    run_bench(load_recipe(BenchRecipe, "bench/demo", overrides), folder)
-    return report_bench(folder)
+    return m3fd, msrs
 
 
 def _write_sheet(out: Path, columns: int = 4) -> None:

@@ -35,11 +35,9 @@ def load_encoder_weights(encoder: torch.nn.Module, name: str, reference: str) ->
     common = own.keys() & given.keys()
     problems = [f"{own[key]}: missing" for key in own.keys() - given.keys() if not key.endswith("num.batches.tracked")]
     problems += [f"{key}: unknown" for key in given.keys() - own.keys() if not key.startswith(CLASSIFIER)]
-    problems += [
-        f"{own[key]}: {tuple(given[key].shape)} instead of {tuple(state[own[key]].shape)}"
-        for key in common
-        if given[key].shape != state[own[key]].shape
-    ]
+    for key in common:
+        if (found := tuple(given[key].shape)) != (wanted := tuple(state[own[key]].shape)):
+            problems.append(f"{own[key]}: {found} instead of {wanted}")
     if problems:
         raise RequestError(f"{path}: not the weights of encoder {name}\n{listing(sorted(problems))}")
     torch.nn.Module.load_state_dict(encoder, {own[key]: given[key] for key in common}, strict=False)

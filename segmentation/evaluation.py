@@ -41,12 +41,8 @@ def class_names(reference: str) -> tuple[str, ...]:
 def evaluate(labels: Path, predictions: Path, classes: Sequence[str]) -> dict[str, Any]:
     """Scores of the masks in `predictions` against those in `labels`, matched by file name without suffix.
 
-    Returns:
-        The segmentation metrics file's content: mIoU, mIoU_foreground, mAcc, aAcc, images, pixels, per_class
-        (IoU, accuracy, pixels, in class order) and definition.
-
-    Raises:
-        RequestError: as `matrices`.
+    Returns the metrics file's content: mIoU, mIoU_foreground, mAcc, aAcc, images, pixels, per_class (IoU, accuracy,
+    pixels, in class order) and definition. RequestError: as `matrices`.
     """
     found = matrices(labels, predictions, classes)
     total = np.stack(list(found.values())).sum(axis=0)
@@ -103,17 +99,13 @@ def scores(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     union = truth + matrix.sum(axis=0) - hits
     ious = [_ratio(hit, whole) for hit, whole in zip(hits, union, strict=True)]
     accuracies = [_ratio(hit, whole) for hit, whole in zip(hits, truth, strict=True)]
+    rows = zip(classes, ious, accuracies, truth.tolist(), strict=True)
     return {
-        "mIoU": _mean(ious),
-        "mIoU_foreground": _mean(ious[1:]),
-        "mAcc": _mean(accuracies),
-        "aAcc": _ratio(hits.sum(), matrix.sum()),
-        "pixels": int(matrix.sum()),
-        "per_class": {
-            name: {"IoU": ious[i], "accuracy": accuracies[i], "pixels": int(truth[i])} for i, name in enumerate(classes)
-        },
+        "mIoU": _mean(ious), "mIoU_foreground": _mean(ious[1:]), "mAcc": _mean(accuracies),
+        "aAcc": _ratio(hits.sum(), matrix.sum()), "pixels": int(matrix.sum()),
+        "per_class": {name: {"IoU": iou, "accuracy": right, "pixels": pixels} for name, iou, right, pixels in rows},
         "definition": DEFINITION,
-    }
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -131,10 +131,8 @@ def _check_release() -> None:
             f"run `pip uninstall albumentationsx`, `pip install --force-reinstall albumentations=={VERSION}`"
         )
     if (found := metadata.version("albumentations")) != VERSION:
-        raise Fuse2TaskError(
-            f"albumentations {found} is installed, but recipes are defined by {VERSION}; "
-            f"run `pip install albumentations=={VERSION}`"
-        )
+        fix = f"run `pip install albumentations=={VERSION}`"
+        raise Fuse2TaskError(f"albumentations {found} is installed, but recipes are defined by {VERSION}; {fix}")
 
 
 @dataclass(frozen=True)

@@ -122,19 +122,14 @@ class SegmentationStage(TrainingStage):
         """What the run's card says about the segmenter."""
         best = -counters["best"]
         return {
-            "kind": "segmenter",
-            "recipe": self.recipe.model_dump(mode="json"),
-            "data": self.data,
+            "kind": "segmenter", "recipe": self.recipe.model_dump(mode="json"), "data": self.data,
             "classes": list(self.dataset.classes),
             "images": {"train": len(self.training), "val": len(self.validation)},
-            "parameters": self.parameters,
-            "initial_weights": self.initial_weights,
+            "parameters": self.parameters, "initial_weights": self.initial_weights,
             "normalisation": {"mean": self.normalisation.mean, "std": self.normalisation.std},
-            "selection": SELECTION if self.validation else NO_SELECTION,
-            "best_epoch": counters["best_epoch"],
-            "val_mIoU": best if self.validation and best >= 0 else None,
-            "definition": DEFINITION,
-        }
+            "selection": SELECTION if self.validation else NO_SELECTION, "best_epoch": counters["best_epoch"],
+            "val_mIoU": best if self.validation and best >= 0 else None, "definition": DEFINITION,
+        }  # fmt: skip
 
     def _segmenter(self, network: torch.nn.Module) -> Segmenter:
         return Segmenter(network, self.dataset.classes, self.normalisation)

@@ -31,14 +31,10 @@ def main(root: Path, layout: str, out: Path, count: int) -> None:
                 shot = Shot(read_visible(pair.visible), read_infrared(pair.infrared), pair.id, 0, name)
                 clean = shot.image(modality)
                 tiles = [clean, *(kind.effect(shot, level, modality) for level in LEVELS[1:])]
-                scores[number] = [psnr(clean, tile) for tile in tiles[1:]]
+                scores[number] = [cv2.PSNR(clean, tile) for tile in tiles[1:]]
                 rows.append(np.hstack([labelled(tile, f"{name} {level}") for level, tile in enumerate(tiles)]))
             print(f"{name:10}{modality:10}" + "".join(f"{score:8.2f}" for score in scores.mean(axis=0)))
         write_image(out / f"{name}.png", np.vstack(rows))
-
-
-def psnr(first: np.ndarray, second: np.ndarray) -> float:
-    return float(10 * np.log10(255**2 / np.mean((first.astype(float) - second) ** 2)))
 
 
 def labelled(pixels: np.ndarray, text: str) -> np.ndarray:

@@ -42,9 +42,8 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, action="append", default=[])
     parser.add_argument("--images", type=int, default=40)
     options = parser.parse_args()
-    pairs = load_dataset(
-        options.infrared.parent, "folder", infrared=options.infrared, visible=options.visible
-    ).pairs[: options.images]  # fmt: skip
+    folders = {"infrared": options.infrared, "visible": options.visible}
+    pairs = load_dataset(options.infrared.parent, "folder", **folders).pairs[: options.images]
     methods = {name: make_method(name) for name in options.method}
     methods |= {str(path): make_method("crossfuse", path) for path in options.checkpoint}
     triples: dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {name: [] for name in methods}

@@ -40,28 +40,15 @@ def main() -> None:
         source["root"] = root.name
     if recipe["task"]:
         recipe["task"]["detector"] = Path(recipe["task"]["detector"]).name
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    copied = ("device", "precision", "versions")
     card = {
-        "format": "fuse2task.weights",
-        "name": options.name,
-        "summary": options.summary,
-        "network": about["network"],
-        "sha256": file_digest(target),
-        "tensor_hash": digest,
-        "recipe": recipe,
-        "recipe_hash": value_hash(recipe),
-        "seed": about["seed"],
-        "commit": subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip(),
-        "samples": about["samples"],
-        "pairs": about["pairs"],
-        "trained_on": sorted(pair.id for pair in training),
-        "held_out": sorted(pair.id for pair in held_out),
-        "device": about["device"],
-        "precision": about["precision"],
-        "versions": about["versions"],
-        **yaml.safe_load(options.about.read_text("utf-8")),
-    }
+        "format": "fuse2task.weights", "name": options.name, "summary": options.summary, "network": about["network"],
+        "sha256": file_digest(target), "tensor_hash": digest, "recipe": recipe, "recipe_hash": value_hash(recipe),
+        "seed": about["seed"], "commit": commit, "samples": about["samples"], "pairs": about["pairs"],
+        "trained_on": sorted(pair.id for pair in training), "held_out": sorted(pair.id for pair in held_out),
+        **{key: about[key] for key in copied}, **yaml.safe_load(options.about.read_text("utf-8")),
+    }  # fmt: skip
     write_bytes(target.with_suffix(".json"), json.dumps(card, indent=1, ensure_ascii=False).encode() + b"\n")
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, {card['sha256'][:12]}")
 

@@ -52,9 +52,9 @@ def main() -> None:
     chosen = [cool[index] for index in np.linspace(0, len(cool) - 1, options.pairs).round().astype(int)]
     print(f"{len(chosen)} pairs of {len(cool)}: {', '.join(pair[2] for pair in chosen)}; {width}x{height}")
     for name, measure in (("hot pixel", hot_pixel), ("object", moving_object), ("pan", pan)):
-        rows = [measure(infrared, visible, (width, height), fuse) for infrared, visible, _ in chosen]
+        rows = [row for pair in chosen for row in measure(*pair[:2], (width, height), fuse)]
         for way in rows[0]:
-            changes = np.concatenate([row[way] for row in rows])
+            changes = np.array([row[way] for row in rows])
             print(f"{name:10} {way:23} mean {changes.mean():7.3f}   largest {changes.max():7.3f} grey levels")
 
 
@@ -80,47 +80,46 @@ def stretched(raw: Image, low: float, high: float) -> Image:
     return np.clip((raw - low) / (high - low) * 255, 0, 255)
 
 
-def hot_pixel(infrared: Image, visible: Image, size: tuple[int, int], fuse: Fuse) -> dict[str, np.ndarray]:
+def hot_pixel(infrared: Image, visible: Image, size: tuple[int, int], fuse: Fuse) -> list[dict[str, float]]:
     infrared, visible = (cut(image, size) for image in (infrared, visible))
-    before, rng = fuse(infrared, visible), np.random.default_rng(0)
-    changes: dict[str, list[float]] = {way: [] for way in before}
+    before, rng, changes = fuse(infrared, visible), np.random.default_rng(0), []
     for _ in range(5):
         x, y = (int(rng.integers(side)) for side in size)
         hot = infrared.copy()
         hot[y, x] = 255
-        for way, after in fuse(hot, visible).items():
-            changes[way].append(float(np.abs(after - before[way])[away(size, [(x, y)])].mean()))
-    return {way: np.array(values) for way, values in changes.items()}
+        after, static = fuse(hot, visible), away(size, [(x, y)])
+        changes.append({way: changed(after[way], before[way], static) for way in before})
+    return changes
 
 
-def moving_object(infrared: Image, visible: Image, size: tuple[int, int], fuse: Fuse) -> dict[str, np.ndarray]:
+def moving_object(infrared: Image, visible: Image, size: tuple[int, int], fuse: Fuse) -> list[dict[str, float]]:
     infrared, visible = (cut(image, size) for image in (infrared, visible))
     places = [((number - 3) * STEP + 10, size[1] // 2) for number in range(FRAMES)]
     frames = []
     for number, place in enumerate(places):
         frames.append(fuse(with_disc(infrared, place, 3) if number >= 3 else infrared, visible))
-    changes: dict[str, list[float]] = {way: [] for way in frames[0]}
+    changes = []
     for number in range(1, FRAMES):
-        static = away(size, places[number - 1 : number + 1])
-        for way in changes:
-            changes[way].append(float(np.abs(frames[number][way] - frames[number - 1][way])[static].mean()))
-    return {way: np.array(values) for way, values in changes.items()}
+        static, before = away(size, places[number - 1 : number + 1]), frames[number - 1]
+        changes.append({way: changed(now, before[way], static) for way, now in frames[number].items()})
+    return changes
 
 
-def pan(infrared: Image, visible: Image, size: tuple[int, int], fuse: Fuse) -> dict[str, np.ndarray]:
-    edge = infrared.shape[1] // 2 + size[0] // 2 + 12  # of the first cut, with the radius of the disc
-    place = (edge, infrared.shape[0] // 2)
+def pan(infrared: Image, visible: Image, size: tuple[int, int], fuse: Fuse) -> list[dict[str, float]]:
+    left = infrared.shape[1] // 2 - size[0] // 2
+    place = (infrared.shape[1] // 2 + size[0] // 2 + 12, infrared.shape[0] // 2)  # 12: the radius of the disc
     warm = with_disc(infrared, place, 12)
     frames = [fuse(cut(warm, size, 2 * number), cut(visible, size, 2 * number)) for number in range(FRAMES)]
-    changes: dict[str, list[float]] = {way: [] for way in frames[0]}
-    left = infrared.shape[1] // 2 - size[0] // 2
+    inside, shifted = np.s_[REACH:-REACH, REACH : -REACH - 2], np.s_[REACH:-REACH, REACH + 2 : -REACH]
+    changes = []
     for number in range(1, FRAMES):
-        static = away(size, [(place[0] - left - 2 * number, size[1] // 2)])[REACH:-REACH, REACH : -REACH - 2]
-        for way in changes:
-            now = frames[number][way][REACH:-REACH, REACH : -REACH - 2]
-            before = frames[number - 1][way][REACH:-REACH, REACH + 2 : -REACH]
-            changes[way].append(float(np.abs(now - before)[static].mean()))
-    return {way: np.array(values) for way, values in changes.items()}
+        static, before = away(size, [(place[0] - left - 2 * number, size[1] // 2)])[inside], frames[number - 1]
+        changes.append({way: changed(now[inside], before[way][shifted], static) for way, now in frames[number].items()})
+    return changes
+
+
+def changed(now: Image, before: Image, static: np.ndarray) -> float:
+    return float(np.abs(now - before)[static].mean())
 
 
 def cut(image: Image, size: tuple[int, int], right: int = 0) -> Image:

@@ -4,32 +4,29 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
-from fuse2task.cli.options import JsonOption, TrustPickle, print_json, tables_to_stderr
+from fuse2task.cli.options import JsonOption, Output, TrustPickle, print_json, tables_to_stderr
 
 app = typer.Typer(no_args_is_help=True, help="Which fusion method helps, by how much, how sure: a whole comparison.")
 
 
 @app.command("run")
 def run_command(
-    recipe: Annotated[str, typer.Argument(help="YAML file, or a shipped recipe: bench/msrs-frozen, say.")],
+    recipe: Annotated[str, Argument(help="YAML file, or a shipped recipe: bench/msrs-frozen, say.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="key.sub=value, for instance datasets.msrs.root=MSRS.")
+        list[str] | None, Argument(help="key.sub=value, for instance datasets.msrs.root=MSRS.")
     ] = None,
-    folder: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Bench folder; what is there is used.")
-    ] = Path("runs/bench"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print jobs and estimated cost; touch nothing.")] = False,
-    engine: Annotated[Literal["local", "ray"], typer.Option(help="This machine, or a Ray cluster.")] = "local",
-    shard: Annotated[
-        str, typer.Option(help="i/n: every n-th method from the i-th on; the last to finish compares.")
-    ] = "1/1",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda; cuda:0,cuda:1 for a process each.")] = "auto",
+    folder: Annotated[Path, Output(metavar="DIR", help="Bench folder; what is there is used.")] = Path("runs/bench"),
+    dry_run: Annotated[bool, Option("--dry-run", help="Print jobs and estimated cost; touch nothing.")] = False,
+    engine: Annotated[Literal["local", "ray"], Option(help="This machine, or a Ray cluster.")] = "local",
+    shard: Annotated[str, Option(help="i/n: every n-th method from the i-th on; the last to finish compares.")] = "1/1",
+    device: Annotated[str, Option(help="auto, cpu, cuda; cuda:0,cuda:1 for a process each.")] = "auto",
     address: Annotated[
-        str | None, typer.Option(help="Ray: an existing cluster (auto, HOST:PORT); none: start one here.")
+        str | None, Option(help="Ray: an existing cluster (auto, HOST:PORT); none: start one here.")
     ] = None,
-    cpus: Annotated[float, typer.Option(min=0, help="Ray: CPUs of a job.")] = 1.0,
-    gpus: Annotated[float, typer.Option(min=0, help="Ray: GPUs of a job; .5 puts two on one, 0 hides them.")] = 0.0,
+    cpus: Annotated[float, Option(min=0, help="Ray: CPUs of a job.")] = 1.0,
+    gpus: Annotated[float, Option(min=0, help="Ray: GPUs of a job; .5 puts two on one, 0 hides them.")] = 0.0,
     trust_pickle: TrustPickle = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -37,10 +34,8 @@ def run_command(
     from fuse2task.bench.api import Resources, plan_rows, run_bench
     from fuse2task.bench.recipe import BenchRecipe
     from fuse2task.config.recipes import load_recipe
-    from fuse2task.runtime.reading import trust_pickles
     from fusion.dataset_writer import Shard
 
-    trust_pickles(trust_pickle)
     loaded = load_recipe(BenchRecipe, recipe, overrides or [])
     resources = Resources(engine, device, address, cpus, gpus)
     if as_json and dry_run:
@@ -54,7 +49,7 @@ def run_command(
 
 @app.command("report")
 def report_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The bench folder.")], as_json: JsonOption = False
+    folder: Annotated[Path, Argument(metavar="DIR", help="The bench folder.")], as_json: JsonOption = False
 ) -> None:
     """Compare again what the folder holds, and write DIR/report: HTML, Markdown, CSV, LaTeX."""
     from fuse2task.bench.api import report_bench

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
-from fuse2task.cli.options import JsonOption, LayoutOption, make_table, print_json
+from fuse2task.cli.options import JsonOption, LayoutOption, Output, make_table, print_json
 from fuse2task.runtime.errors import RequestError
 
 if TYPE_CHECKING:
@@ -14,20 +15,18 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at datasets, split them, draw synthetic ones, degrade them.", no_args_is_help=True)
 
 SceneLayout = Literal["m3fd", "msrs"]
-Root = Annotated[Path, typer.Argument(help="Folder that the layout begins at.", show_default=False)]
-Infrared = Annotated[Path | None, typer.Option(help="Infrared folder, for layout folder.")]
-Visible = Annotated[Path | None, typer.Option(help="Visible folder, for layout folder.")]
+Root = Annotated[Path, Argument(help="Folder that the layout begins at.", show_default=False)]
+Infrared = Annotated[Path | None, Option(help="Infrared folder, for layout folder.")]
+Visible = Annotated[Path | None, Option(help="Visible folder, for layout folder.")]
 
 
 @app.command()
 def synth(
-    root: Annotated[Path, typer.Argument(help="Folder to write; new or empty.", show_default=False)],
-    layout: Annotated[
-        Literal["m3fd", "msrs"], typer.Option(help="m3fd: boxes of 6 classes; msrs: masks of 9 classes.")
-    ],
-    count: Annotated[int, typer.Option(help="How many pairs, day and night in turn.")] = 100,
-    size: Annotated[str, typer.Option(help="Width x height in pixels.")] = "320x256",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
+    root: Annotated[Path, Argument(help="Folder to write; new or empty.", show_default=False)],
+    layout: Annotated[Literal["m3fd", "msrs"], Option(help="m3fd: boxes of 6 classes; msrs: masks of 9 classes.")],
+    count: Annotated[int, Option(help="How many pairs, day and night in turn.")] = 100,
+    size: Annotated[str, Option(help="Width x height in pixels.")] = "320x256",
+    seed: Annotated[int, Option(help="The same seed gives the same files.")] = 0,
 ) -> None:
     """Write synthetic infrared-visible pairs with their truth.
 
@@ -35,7 +34,10 @@ def synth(
     """
     from fuse2task.data.synthetic.writing import write_m3fd, write_msrs
 
-    pixels = _size(size)
+    width, _, height = size.lower().partition("x")
+    if not all(side.isdecimal() and side.isascii() for side in (width, height)):
+        raise RequestError(f"--size {size}: width x height expected, such as 320x256")
+    pixels = int(width), int(height)
     if layout == "m3fd":
         write_m3fd(root, count, seed, pixels)
     else:
@@ -48,17 +50,17 @@ def synth(
 def degrade(
     root: Root,
     layout: LayoutOption,
-    kind: Annotated[str, typer.Option(help="rain, snow, haze, night, noise, blur, misalign, hotpixel or jpeg.")],
-    level: Annotated[int, typer.Option(help="1 (slight) to 5 (worst); 0 copies as it is.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; new, or to be continued.")],
-    seed: Annotated[int, typer.Option(help="Another seed, other streaks and noise.")] = 0,
-    split: Annotated[str | None, typer.Option(help="Copy only the pairs of this split list.")] = None,
-    boxes: Annotated[Path | None, typer.Option(help="YOLO folder, if it must move with misalign.")] = None,
-    annotations: Annotated[Path | None, typer.Option(help="COCO or VOC, likewise.")] = None,
-    masks: Annotated[Path | None, typer.Option(help="Folder of class masks, likewise.")] = None,
-    move: Annotated[str | None, typer.Option(help="misalign: infrared or visible moves. [default: infrared]")] = None,
+    kind: Annotated[str, Option(help="rain, snow, haze, night, noise, blur, misalign, hotpixel or jpeg.")],
+    level: Annotated[int, Option(help="1 (slight) to 5 (worst); 0 copies as it is.")],
+    output: Annotated[Path, Output(help="Folder to write; new, or to be continued.")],
+    seed: Annotated[int, Option(help="Another seed, other streaks and noise.")] = 0,
+    split: Annotated[str | None, Option(help="Copy only the pairs of this split list.")] = None,
+    boxes: Annotated[Path | None, Option(help="YOLO folder, if it must move with misalign.")] = None,
+    annotations: Annotated[Path | None, Option(help="COCO or VOC, likewise.")] = None,
+    masks: Annotated[Path | None, Option(help="Folder of class masks, likewise.")] = None,
+    move: Annotated[str | None, Option(help="misalign: infrared or visible moves. [default: infrared]")] = None,
     truth_on: Annotated[
-        str | None, typer.Option(help="misalign: image that the truth was drawn on. [default: visible]")
+        str | None, Option(help="misalign: image that the truth was drawn on. [default: visible]")
     ] = None,
 ) -> None:
     """Write a degraded copy of a dataset, in the same layout, with its truth.
@@ -82,10 +84,10 @@ def degrade(
 
 @app.command()
 def convert(
-    boxes: Annotated[Path, typer.Argument(help="COCO file, folder of VOC files, or folder of YOLO files.")],
-    images: Annotated[Path, typer.Option(help="Folder of the images that the boxes are of.")],
-    to: Annotated[Literal["coco", "voc", "yolo"], typer.Option(help="coco: one .json; voc, yolo: a folder.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="New file (coco) or folder to write.")],
+    boxes: Annotated[Path, Argument(help="COCO file, folder of VOC files, or folder of YOLO files.")],
+    images: Annotated[Path, Option(help="Folder of the images that the boxes are of.")],
+    to: Annotated[Literal["coco", "voc", "yolo"], Option(help="coco: one .json; voc, yolo: a folder.")],
+    output: Annotated[Path, Output(help="New file (coco) or folder to write.")],
 ) -> None:
     """Convert boxes from COCO, VOC or YOLO to another of them; what does not fit the images is listed instead."""
     from fuse2task.data.truth.conversion import convert_boxes
@@ -99,10 +101,10 @@ def convert(
 def check(
     root: Root,
     layout: LayoutOption,
-    split: Annotated[str | None, typer.Option(help="Split list, or the name of a shipped one.")] = None,
-    boxes: Annotated[Path | None, typer.Option(help="Folder of YOLO txt, with classes.txt.")] = None,
-    annotations: Annotated[Path | None, typer.Option(help="COCO file or folder, or folder of VOC.")] = None,
-    masks: Annotated[Path | None, typer.Option(help="Folder of class masks.")] = None,
+    split: Annotated[str | None, Option(help="Split list, or the name of a shipped one.")] = None,
+    boxes: Annotated[Path | None, Option(help="Folder of YOLO txt, with classes.txt.")] = None,
+    annotations: Annotated[Path | None, Option(help="COCO file or folder, or folder of VOC.")] = None,
+    masks: Annotated[Path | None, Option(help="Folder of class masks.")] = None,
     infrared: Infrared = None,
     visible: Visible = None,
     as_json: JsonOption = False,
@@ -113,13 +115,17 @@ def check(
     """
     from fuse2task.data.check import check_dataset
     from fuse2task.data.loading import scan_dataset
+    from fuse2task.data.truth.coco import count_coco, is_coco
 
     dataset, findings = scan_dataset(
         root, layout, split=split, boxes=boxes, annotations=annotations, masks=masks,
         infrared=infrared, visible=visible,
     )  # fmt: skip
     report = check_dataset(dataset, findings)
-    files = _annotation_counts(annotations)
+    files = {}
+    if annotations is not None and is_coco(annotations):  # whole files may cover more images than are on disk
+        counted = count_coco(annotations)
+        files = {key: dict(getattr(counted, key)) for key in ("images", "classes", "scenes")}
     if as_json:
         print_json({**report.as_json(), **({"annotation_files": files} if files else {})})
     else:
@@ -131,10 +137,10 @@ def check(
 def split(
     root: Root,
     layout: LayoutOption,
-    parts: Annotated[str, typer.Option(help="Shares, such as train=0.8,val=0.1,test=0.1.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="List to write.")],
-    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
-    blocks: Annotated[int, typer.Option(min=1, help="Keep this many consecutive ids together.")] = 1,
+    parts: Annotated[str, Option(help="Shares, such as train=0.8,val=0.1,test=0.1.")],
+    output: Annotated[Path, Output(help="List to write.")],
+    seed: Annotated[int, Option(help="Another seed, another split.")] = 0,
+    blocks: Annotated[int, Option(min=1, help="Keep this many consecutive ids together.")] = 1,
     infrared: Infrared = None,
     visible: Visible = None,
 ) -> None:
@@ -148,23 +154,6 @@ def split(
     digest = write_split(output, chosen)
     sizes = ", ".join(f"{name} {list(chosen.values()).count(name)}" for name in shares)
     typer.echo(f"{output}: {sizes}; hash {digest}")
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and width.isascii() and height.isascii()):
-        raise RequestError(f"--size {text}: width x height expected, such as 320x256")
-    return int(width), int(height)
-
-
-def _annotation_counts(annotations: Path | None) -> dict[str, dict[str, int]]:
-    """Counts of whole COCO files, which may cover more images than are on disk."""
-    from fuse2task.data.truth.coco import count_coco, is_coco
-
-    if annotations is None or not is_coco(annotations):
-        return {}
-    counted = count_coco(annotations)
-    return {"images": dict(counted.images), "classes": dict(counted.classes), "scenes": dict(counted.scenes)}
 
 
 def _show(report: "Report", files: dict[str, dict[str, int]]) -> None:

@@ -1,32 +1,40 @@
 """`fuse2task detection`: train YOLO, predict with a judge, COCO average precision."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
-from fuse2task.cli.options import JsonOption, JudgeDevice, Metrics, TrustPickle, load_for_run, print_table, put_metrics
-from fuse2task.data.fused import FusedDataset, open_fused
+from fuse2task.cli.options import (
+    JsonOption,
+    JudgeDevice,
+    Output,
+    TrustPickle,
+    load_for_run,
+    print_table,
+    put_metrics,
+)
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.reading import trust_pickles
+
+if TYPE_CHECKING:
+    from fuse2task.data.fused import FusedDataset
 
 app = typer.Typer(help="Train YOLO on fused images, predict, evaluate by COCO AP.", no_args_is_help=True)
 
-Data = Annotated[Path | None, typer.Option(metavar="OUT", help="Fused dataset (of `fusion apply`).")]
-Split = Annotated[str | None, typer.Option(help="Its split: train, val or test.")]
-Weights = Annotated[Path | None, typer.Option(help="Judge: .onnx, .pt, or RUN/best.safetensors.")]
-Map = Annotated[
-    str | None, typer.Option(help="YAML, `judge class: truth class`: a file, or a shipped map (m3fd-coco).")
-]
+Data = Annotated[Path | None, Option(metavar="OUT", help="Fused dataset (of `fusion apply`).")]
+Split = Annotated[str | None, Option(help="Its split: train, val or test.")]
+Weights = Annotated[Path | None, Option(help="Judge: .onnx, .pt, or RUN/best.safetensors.")]
+Map = Annotated[str | None, Option(help="YAML, `judge class: truth class`: a file, or a shipped map (m3fd-coco).")]
 
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="YAML file, or a shipped recipe: detection/yolo-n-m3fd, say.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key=value; data=OUT gives the fused dataset.")] = None,
+    recipe: Annotated[str, Argument(help="YAML file, or a shipped recipe: detection/yolo-n-m3fd, say.")],
+    overrides: Annotated[list[str] | None, Argument(help="key=value; data=OUT gives the fused dataset.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="RUN", help="Run folder (default: runs/detection/RECIPE-HASH)."),
+        Output(metavar="RUN", help="Run folder (default: runs/detection/RECIPE-HASH)."),
     ] = None,
     trust_pickle: TrustPickle = False,
 ) -> None:
@@ -34,7 +42,6 @@ def train(
     from detection.recipe import DetectionRecipe
     from detection.training import train as train_detector
 
-    trust_pickles(trust_pickle)
     loaded, run = load_for_run(DetectionRecipe, "detection", recipe, overrides, output)
     card = train_detector(loaded, run)
     typer.echo(f"{run}/best.safetensors: {card['selection']}, {card['epochs']} epochs")
@@ -44,7 +51,7 @@ def train(
 
 @app.command()
 def predict(
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="dets.json", help="COCO results.")],
+    output: Annotated[Path, Output(metavar="dets.json", help="COCO results.")],
     weights: Weights = None,
     data: Data = None,
     split: Split = None,
@@ -55,7 +62,6 @@ def predict(
     """Predict one split with a judge; writes COCO results."""
     from detection.coco import read_truth, write_results
 
-    trust_pickles(trust_pickle)
     dataset, results, left_out = _predicted(weights, data, split, class_map, device)
     write_results(output, results, read_truth(dataset.annotations(str(split))))
     typer.echo(f"{output}: {len(results)} boxes")
@@ -65,9 +71,9 @@ def predict(
 
 @app.command("eval")
 def evaluate(
-    output: Metrics,
-    truth: Annotated[Path | None, typer.Option(metavar="gt.json", help="COCO ground truth.")] = None,
-    predictions: Annotated[Path | None, typer.Option(metavar="dets.json", help="COCO results.")] = None,
+    output: Annotated[Path, Output(metavar="metrics.json", help="Metrics, fractions.")],
+    truth: Annotated[Path | None, Option(metavar="gt.json", help="COCO ground truth.")] = None,
+    predictions: Annotated[Path | None, Option(metavar="dets.json", help="COCO results.")] = None,
     weights: Weights = None,
     data: Data = None,
     split: Split = None,
@@ -80,7 +86,6 @@ def evaluate(
     from detection.average_precision import evaluate as evaluate_results
     from detection.coco import classes_left_out, load_class_map, read_truth
 
-    trust_pickles(trust_pickle)
     if any((truth, predictions)) == any((weights, data, split)):
         raise RequestError("give either --truth and --predictions, or --weights, --data and --split")
     left_out: tuple[str, ...] = ()
@@ -99,10 +104,11 @@ def evaluate(
 
 def _predicted(
     weights: Path | None, data: Path | None, split: str | None, class_map: str | None, device: str
-) -> tuple[FusedDataset, list[dict[str, Any]], tuple[str, ...]]:
+) -> tuple["FusedDataset", list[dict[str, Any]], tuple[str, ...]]:
     from detection.coco import load_class_map
     from detection.judge import load_judge
     from detection.judge import predict as predict_split
+    from fuse2task.data.fused import open_fused
 
     if not (weights and data and split):
         raise RequestError("--weights, --data and --split are needed together")

@@ -84,14 +84,11 @@ def _devices() -> dict[str, str]:
 
 
 def _extras() -> dict[str, str]:
-    missing = {
-        extra: [module for module in modules if importlib.util.find_spec(module) is None]
-        for extra, modules in EXTRAS.items()
-    }
-    return {
-        extra: f"{', '.join(modules)} missing; pip install 'fuse2task[{extra}]'" if modules else "there"
-        for extra, modules in missing.items()
-    }
+    found = {}
+    for extra, modules in EXTRAS.items():
+        missing = ", ".join(module for module in modules if importlib.util.find_spec(module) is None)
+        found[extra] = f"{missing} missing; pip install 'fuse2task[{extra}]'" if missing else "there"
+    return found
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 import fuse2task
 from fuse2task.cli import bench, data, detection, doctor, fusion, segmentation
-from fuse2task.cli.options import DeviceOption
+from fuse2task.cli.options import DeviceOption, Output
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, explain
 from fuse2task.runtime.progress import MESSAGE, Interrupted, interruptible
 
@@ -30,17 +31,17 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def main(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    debug: bool = Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     """Options of every command."""
 
 
 @app.command()
 def demo(
-    out: Annotated[
-        Path, typer.Option("-o", "--output", help="Where everything goes; run again, an interrupted demo resumes.")
-    ] = Path("runs/demo"),
+    out: Annotated[Path, Output(help="Where everything goes; run again, an interrupted demo resumes.")] = Path(
+        "runs/demo"
+    ),
 ) -> None:
     """Whole loop on synthetic scenes: train CrossFuse, fuse, train judges, compare. Minutes on two CPU cores."""
     from fuse2task.demo import run_demo
@@ -53,12 +54,12 @@ app.command("doctor")(doctor.doctor)
 
 @app.command()
 def serve(
-    judge: Annotated[Path | None, typer.Option(help="Detector whose boxes are shown: .onnx or .safetensors.")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="CrossFuse weights: a file, or shipped ones by name.")] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8750,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    judge: Annotated[Path | None, Option(help="Detector whose boxes are shown: .onnx or .safetensors.")] = None,
+    checkpoint: Annotated[Path | None, Option(help="CrossFuse weights: a file, or shipped ones by name.")] = None,
+    port: Annotated[int, Option(min=0, max=65535, help="0 takes a free one.")] = 8750,
+    host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1",
     allow_remote: Annotated[
-        bool, typer.Option("--allow-remote", help="Let --host be one that other machines reach. No password!")
+        bool, Option("--allow-remote", help="Let --host be one that other machines reach. No password!")
     ] = False,
     device: DeviceOption = "auto",
 ) -> None:

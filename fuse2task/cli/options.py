@@ -4,23 +4,32 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Option
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+
+def _trust(yes: bool) -> bool:
+    from fuse2task.runtime.reading import trust_pickles
+
+    return trust_pickles(yes)
+
+
+Output = partial(Option, "-o", "--output")
 Rows = Iterable[Sequence[str] | None]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
+JsonOption = Annotated[bool, Option("--json", help="Print JSON, and nothing else, on standard output.")]
 TrustPickle = Annotated[
-    bool, typer.Option("--trust-pickle", help="Read .pt weights, which are pickles; see SECURITY.md.")
+    bool, Option("--trust-pickle", callback=_trust, help="Read .pt weights, which are pickles; see SECURITY.md.")
 ]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-JudgeDevice = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-LayoutOption = Annotated[str, typer.Option(help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, awmm or folder.")]
-Metrics = Annotated[Path, typer.Option("-o", "--output", metavar="metrics.json", help="Metrics, fractions.")]
+DeviceOption = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, mps.")]
+JudgeDevice = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, ...")]
+LayoutOption = Annotated[str, Option(help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, awmm or folder.")]
 
 
 def print_json(value: Any) -> None:
@@ -45,14 +54,12 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | bool | int | float) else str(value)
 
 
-def make_table(
-    headings: Sequence[str], rows: Iterable[Sequence[str] | None], right: bool = False, **options: Any
-) -> "Table":
+def make_table(headings: Sequence[str], rows: Rows, right: bool = False, **style: Any) -> "Table":
     """A table for a terminal, None among the rows a line between them; right: numbers, after the first column."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(*headings, **options)
+    table = Table(*headings, **style)
     for column in table.columns[1:] if right else ():
         column.justify = "right"
     for row in rows:

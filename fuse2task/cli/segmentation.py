@@ -4,21 +4,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
-from fuse2task.cli.options import JsonOption, JudgeDevice, Metrics, load_for_run, print_table, put_metrics
+from fuse2task.cli.options import JsonOption, JudgeDevice, Output, load_for_run, print_table, put_metrics
 
 app = typer.Typer(help="Train a segmenter on fused images, predict, evaluate by per-class IoU.", no_args_is_help=True)
 
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="YAML file, or a shipped recipe: segmentation/unet-demo, say.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="key.sub=value; data=OUT gives the fused dataset.")
-    ] = None,
+    recipe: Annotated[str, Argument(help="YAML file, or a shipped recipe: segmentation/unet-demo, say.")],
+    overrides: Annotated[list[str] | None, Argument(help="key.sub=value; data=OUT gives the fused dataset.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="RUN", help="Run folder (default: runs/segmentation/RECIPE-HASH)."),
+        Output(metavar="RUN", help="Run folder (default: runs/segmentation/RECIPE-HASH)."),
     ] = None,
 ) -> None:
     """Train an SMP network on the train split of a fused dataset; again, to go on with a killed run."""
@@ -33,14 +32,12 @@ def train(
 
 @app.command()
 def predict(
-    checkpoint: Annotated[Path, typer.Option(metavar="C", help="best.safetensors or last.safetensors of a run.")],
-    data: Annotated[Path, typer.Option(metavar="OUT", help="Fused dataset (of `fusion apply`).")],
-    split: Annotated[str, typer.Option(help="Its split: train, val or test.")],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Where <id>.png go, 8-bit class indices.")
-    ],
+    checkpoint: Annotated[Path, Option(metavar="C", help="best.safetensors or last.safetensors of a run.")],
+    data: Annotated[Path, Option(metavar="OUT", help="Fused dataset (of `fusion apply`).")],
+    split: Annotated[str, Option(help="Its split: train, val or test.")],
+    output: Annotated[Path, Output(metavar="DIR", help="Where <id>.png go, 8-bit class indices.")],
     overlays: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where sheets of image, truth and prediction go.")
+        Path | None, Option(metavar="DIR", help="Where sheets of image, truth and prediction go.")
     ] = None,
     device: JudgeDevice = "auto",
 ) -> None:
@@ -57,10 +54,10 @@ def predict(
 
 @app.command("eval")
 def evaluate(
-    labels: Annotated[Path, typer.Option(metavar="DIR", help="True masks, <id>.png; 255 is ignored.")],
-    predictions: Annotated[Path, typer.Option(metavar="DIR", help="Predicted masks of the same names.")],
-    output: Metrics,
-    classes: Annotated[str, typer.Option(help="msrs, fmb, or a text file with one name a line.")] = "msrs",
+    labels: Annotated[Path, Option(metavar="DIR", help="True masks, <id>.png; 255 is ignored.")],
+    predictions: Annotated[Path, Option(metavar="DIR", help="Predicted masks of the same names.")],
+    output: Annotated[Path, Output(metavar="metrics.json", help="Metrics, fractions.")],
+    classes: Annotated[str, Option(help="msrs, fmb, or a text file with one name a line.")] = "msrs",
     as_json: JsonOption = False,
 ) -> None:
     """Per-class IoU from one confusion matrix over the set."""

@@ -35,10 +35,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], kind: str, 
     """
     ready = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     if bad := _not_finite(ready):
-        raise Fuse2TaskError(
-            f"{path}: not written: {len(bad)} of its tensors hold NaN or infinite values (first: {bad[0]}); "
-            "train with a lower learning rate, or in fp32"
-        )
+        raise Fuse2TaskError(f"{path}: not written: {bad}; train with a lower learning rate, or in fp32")
     digest = tensor_hash(ready)
     metadata = {"format": kind, "version": "1", "tensor_hash": digest}
     metadata |= {key: json.dumps(value, sort_keys=True) for key, value in about.items()}
@@ -61,17 +58,14 @@ def _with_ordered_header(data: bytes) -> bytes:
 def load_checkpoint(path: Path, *kinds: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors (on the CPU) and metadata (JSON values decoded) of a checkpoint of one of the formats `kinds`.
 
-    Raises:
-        RequestError: missing, not safetensors, of another network, its tensors or metadata do not match their hash,
-            or a weight is NaN or infinite.
+    RequestError: missing, not safetensors, of another network, its tensors or metadata do not match their hash, or a
+    weight is NaN or infinite.
     """
     tensors, metadata = read_safetensors(path)
     found = metadata.get("format")
     if found not in kinds:
-        raise RequestError(
-            f"{path}: holds {found or 'tensors without a format'}, but {' or '.join(kinds)} is needed; "
-            "give another checkpoint"
-        )
+        holds, needed = found or "tensors without a format", " or ".join(kinds)
+        raise RequestError(f"{path}: holds {holds}, but {needed} is needed; give another checkpoint")
     if metadata.get("tensor_hash") != tensor_hash(tensors):
         raise RequestError(f"{path}: the weights do not match their own hash; the file was altered, get it again")
     # Files of earlier versions have no such hash.
@@ -101,14 +95,13 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str
 def check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     """RequestError about `path` for NaN or infinite weights: with them a network finds nothing and reports no error."""
     if bad := _not_finite(tensors):
-        raise RequestError(
-            f"{path}: {len(bad)} of its tensors hold NaN or infinite values (first: {bad[0]}); give other weights"
-        )
+        raise RequestError(f"{path}: {bad}; give other weights")
 
 
-def _not_finite(tensors: Mapping[str, torch.Tensor]) -> list[str]:
+def _not_finite(tensors: Mapping[str, torch.Tensor]) -> str:
     floating = {name: value for name, value in sorted(tensors.items()) if value.is_floating_point()}
-    return [name for name, value in floating.items() if not bool(torch.isfinite(value.float()).all())]
+    bad = [name for name, value in floating.items() if not bool(torch.isfinite(value.float()).all())]
+    return f"{len(bad)} of its tensors hold NaN or infinite values (first: {bad[0]})" if bad else ""
 
 
 def _about_hash(metadata: Mapping[str, str]) -> str:

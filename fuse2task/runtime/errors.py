@@ -21,9 +21,7 @@ _FILE_ERRORS = {
     errno.ESTALE: f"the network folder went away; mount it again, {AGAIN}",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter output path",
 }
-_DEAD_WORKER = (
-    f"a worker process died (killed, or out of memory); lower workers or the batch if memory is short, {AGAIN}"
-)
+_DEAD_WORKER = "a worker process died (killed, or out of memory); lower workers or the batch if memory is short"
 
 
 class Fuse2TaskError(Exception):
@@ -57,7 +55,7 @@ def explain(error: BaseException, path: Path | None = None) -> str:
     # Tensors come from loading processes through sockets.
     lost = isinstance(error, ConnectionError | EOFError) or re.search(r"DataLoader worker .*", text)
     if lost or type(error).__name__ in ("BrokenProcessPool", "BrokenThreadPool"):
-        return _DEAD_WORKER
+        return f"{_DEAD_WORKER}, {AGAIN}"
     if isinstance(error, OSError) and error.errno is not None:
         place = error.filename if error.filename is not None else path
         reason = _FILE_ERRORS.get(error.errno, f"{error.strerror}; fix it, {AGAIN}")

@@ -22,9 +22,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed onto it when the block ends well, removed when it does not.
 
     The temporary name starts with a dot and ends in `.tmp`, so that no image reader takes it for data.
-
-    Raises:
-        Fuse2TaskError: no space left, a folder that was removed in the meantime, or the like; `path` is named.
+    Fuse2TaskError, which names `path`: no space left, a folder that was removed in the meantime, or the like.
     """
     path = Path(path)
     check_held(path)

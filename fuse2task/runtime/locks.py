@@ -101,9 +101,8 @@ def sole_writer(output: Path, file: Path) -> Iterator[None]:
     patience = time.monotonic() + PATIENCE
     while not lock.acquire(wait=False):
         if time.monotonic() > patience:
-            raise Fuse2TaskError(
-                f"{output}: another fuse2task is writing there ({lock.holder}); wait for it, or choose another output"
-            )
+            fix = "wait for it, or choose another output"
+            raise Fuse2TaskError(f"{output}: another fuse2task is writing there ({lock.holder}); {fix}")
         time.sleep(POLL)
     try:
         yield

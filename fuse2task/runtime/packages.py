@@ -66,10 +66,8 @@ def load_plugin(group: str, name: str) -> Any:
     try:
         return found[0].load()
     except Exception as error:  # a foreign module may raise anything
-        raise RequestError(
-            f"{group}: plug-in {name!r} ({found[0].value}) cannot be loaded ({type(error).__name__}: {error}); "
-            "fix or uninstall its package"
-        ) from None
+        what, reason = f"plug-in {name!r} ({found[0].value})", f"{type(error).__name__}: {error}"
+        raise RequestError(f"{group}: {what} cannot be loaded ({reason}); fix or uninstall its package") from None
 
 
 def lazy_names(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

@@ -109,10 +109,8 @@ def bind(host: str, port: int, allow_remote: bool) -> socket.socket:
     RequestError: another machine could reach `host` and `allow_remote` is off, or the address cannot be had.
     """
     if not is_loopback(host) and not allow_remote:
-        raise RequestError(
-            f"--host {host}: other machines could reach the page, which has no password and no encryption; add "
-            "--allow-remote if that is what you want"
-        )
+        reason = "other machines could reach the page, which has no password and no encryption"
+        raise RequestError(f"--host {host}: {reason}; add --allow-remote if that is what you want")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)

@@ -278,7 +278,11 @@ class StageRun:
             row = stage.row(epoch + 1, counters["step"], means, found)
             rate = self.optimizer.param_groups[0]["lr"]
             self.folder.log(row | {"lr": f"{rate:.4g}", "seconds": f"{seconds:.1f}"})
-            self._checkpoint(epoch, found)
+            stage.save(self.network, self.folder.last)
+            cost = stage.cost(found)
+            if cost is None or cost < counters["best"]:
+                counters |= {"best_epoch": epoch + 1} | ({} if cost is None else {"best": cost})
+                stage.save(self.network, self.folder.best)
             if self.training.tracker is not None:
                 curves = {f"{stage.name}/val_{name}": value for name, value in found.items()}
                 self.training.tracker.log(curves, step=epoch + 1)
@@ -299,13 +303,6 @@ class StageRun:
                 f"pairs {', '.join(self.stage.held_out)}, or lower the rate"
             )
         return found
-
-    def _checkpoint(self, epoch: int, found: Mapping[str, float]) -> None:
-        self.stage.save(self.network, self.folder.last)
-        cost = self.stage.cost(found)
-        if cost is None or cost < self.counters["best"]:
-            self.counters |= {"best_epoch": epoch + 1} | ({} if cost is None else {"best": cost})
-            self.stage.save(self.network, self.folder.best)
 
     def _restore(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         stage = self.stage

@@ -130,10 +130,8 @@ class RunFolder:
         before, recipe = kept_recipe(self.root), self._recipe
         keys = [key for key in {**before, **recipe} if key not in NOT_DECISIVE]
         if differing := [key for key in keys if before.get(key) != recipe.get(key)]:
-            raise RequestError(
-                f"{self.root}: holds a run of another recipe (different: {', '.join(map(str, differing))}); "
-                "give another -o, or remove the folder"
-            )
+            what = f"holds a run of another recipe (different: {', '.join(map(str, differing))})"
+            raise RequestError(f"{self.root}: {what}; give another -o, or remove the folder")
 
     def _is_beginning(self, name: str) -> bool:
         # What a run leaves that is killed before its recipe is written.
