@@ -6,11 +6,7 @@ from torch import Tensor, nn
 
 from fusion.network.layers import pad_reflect
 
-TILE, STRIDE = 32, 16
-
-
-def _padded(side: int) -> int:
-    return TILE + STRIDE * max(0, -(-(side - TILE) // STRIDE))
+TILE, STRIDE, PATCH, HEADS, DIM = 32, 16, 2, 16, 512
 
 
 def window(like: Tensor) -> Tensor:
@@ -20,6 +16,10 @@ def window(like: Tensor) -> Tensor:
     """
     line = torch.hann_window(TILE + 2, periodic=False, dtype=torch.float32, device=like.device)[1:-1]
     return line[:, None] * line
+
+
+def _padded(side: int) -> int:
+    return TILE + STRIDE * max(0, -(-(side - TILE) // STRIDE))
 
 
 def to_overlapping_tiles(x: Tensor) -> Tensor:
@@ -55,9 +55,6 @@ class TokenLinear(nn.Linear):
         maps = x.reshape(1, -1, 1, self.in_features).permute(0, 3, 1, 2)
         out = F.conv2d(maps, self.weight[:, :, None, None], self.bias)
         return out.permute(0, 2, 3, 1).reshape(*x.shape[:-1], self.out_features)
-
-
-TILE, PATCH, HEADS, DIM = 32, 2, 16, 512
 
 
 class Mlp(nn.Module):
@@ -107,10 +104,7 @@ class CrossBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.q = TokenLinear(dim, dim)
-        self.k = TokenLinear(dim, dim)
-        self.v = TokenLinear(dim, dim)
-        self.proj = TokenLinear(dim, dim)
+        self.q, self.k, self.v, self.proj = (TokenLinear(dim, dim) for _ in range(4))
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = Mlp(dim)
         self.norm = nn.LayerNorm(dim, eps=1e-6)

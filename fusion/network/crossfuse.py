@@ -31,10 +31,8 @@ class FusionDecoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1 = Conv(128, 64, norm=True)
-        self.conv2 = Conv(64, 64, norm=True)
-        self.conv3 = Conv(64, 32, norm=True)
-        self.conv4 = Conv(32, 32, norm=True)
+        self.conv1, self.conv2 = Conv(128, 64, norm=True), Conv(64, 64, norm=True)
+        self.conv3, self.conv4 = Conv(64, 32, norm=True), Conv(32, 32, norm=True)
         self.last = Conv(32, 1, 1, norm=True)
 
     def forward(self, fused: Tensor, infrared: tuple[Tensor, Tensor], visible: tuple[Tensor, Tensor]) -> Tensor:
@@ -42,9 +40,7 @@ class FusionDecoder(nn.Module):
         (ir_shallow, ir_deep), (vi_shallow, vi_deep) = infrared, visible
         w_ir, w_vi = deep_weights(ir_deep, vi_deep)
         x = fused + w_ir * ir_deep + w_vi * vi_deep
-        x = upsample(self.conv1(x))
-        x = upsample(self.conv2(x))
-        x = self.conv4(upsample(self.conv3(x)))
+        x = self.conv4(upsample(self.conv3(upsample(self.conv2(upsample(self.conv1(x)))))))
         v_ir, v_vi = shallow_weights(ir_shallow, vi_shallow)
         with full_precision(x):
             x = pad_to(x.float(), *ir_shallow.shape[-2:]) + 0.5 * v_ir * ir_shallow + v_vi * vi_shallow
@@ -55,31 +51,25 @@ class FusionDecoder(nn.Module):
 def deep_weights(infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
     """Shares of each modality's deep features, (B, 1, h, w) each. Sums may be near zero or negative: as the
     release, guarded by 1e-6 alone."""
-    ir, vi = box_sum(infrared), box_sum(visible)
-    total = ir + vi + EPS
-    return ir / total, vi / total
+    return _shares(box_sum(infrared), box_sum(visible))
 
 
 @torch.no_grad()
 def shallow_weights(infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
     """Shares by |features - their box sum|, (B, 32, H, W) each."""
-    ir, vi = (features - box_sum(features) for features in (infrared.float(), visible.float()))
-    ir, vi = ir.abs(), vi.abs()
-    total = ir + vi + EPS
-    return ir / total, vi / total
+    return _shares(*((features - box_sum(features)).abs() for features in (infrared.float(), visible.float())))
+
+
+def _shares(infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    total = infrared + visible + EPS
+    return infrared / total, visible / total
 
 
 def check_pair(infrared: Tensor, visible: Tensor) -> None:
-    """Refuse what CrossFuse cannot fuse.
-
-    Raises:
-        ValueError: a side is below 16 or the shapes differ.
-    """
+    """Raise ValueError where CrossFuse cannot fuse: a side is below 16, or the shapes differ."""
     if infrared.shape != visible.shape or min(infrared.shape[-2:]) < MIN_SIDE:
-        raise ValueError(
-            f"CrossFuse needs two equal images of at least 16x16, "
-            f"not {tuple(infrared.shape)} and {tuple(visible.shape)}"
-        )
+        shapes = f"{tuple(infrared.shape)} and {tuple(visible.shape)}"
+        raise ValueError(f"CrossFuse needs two equal images of at least 16x16, not {shapes}")
 
 
 class CrossFuseNetwork(nn.Module):

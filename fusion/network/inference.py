@@ -44,24 +44,12 @@ class PackedLinear(nn.Module):
         return F.gelu(x) if self.gelu else x
 
 
-class PackedMlp(nn.Module):
-    """A trained `Mlp`."""
-
-    def __init__(self, mlp: Mlp, dtype: torch.dtype):
-        super().__init__()
-        self.fc1 = PackedLinear(mlp.fc1, dtype, gelu=True)
-        self.fc2 = PackedLinear(mlp.fc2, dtype)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(..., dim) to (..., dim)."""
-        return self.fc2(self.fc1(tokens))
-
-
 def pack(module: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     """Replace every linear layer inside `module`, in place."""
     for name, child in module.named_children():
         if isinstance(child, Mlp):
-            setattr(module, name, PackedMlp(child, dtype))
+            packed = PackedLinear(child.fc1, dtype, gelu=True), PackedLinear(child.fc2, dtype)
+            setattr(module, name, nn.Sequential(*packed))
         elif isinstance(child, nn.Linear):
             setattr(module, name, PackedLinear(child, dtype))
         else:
@@ -176,14 +164,11 @@ class InferenceNetwork(nn.Module):
         made: nn.Module = copy.deepcopy(network).cpu().eval().requires_grad_(False)
         made = made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.autocast = precision == "bf16"
-        parts: dict[str, nn.Module] = {}
         if isinstance(made, CrossFuseNetwork):
-            parts["decoder"] = FoldedDecoder(made.decoder)
+            made.decoder = FoldedDecoder(made.decoder)  # type: ignore[assignment]
             if device.type == "cpu" and not self.autocast:
-                parts["encoder_ir"] = InferenceEncoder(made.encoder_ir)
-                parts["encoder_vi"] = InferenceEncoder(made.encoder_vi)
-        for name, part in parts.items():
-            setattr(made, name, part)
+                made.encoder_ir = InferenceEncoder(made.encoder_ir)  # type: ignore[assignment]
+                made.encoder_vi = InferenceEncoder(made.encoder_vi)  # type: ignore[assignment]
         if device.type == "cpu":
             pack(made.attention, torch.bfloat16 if self.autocast else torch.float32)  # type: ignore[arg-type]
         self.network = made.to(device)

@@ -15,9 +15,7 @@ def pad_reflect(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tens
 def pad_to(x: Tensor, height: int, width: int) -> Tensor:
     """Reflect-pad (B, C, h, w) to the given size: left and top get half of what is missing, rounded down."""
     dy, dx = height - x.shape[-2], width - x.shape[-1]
-    if dx == 0 and dy == 0:
-        return x
-    return pad_reflect(x, dx // 2, dx - dx // 2, dy // 2, dy - dy // 2)
+    return pad_reflect(x, dx // 2, dx - dx // 2, dy // 2, dy - dy // 2) if dx or dy else x
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -53,9 +51,7 @@ class Conv(nn.Module):
 
     def on_padded(self, x: Tensor) -> Tensor:
         """As `forward`, of what is padded already: maps that are joined are padded one by one, which is less work."""
-        x = self.conv(x)
-        if self.norm is not None:
-            x = self.norm(x)
+        x = self.conv(x) if self.norm is None else self.norm(self.conv(x))
         return F.leaky_relu(x, 0.1) if self.leaky else x
 
 
@@ -100,8 +96,7 @@ class Encoder(nn.Module):
         """(B, 1, H, W) in [0, 1] to shallow (B, shallow, H, W) and deep (B, outputs[1], H//8, W//8) features."""
         shallow = self.shallow_features(image)
         x = self.dense1(F.max_pool2d(shallow, 2))
-        x = self.dense2(F.max_pool2d(x, 2))
-        return shallow, F.max_pool2d(x, 2)
+        return shallow, F.max_pool2d(self.dense2(F.max_pool2d(x, 2)), 2)
 
 
 class ReconstructionDecoder(nn.Module):
@@ -109,16 +104,11 @@ class ReconstructionDecoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1 = Conv(128, 64)
-        self.conv2 = Conv(64, 64)
-        self.conv3 = Conv(64, 32)
-        self.last = Conv(32, 1, 1)
+        self.conv1, self.conv2, self.conv3, self.last = Conv(128, 64), Conv(64, 64), Conv(64, 32), Conv(32, 1, 1)
 
     def forward(self, shallow: Tensor, deep: Tensor) -> Tensor:
         """Features of `Encoder` to (B, 1, H, W), nominally in [0, 1] but not clipped."""
-        x = upsample(self.conv1(deep))
-        x = upsample(self.conv2(x))
-        x = upsample(self.conv3(x))
+        x = upsample(self.conv3(upsample(self.conv2(upsample(self.conv1(deep))))))
         with full_precision(x):
             return self.last(pad_to(x.float(), *shallow.shape[-2:]) + shallow)
 

@@ -10,6 +10,8 @@ What differs from `fusion.network.crossfuse`, and why:
   min-max stretch: one hot pixel cannot grey the whole image, and infrared is never faint by construction.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,8 +31,7 @@ class PlusEncoder(Encoder):
         super().__init__(SHALLOW, growth=(16, 24), outputs=(32, DEEP), leaky=True)
 
 
-def _leaky(inputs: int, outputs: int) -> Conv:
-    return Conv(inputs, outputs, leaky=True)
+_leaky = partial(Conv, leaky=True)
 
 
 def _up(x: Tensor) -> Tensor:
@@ -86,8 +87,7 @@ class PlusFusionDecoder(nn.Module):
         super().__init__()
         self.mix = _leaky(3 * DEEP, DEEP)
         self.conv1, self.conv2, self.conv3 = _leaky(DEEP, 32), _leaky(32, 32), _leaky(32, SHALLOW)
-        self.conv4 = _leaky(3 * SHALLOW + 2, SHALLOW)
-        self.conv5 = _leaky(SHALLOW, SHALLOW)
+        self.conv4, self.conv5 = _leaky(3 * SHALLOW + 2, SHALLOW), _leaky(SHALLOW, SHALLOW)
         self.last = Conv(SHALLOW, 2)
 
     def forward(

@@ -18,7 +18,6 @@ from fusion.network.layers import DenseBlock, Encoder
 WINDOW, REACH = 32, 4
 STEP = WINDOW - 2 * REACH  # outputs a window gives in each direction
 HALF = WINDOW // 2 + 1  # frequencies of a real signal
-LEAST_SIDE = WINDOW  # smaller maps are mostly border
 WINDOWS = 160  # at once: bounds the memory that a large image takes
 
 
@@ -45,13 +44,12 @@ class SpectralDenseBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) fp32 to (B, outputs, H, W), channels last."""
         batch, _, height, width = x.shape
-        if min(height, width) < LEAST_SIDE:
+        if min(height, width) < WINDOW:  # mostly border
             return self.block(x)
         out = x.new_empty(batch, height, width, self.hr.shape[-1])
-        maps = x.permute(0, 2, 3, 1)
         columns = -(-(width - 2 * REACH) // STEP)
         band = max(1, WINDOWS // columns) * STEP
-        for source, target in zip(maps, out, strict=True):
+        for source, target in zip(x.permute(0, 2, 3, 1), out, strict=True):
             for top in range(0, height - 2 * REACH, band):
                 rows = min(band, height - 2 * REACH - top)
                 part = source[top : top + rows + 2 * REACH]
@@ -94,14 +92,12 @@ class SpectralDenseBlock(nn.Module):
         self, x: Tensor, top: bool = False, bottom: bool = False, left: bool = False, right: bool = False
     ) -> Tensor:
         # Layer by layer, reflecting at the named borders of the map; the other sides lose a pixel a layer.
-        height, width = x.shape[-2:]
-        inner = (slice(None), slice(None), _cut(top, bottom, height), _cut(left, right, width))
         pad = (int(left), int(right), int(top), int(bottom))
         x = x.contiguous(memory_format=torch.channels_last)
         for layer in self.block.layers:
             grown = layer.conv(F.pad(x, pad, mode="reflect"))  # type: ignore[operator, union-attr]
-            inner = (slice(None), slice(None), _cut(top, bottom, x.shape[2]), _cut(left, right, x.shape[3]))
-            x = torch.cat([x[inner], grown], dim=1)
+            kept = x[:, :, _cut(top, bottom, x.shape[2]), _cut(left, right, x.shape[3])]
+            x = torch.cat([kept, grown], dim=1)
         return self.block.adjust.conv(F.pad(x, pad, mode="reflect"))
 
 
