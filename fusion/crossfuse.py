@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -42,15 +42,9 @@ class CrossFuse:
         self._method = CrossFuseMethod(self.checkpoint, device, precision)
 
     def fuse(self, infrared: np.ndarray, visible: np.ndarray, color: Literal["rgb", "gray"] = "rgb") -> np.ndarray:
-        """Fuse one registered pair, as `fuse2task fusion pairs` does.
+        """Fuse one registered pair, as `fuse2task fusion pairs` does: infrared (H, W), visible (H, W, 3) RGB or (H, W).
 
-        Args:
-            infrared: (H, W) uint8.
-            visible: (H, W, 3) RGB or (H, W) grey, uint8.
-            color: rgb adds the visible image's chroma, gray gives the fused luma alone.
-
-        Returns:
-            (H, W, 3) RGB or (H, W), uint8.
+        color: rgb adds the visible image's chroma, (H, W, 3); gray gives the fused luma alone, (H, W). All uint8.
 
         Raises:
             RequestError: another dtype or shape, sizes that differ, a side below 16.
@@ -87,16 +81,13 @@ class CrossFuse:
             RequestError: huggingface_hub is missing.
             Fuse2TaskError: the hub cannot be reached, or refuses.
         """
-        try:
-            from huggingface_hub import HfApi
-        except ImportError:
-            raise RequestError(MISSING) from None
+        hub = _hub(MISSING)
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
             try:
-                hub = HfApi(token=token)
-                page = hub.create_repo(name, private=private, exist_ok=True)
-                hub.upload_folder(repo_id=name, folder_path=folder, commit_message="CrossFuse weights of fuse2task")
+                api = hub.HfApi(token=token)
+                page = api.create_repo(name, private=private, exist_ok=True)
+                api.upload_folder(repo_id=name, folder_path=folder, commit_message="CrossFuse weights of fuse2task")
             except Exception as error:  # network, hub and validation errors share no base class
                 raise Fuse2TaskError(f"{name}: the hub did not take the weights ({error})") from None
         return str(page)
@@ -110,15 +101,20 @@ def _find_pretrained(name: str | Path) -> Path:
         return folder / WEIGHTS
     if folder.is_absolute() or str(name).count("/") != 1 or str(name).startswith("."):
         raise RequestError(f"{name}: no such folder; a model on the hub is named owner/model")
+    hub = _hub(f"{name}: no such folder, and {MISSING}")
     try:
-        from huggingface_hub import hf_hub_download
-    except ImportError:
-        raise RequestError(f"{name}: no such folder, and {MISSING}") from None
-    try:
-        return Path(hf_hub_download(str(name), WEIGHTS))
+        return Path(hub.hf_hub_download(str(name), WEIGHTS))
     except Exception as error:  # network, hub and validation errors share no base class
         reason = str(error).strip().splitlines()[0]
         raise RequestError(f"{name}: no such folder, and not found on the hub ({reason})") from None
+
+
+def _hub(missing: str) -> Any:
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise RequestError(missing) from None
+    return huggingface_hub
 
 
 def _check(infrared: np.ndarray, visible: np.ndarray) -> None:

@@ -46,11 +46,7 @@ def export_network(network: nn.Module, path: Path, kind: Format, about: Mapping[
 
 
 def exported(network: nn.Module) -> ExportedProgram:
-    """The program of a network in eval mode on the CPU, for one pair of any size.
-
-    Raises:
-        Fuse2TaskError: as `export_network`.
-    """
+    """The program of a network in eval mode on the CPU, for one pair of any size; errors as `export_network`."""
     from torch.fx.experimental import _config
 
     network = network.cpu().eval().requires_grad_(False)
@@ -120,8 +116,7 @@ def pad_reflect(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tens
     """As `layers.pad_reflect`, for maps of 2x2 and more."""
     if all(type(amount) is int and amount <= 1 for amount in (left, right, top, bottom)):  # a convolution's
         return F.pad(x, (left, right, top, bottom), mode="reflect")
-    height, width = x.shape[-2:]
-    rows, columns = _sources((height, top, bottom), (width, left, right))
+    rows, columns = _sources((x.shape[-2], top, bottom), (x.shape[-1], left, right))
     return x.index_select(-2, rows).index_select(-1, columns)
 
 
@@ -129,6 +124,16 @@ def pad_to(x: Tensor, height: int, width: int) -> Tensor:
     """As `layers.pad_to`."""
     dy, dx = height - x.shape[-2], width - x.shape[-1]
     return pad_reflect(x, dx // 2, dx - dx // 2, dy // 2, dy - dy // 2)
+
+
+def _tiles(length: int) -> int:
+    # Not -(-length // TILE): ONNX divides towards zero.
+    return (length + TILE - 1) // TILE
+
+
+def _overlapping(length: int) -> int:
+    beyond: Any = torch.sym_max(length - TILE + STRIDE - 1, 0)  # max() would be decided by the example
+    return 1 + beyond // STRIDE
 
 
 def to_tiles(x: Tensor) -> Tensor:
@@ -143,11 +148,6 @@ def from_tiles(tiles: Tensor, batch: int, height: int, width: int) -> Tensor:
     places = (y // TILE * across + x // TILE) * TILE**2 + y % TILE * TILE + x % TILE
     pixels = tiles.flatten(2).transpose(0, 1).flatten(1).index_select(1, places.flatten())
     return pixels.unflatten(1, (height, width))[None]
-
-
-def _tiles(length: int) -> int:
-    # Not -(-length // TILE): ONNX divides towards zero.
-    return (length + TILE - 1) // TILE
 
 
 def to_overlapping_tiles(x: Tensor) -> Tensor:
@@ -189,20 +189,13 @@ def _cut(x: Tensor, down: int, across: int, stride: int) -> Tensor:
     return tiles.transpose(0, 1).unflatten(2, (TILE, TILE))
 
 
-def _overlapping(length: int) -> int:
-    beyond: Any = torch.sym_max(length - TILE + STRIDE - 1, 0)  # max() would be decided by the example
-    return 1 + beyond // STRIDE
-
-
 def _sources(*sides: tuple[int, int, int]) -> list[Tensor]:
     """Which pixel stands at each place of a padded side, given as (length, before, after).
 
     Reflected; replicated on all sides where one is too short to reflect, as `layers.pad_reflect` does.
     """
-    places = [torch.arange(length + before + after) - before for length, before, after in sides]
-    mirrored = [
-        (length - 1) - ((length - 1) - place.abs()).abs() for place, (length, _, _) in zip(places, sides, strict=True)
-    ]
+    places = [(torch.arange(length + before + after) - before, length - 1) for length, before, after in sides]
+    mirrored = [last - (last - place.abs()).abs() for place, last in places]
     too_short = torch.stack([place.min() for place in mirrored]).min() < 0
-    nearest = [place.clamp(min=0, max=length - 1) for place, (length, _, _) in zip(places, sides, strict=True)]
+    nearest = [place.clamp(min=0, max=last) for place, last in places]
     return [torch.where(too_short, near, far) for near, far in zip(nearest, mirrored, strict=True)]

@@ -47,12 +47,12 @@ def release_ms_ssim(out: Tensor, image: Tensor) -> Tensor:
     """
     cs_levels, last = [], out.new_zeros(())
     for level in range(len(MS_SSIM_WEIGHTS)):
+        if level:
+            out, image = F.avg_pool2d(out, 2), F.avg_pool2d(image, 2)
         span = (255.0 if out.max() > 128 else 1.0) + (1.0 if out.min() < -0.5 else 0.0)
         ssim, cs = ssim_maps(out, image, span)
         cs_levels.append((cs.mean() + 1) / 2)
         last = (ssim.mean() + 1) / 2
-        if level < len(MS_SSIM_WEIGHTS) - 1:
-            out, image = F.avg_pool2d(out, 2), F.avg_pool2d(image, 2)
     product = out.new_ones(())
     for cs, weight in zip(cs_levels[:-1], MS_SSIM_WEIGHTS[:-1], strict=True):
         product = product * cs**weight * last ** MS_SSIM_WEIGHTS[-1]
@@ -92,9 +92,5 @@ def plus_loss(
         gradient = gradient + F.l1_loss(fused, torch.where(ir.abs() >= vi.abs(), ir, vi)) / 2
     similarity = (ssim_maps(out, infrared, 255.0)[0].mean() + ssim_maps(out, visible, 255.0)[0].mean()) / 2
     gradient, structure = gradient_weight * gradient, structure_weight * (1 - similarity)
-    return {
-        "total": intensity + gradient + structure,
-        "intensity": intensity,
-        "gradient": gradient,
-        "structure": structure,
-    }
+    total = intensity + gradient + structure
+    return {"total": total, "intensity": intensity, "gradient": gradient, "structure": structure}

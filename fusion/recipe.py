@@ -66,11 +66,10 @@ class Stage2(Stage):
     network: Literal["crossfuse"] = "crossfuse"
     gradient_weight: float = 10.0
     deep_gain: float = Field(
-        1.0,
-        gt=0,
+        1.0, gt=0,
         description="first scale of the decoder's last 3x3 batch norm: the share of the deep path in the sum with the "
         "shallow features, which carry the detail. 1 is the release's",
-    )
+    )  # fmt: skip
 
 
 class PlusStage2(Stage):
@@ -101,11 +100,10 @@ class TaskStage(Stage):
     detection_weight: float = Field(10.0, gt=0)
     fusion_weight: float = Field(0.3, ge=0, description="of stage 2's loss, which is kept")
     general_weight: float = Field(
-        0.0,
-        ge=0,
+        0.0, ge=0,
         description="of stage 2's loss on as many samples of the pairs without boxes, which keeps the images of other "
         "cameras and places as they were; 0: none are drawn",
-    )
+    )  # fmt: skip
 
 
 class FusionRecipe(Recipe):

@@ -1,6 +1,7 @@
 """Import of the authors' three checkpoints (pickled state dicts) into one CrossFuse."""
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 
 from torch import Tensor
@@ -18,14 +19,9 @@ ENCODER = {"fea_encoder1.conv1.conv2d.0": "shallow.conv"} | {
     for number, block in ((0, "dense1"), (2, "dense2"))
     for theirs, ours in _DENSE.items()
 }
+_DECODER = {"conv1": "conv1", "conv_block.0": "conv2", "conv_block.2": "conv3", "conv_last": "last"}
 AUTOENCODER = {theirs: f"encoder.{ours}" for theirs, ours in ENCODER.items()} | {
-    f"recon_decoder1.{theirs}.conv2d.0": f"decoder.{ours}.conv"
-    for theirs, ours in (
-        ("conv1", "conv1"),
-        ("conv_block.0", "conv2"),
-        ("conv_block.2", "conv3"),
-        ("conv_last", "last"),
-    )
+    f"recon_decoder1.{theirs}.conv2d.0": f"decoder.{ours}.conv" for theirs, ours in _DECODER.items()
 }
 _MLP = {"norm1": "norm1", "norm2": "norm2", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2", "attn.proj": "proj"}
 _SELF = {f"blocks.0.{theirs}": ours for theirs, ours in (_MLP | {"attn.qkv": "qkv"}).items()}
@@ -35,8 +31,7 @@ _CROSS = {f"blocks.0.{theirs}": ours for theirs, ours in _MLP.items()} | {
 FUSION = (
     {
         f"cross_atten_block.self_atten_block{step}.self_atten{number}.{theirs}": f"attention.self{step}_{name}.{ours}"
-        for step in (1, 2)
-        for number, name in ((1, "ir"), (2, "vi"))
+        for step, (number, name) in product((1, 2), ((1, "ir"), (2, "vi")))
         for theirs, ours in _SELF.items()
     }
     | {
@@ -46,18 +41,15 @@ FUSION = (
     }
     | {
         f"decoder_fusion.{theirs}.conv2d.{part}": f"decoder.{ours}.{layer}"
-        for theirs, ours in (
-            ("conv1", "conv1"), ("conv_block.0", "conv2"), ("conv_block.2", "conv3"), ("conv_block.4", "conv4"),
-            ("conv_last", "last"),
-        )
+        for theirs, ours in (_DECODER | {"conv_block.4": "conv4"}).items()
         for part, layer in ((0, "conv"), (1, "norm"))
     }
 )  # fmt: skip
 
 
 def _unused(name: str) -> bool:
-    trailing_norm = ".self_atten" in name and (name.endswith((".norm.weight", ".norm.bias")))
-    dead_qkv = ".cross_atten1.blocks.0.attn.qkv." in name or ".cross_atten2.blocks.0.attn.qkv." in name
+    trailing_norm = ".self_atten" in name and name.endswith((".norm.weight", ".norm.bias"))
+    dead_qkv = any(f".cross_atten{number}.blocks.0.attn.qkv." in name for number in (1, 2))
     return name.startswith(UNUSED) or trailing_norm or dead_qkv
 
 
@@ -73,9 +65,8 @@ def rename(tensors: Mapping[str, Tensor], table: Mapping[str, str], path: Path) 
         if layer in table:
             renamed[f"{table[layer]}.{kind}"] = tensor
         elif not _unused(name):
-            raise RequestError(
-                f"{path}: {name!r} is not a CrossFuse release weight; is the file given for the right option?"
-            )
+            problem = f"{name!r} is not a CrossFuse release weight; is the file given for the right option?"
+            raise RequestError(f"{path}: {problem}")
     return renamed
 
 
@@ -97,12 +88,12 @@ def import_release(infrared: Path, visible: Path, fusion: Path) -> CrossFuseNetw
         RequestError: a file is missing, unsafe, or of another network.
     """
     network = CrossFuseNetwork()
-    for path, encoder in ((infrared, network.encoder_ir), (visible, network.encoder_vi)):
-        renamed = rename(read_model_file(path), AUTOENCODER, path)
-        part = {name.removeprefix("encoder."): t for name, t in renamed.items() if name.startswith("encoder.")}
-        load_into(encoder, part, path)
     rest = rename(read_model_file(fusion), FUSION, fusion)
-    for name, module in (("attention", network.attention), ("decoder", network.decoder)):
-        part = {key.removeprefix(f"{name}."): t for key, t in rest.items() if key.startswith(f"{name}.")}
-        load_into(module, part, fusion)
+    for path, name, module, tensors in (
+        (infrared, "encoder.", network.encoder_ir, rename(read_model_file(infrared), AUTOENCODER, infrared)),
+        (visible, "encoder.", network.encoder_vi, rename(read_model_file(visible), AUTOENCODER, visible)),
+        (fusion, "attention.", network.attention, rest),
+        (fusion, "decoder.", network.decoder, rest),
+    ):
+        load_into(module, {key.removeprefix(name): t for key, t in tensors.items() if key.startswith(name)}, path)
     return network.eval()
