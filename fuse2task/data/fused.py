@@ -72,7 +72,8 @@ def open_fused(root: Path) -> FusedDataset:
     manifest: Any = read_json(path, "manifest")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise RequestError(f"{path}: not a manifest of a fused dataset")
-    truth, rows, problem = manifest.get("truth"), manifest.get("files"), ""
+    truth, problem = manifest.get("truth"), ""
+    rows: Any = manifest.get("files")
     classes: Any = truth.get("classes") if isinstance(truth, dict) else None
     if not isinstance(truth, dict) or truth.get("kind") not in ("boxes", "masks", "none"):
         problem = "truth"

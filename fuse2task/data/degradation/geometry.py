@@ -13,7 +13,7 @@ from defusedxml.ElementTree import parse
 from fuse2task.data.dataset import Box
 from fuse2task.data.degradation.sensor import Camera, Shot
 from fuse2task.data.images import encode_png, read_mask
-from fuse2task.data.truth.boxes import EDGES, format_yolo, voc_edges, yolo_edges
+from fuse2task.data.truth.boxes import EDGES, Edges, format_yolo, voc_edges, yolo_edges
 from fuse2task.data.truth.masks import IGNORED
 from fuse2task.runtime.compute import generator
 
@@ -34,14 +34,9 @@ class Motion:
     dy: float
     degrees: float
 
-    @property
-    def turn(self) -> tuple[float, float]:
-        """Cosine and sine of the angle."""
-        return math.cos(math.radians(self.degrees)), math.sin(math.radians(self.degrees))
-
     def point(self, x: float, y: float, size: Size) -> tuple[float, float]:
         """Where a point goes; coordinates are edges, the image from 0 to its `size` (width, height)."""
-        cos, sin = self.turn
+        cos, sin = math.cos(math.radians(self.degrees)), math.sin(math.radians(self.degrees))
         u, v = x - size[0] / 2, y - size[1] / 2
         return cos * u - sin * v + size[0] / 2 + self.dx, sin * u + cos * v + size[1] / 2 + self.dy
 
@@ -76,13 +71,10 @@ def move_box(box: Box, motion: Motion, size: Size) -> Box | None:
     ICCV 2021): the one round the turned corners is too large for all that is not a rectangle.
     """
     x, y = motion.point(box.x + box.w / 2, box.y + box.h / 2, size)
-    cos, sin = motion.turn
+    cos, sin = math.cos(math.radians(motion.degrees)), math.sin(math.radians(motion.degrees))
     w, h = math.hypot(box.w * cos, box.h * sin), math.hypot(box.w * sin, box.h * cos)
-    left, top = max(x - w / 2, 0.0), max(y - h / 2, 0.0)
-    right, bottom = min(x + w / 2, float(size[0])), min(y + h / 2, float(size[1]))
-    if min(right - left, bottom - top) < min(LEAST_SIDE, box.w, box.h):
-        return None
-    return Box(box.name, left, top, right - left, bottom - top)
+    moved = _clipped(box.name, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), size)
+    return None if min(moved.w, moved.h) < min(LEAST_SIDE, box.w, box.h) else moved
 
 
 def _warped(pixels: np.ndarray, motion: Motion, interpolation: int, border: int, value: int) -> np.ndarray:
@@ -99,12 +91,12 @@ def moved_voc(path: Path, motion: Motion, size: Size) -> bytes:
     for parent in list(tree.iter()):
         for item in parent.findall("object"):
             for bounds in item.findall("bndbox"):
-                box = move_box(_within("", *voc_edges(bounds), size), motion, size)
+                box = move_box(_clipped("", voc_edges(bounds), size), motion, size)
                 if box is None:
                     item.remove(bounds)
                     continue
-                values = dict(zip(EDGES, (box.x, box.y, box.x + box.w, box.y + box.h), strict=True))
-                for name, value in {**values, "x": box.x, "y": box.y, "w": box.w, "h": box.h}.items():
+                values = (box.x, box.y, box.x + box.w, box.y + box.h, box.x, box.y, box.w, box.h)
+                for name, value in zip((*EDGES, *"xywh"), values, strict=True):
                     if (place := bounds.find(name)) is not None:
                         place.text = f"{value:.12g}"
             if item.find("bndbox") is None:
@@ -118,7 +110,7 @@ def moved_yolo(path: Path, motion: Motion, size: Size) -> bytes:
     for line in path.read_text("utf-8-sig").splitlines():
         if line.strip():
             number, *fields = line.split()
-            box = move_box(_within(number, *yolo_edges(fields, size), size), motion, size)
+            box = move_box(_clipped(number, yolo_edges(fields, size), size), motion, size)
             if box is not None:
                 lines.append(number + format_yolo([box], [box.name], size).removeprefix("0"))
     return "".join(lines).encode()
@@ -129,7 +121,6 @@ def moved_mask(path: Path, motion: Motion, _size: Size) -> bytes:
     return encode_png(move_mask(read_mask(path), motion))
 
 
-def _within(name: str, left: float, top: float, right: float, bottom: float, size: Size) -> Box:
-    # As the readers do with what rounding has put beyond the border.
-    left, top = max(left, 0.0), max(top, 0.0)
-    return Box(name, left, top, min(right, float(size[0])) - left, min(bottom, float(size[1])) - top)
+def _clipped(name: str, edges: Edges, size: Size) -> Box:
+    left, top = max(edges[0], 0.0), max(edges[1], 0.0)
+    return Box(name, left, top, min(edges[2], float(size[0])) - left, min(edges[3], float(size[1])) - top)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from fuse2task.data.dataset import Dataset, Pair
-from fuse2task.data.degradation.geometry import motion_of, move_box, moved_mask, moved_voc, moved_yolo
+from fuse2task.data.dataset import BoxTruth, Dataset, Pair
+from fuse2task.data.degradation.geometry import Motion, motion_of, move_box, moved_mask, moved_voc, moved_yolo
 from fuse2task.data.degradation.kinds import KINDS, LEVELS
 from fuse2task.data.degradation.sensor import Shot
 from fuse2task.data.images import SUFFIXES, as_rgb, encode_png, one_channel, read_visible
@@ -127,11 +127,9 @@ class _Copy:
         given: dict[str, Path],
     ):  # fmt: skip
         self.dataset, self.kind, self.level, self.out, self.seed = dataset, kind, level, out, seed
-        self.given = given
-        changes = moves[:1] if moves else KINDS[kind].changes
-        self.changes = changes if level else ()
+        self.given, self.work = given, out / WORK
+        self.changes = (moves[:1] if moves else KINDS[kind].changes) if level else ()
         self.truth_moves = bool(level and moves and moves[0] == moves[1])
-        self.work = out / WORK
         self.plan = {
             "format": FORMAT, "kind": kind, "level": level,
             "meaning": KINDS[kind].meaning(level) if level else "the source as it is",
@@ -140,7 +138,14 @@ class _Copy:
         }  # fmt: skip
         if moves:
             self.plan["misalign"] = {"moves": moves[0], "truth_on": moves[1], "truth_moved": self.truth_moves}
-        self._check_conditions()
+        # In layout awmm the root's name may be the weather; scenes.tsv is copied.
+        if not (dataset.root / "scenes.tsv").is_file():
+            for pair in dataset.pairs:
+                if LAYOUTS[dataset.layout].conditions(out, pair.id) != pair.conditions:
+                    raise RequestError(
+                        f"{out}: the folder's name gives the weather of {pair.id}; end -o in "
+                        f"{dataset.root.resolve().name}, as the source's does"
+                    )
 
     def run(self) -> DegradedFolder:
         """Write what is missing or differs."""
@@ -164,40 +169,31 @@ class _Copy:
         ):
             for part in parts:
                 target, sources = self._target(part), self._sources(part)
-                row = done.get(target)
-                if row is None or row["sources"] != sources or not _holds(self.out / target, row):
+                row, there = done.get(target), self.out / target
+                held = row and row["sources"] == sources and there.is_file() and file_digest(there) == row["sha256"]
+                if row is None or not held:
                     name = part.path.relative_to(self.dataset.root).as_posix()
                     row = self._write(target, self._made(part)) | {"source": name, "sources": sources}
                     journal.append(row)
                 rows.append(row)
                 meter.advance()
         truth = self._truth_apart(rows) if self.truth_moves else {}
-        motions = {"motions": self._motions()} if self.changes and self.kind == "misalign" else {}
-        write_json(self.out / MANIFEST, {**self.plan, **motions, "files": sorted(rows, key=lambda row: row["path"])})
+        manifest = {**self.plan, "files": sorted(rows, key=lambda row: row["path"])}
+        if self.changes and self.kind == "misalign":
+            motions = {pair.id: self._motion(pair) for pair in self.dataset.pairs}
+            manifest["motions"] = {name: [each.dx, each.dy, each.degrees] for name, each in motions.items()}
+        write_json(self.out / MANIFEST, manifest)
         (self.work / "journal.jsonl").unlink()
         (self.work / "plan.json").unlink()
         return DegradedFolder(self.out, truth or self.given)
 
-    def _check_conditions(self) -> None:
-        # In layout awmm the root's name may be the weather; scenes.tsv is copied.
-        conditions = LAYOUTS[self.dataset.layout].conditions
-        own = (self.dataset.root / "scenes.tsv").is_file()
-        for pair in self.dataset.pairs:
-            if not own and conditions(self.out, pair.id) != pair.conditions:
-                raise RequestError(
-                    f"{self.out}: the folder's name gives the weather of {pair.id}; end -o in "
-                    f"{self.dataset.root.resolve().name}, as the source's does"
-                )
-
     def _refuse_foreign(self) -> None:
-        finished, unfinished = self.out / MANIFEST, self.work / "plan.json"
-        found = next((path for path in (unfinished, finished) if path.is_file()), None)
+        found = next((path for path in (self.work / "plan.json", self.out / MANIFEST) if path.is_file()), None)
         if found is not None:
             before = read_json(found, "manifest")
             known = before.get("versions", {})  # older manifests name more packages
             before["versions"] = {name: known[name] for name in versions(*_PACKAGES) if name in known}
-            differing = [key for key, value in self.plan.items() if before.get(key) != value]
-            if differing:
+            if differing := [key for key, value in self.plan.items() if before.get(key) != value]:
                 raise RequestError(
                     f"{self.out}: holds a copy of another {', '.join(differing)}; give another -o, or remove the folder"
                 )
@@ -220,16 +216,15 @@ class _Copy:
         return part.role in self.changes or (self.truth_moves and part.role in _MOVED)
 
     def _sources(self, part: Part) -> list[str]:
-        if part.role in self.changes and part.pair is not None:
-            return [file_digest(part.pair.visible), file_digest(part.pair.infrared)]
-        return [file_digest(part.path)]
+        both = part.pair if part.role in self.changes else None
+        return [file_digest(path) for path in ((both.visible, both.infrared) if both else (part.path,))]
 
     def _made(self, part: Part) -> bytes:
         if part.pair is None or not self._changed(part):
             return part.path.read_bytes()
         if part.role in _MOVED:
             moved: Callable[..., bytes] = _MOVED[part.role]
-            return moved(part.path, motion_of(self.seed, part.pair.id, self.level), part.pair.size)
+            return moved(part.path, self._motion(part.pair), part.pair.size)
         assert part.role == "visible" or part.role == "infrared"
         infrared = read_visible(part.pair.infrared)
         shot = Shot(read_visible(part.pair.visible), one_channel(infrared), part.pair.id, self.seed, self.kind)
@@ -240,31 +235,24 @@ class _Copy:
     def _truth_apart(self, rows: list[dict[str, Any]]) -> dict[str, Path]:
         if not self.given:
             return {}
-        boxes, masks = self.dataset.boxes, self.dataset.masks
-        for pair in self.dataset.pairs:
-            motion = motion_of(self.seed, pair.id, self.level)
-            if boxes is not None:
-                moved = [move_box(box, motion, pair.size) for box in boxes.boxes[pair.id]]
-                text = format_yolo([box for box in moved if box], boxes.classes, pair.size)
-                rows.append(self._write(f"boxes/{pair.id}.txt", text.encode()))
-            elif masks is not None:
-                data = moved_mask(masks.masks[pair.id], motion, pair.size)
-                rows.append(self._write(f"masks/{pair.id}.png", data))
-        truth = boxes or masks
+        truth = self.dataset.boxes or self.dataset.masks
         assert truth is not None
-        folder = "boxes" if boxes is not None else "masks"
+        folder = "boxes" if isinstance(truth, BoxTruth) else "masks"
+        for pair in self.dataset.pairs:
+            if isinstance(truth, BoxTruth):
+                moved = [move_box(box, self._motion(pair), pair.size) for box in truth.boxes[pair.id]]
+                text = format_yolo([box for box in moved if box], truth.classes, pair.size)
+                rows.append(self._write(f"boxes/{pair.id}.txt", text.encode()))
+            else:
+                data = moved_mask(truth.masks[pair.id], self._motion(pair), pair.size)
+                rows.append(self._write(f"masks/{pair.id}.png", data))
         names = "".join(f"{number} {name}\n" for number, name in enumerate(truth.classes))
         rows.append(self._write(f"{folder}/classes.txt", names.encode()))
         return {folder: self.out / folder}
 
-    def _motions(self) -> dict[str, list[float]]:
-        motions = {pair.id: motion_of(self.seed, pair.id, self.level) for pair in self.dataset.pairs}
-        return {name: [motion.dx, motion.dy, motion.degrees] for name, motion in motions.items()}
+    def _motion(self, pair: Pair) -> Motion:
+        return motion_of(self.seed, pair.id, self.level)
 
     def _write(self, target: str, data: bytes) -> dict[str, Any]:
         write_bytes(self.out / target, data)
         return {"path": target, "sha256": bytes_digest(data)}
-
-
-def _holds(path: Path, row: dict[str, Any]) -> bool:
-    return path.is_file() and file_digest(path) == row["sha256"]
