@@ -69,12 +69,13 @@ def open_fused(root: Path) -> FusedDataset:
             f"{root}: not a finished fused dataset (no manifest.json); run `fuse2task fusion apply ... -o {root}` "
             "to make or finish it"
         )
-    manifest: Any = read_json(path, "manifest")
+    manifest = read_json(path, "manifest")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise RequestError(f"{path}: not a manifest of a fused dataset")
-    truth, problem = manifest.get("truth"), ""
+    truth: Any = manifest.get("truth")
     rows: Any = manifest.get("files")
     classes: Any = truth.get("classes") if isinstance(truth, dict) else None
+    problem = ""
     if not isinstance(truth, dict) or truth.get("kind") not in ("boxes", "masks", "none"):
         problem = "truth"
     elif not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):

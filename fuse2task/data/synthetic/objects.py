@@ -14,21 +14,22 @@ from fuse2task.runtime.reading import read_yaml
 
 
 @functools.cache
-def _street() -> dict[str, Any]:
+def street() -> dict[str, Any]:
+    """What street.yaml says."""
     return read_yaml(Path(__file__).with_name("street.yaml"), "description of a street")
 
 
 @functools.cache
 def material(name: str) -> Material:
     """A material of street.yaml; the same object each time."""
-    fields = _street()["materials"][name].items()
+    fields = street()["materials"][name].items()
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields}
     return Material(**values)
 
 
 def drawn_colour(rng: np.random.Generator, kind: str, least: float, greatest: float) -> RGB:
     """One of the colours of street.yaml, made darker or brighter by lot."""
-    colours = _street()["colours"][kind]
+    colours = street()["colours"][kind]
     return tinted(colours[rng.integers(len(colours))], rng.uniform(least, greatest))
 
 
@@ -41,7 +42,7 @@ _SHAPES: dict[str, Callable[..., np.ndarray]] = {
 def _drawn(outlines: str, **own: Material) -> list[Part]:
     """Outlines of street.yaml; own: the materials that are not there."""
     parts: list[Part] = []
-    for name, shape, *numbers in _street()["outlines"][outlines]:
+    for name, shape, *numbers in street()["outlines"][outlines]:
         if shape == "wheel":
             x, radius = numbers
             parts += [(disc(x, radius, radius), material(name)), (disc(x, radius, radius * 0.55), material("hub"))]
@@ -144,6 +145,11 @@ def signal(rng: np.random.Generator) -> list[Part]:
         lens = replace(dull, emission=(3 * red, 3 * green, 3 * blue)) if place == lit else dull
         parts.append((disc(0.0, base + 0.2 + 0.36 * place, 0.15), lens))
     return parts
+
+
+def lamp(rng: np.random.Generator) -> list[Part]:
+    """A street lamp or a traffic light."""
+    return lantern(rng) if rng.random() < 0.6 else signal(rng)
 
 
 def pole(rng: np.random.Generator) -> list[Part]:

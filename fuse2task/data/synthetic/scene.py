@@ -1,8 +1,7 @@
 """Synthetic scenes: scenery and objects composed from a seed into a registered pair with truth."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -11,7 +10,7 @@ from fuse2task.data.classes import M3FD, MSRS
 from fuse2task.data.dataset import Box
 from fuse2task.data.synthetic import objects
 from fuse2task.data.synthetic.canvas import Canvas, Item, View
-from fuse2task.data.synthetic.objects import drawn_colour, material
+from fuse2task.data.synthetic.objects import drawn_colour, material, street
 from fuse2task.data.synthetic.sensors import Weather, infrared_image, visible_image
 from fuse2task.data.synthetic.surfaces import DARK, Material, Part, disc, rectangle, tinted
 from fuse2task.runtime.compute import generator
@@ -22,13 +21,8 @@ _FAR = 60.0  # metres, to the houses
 
 def backdrop(view: View, rng: np.random.Generator) -> list[Item]:
     """Scenery from near to far; together it fills the image."""
-    return [
-        *_trees(view, rng),
-        *_houses(view, rng),
-        _hedge(view, rng),
-        *_ground(view, rng),
-        _sheet(material("sky"), view, 0, view.horizon + 0.5),
-    ]
+    near, far = [*_trees(view, rng), *_houses(view, rng)], [_hedge(view, rng), *_ground(view, rng)]
+    return [*near, *far, _sheet("sky", view, 0, view.horizon + 0.5)]
 
 
 def _trees(view: View, rng: np.random.Generator) -> list[Item]:
@@ -38,18 +32,15 @@ def _trees(view: View, rng: np.random.Generator) -> list[Item]:
         leaves = _shaded("foliage", rng.uniform(0.7, 1.4))
         parts: list[Part] = [(rectangle(-0.2, 0, 0.2, 3), material("bark"))]
         for _ in range(5):
-            crown_x, crown_y = rng.uniform(-1.2, 1.2), rng.uniform(3.0, 5.0)
-            parts.append((disc(crown_x, crown_y, rng.uniform(1.0, 1.7)), leaves))
+            parts.append((disc(rng.uniform(-1.2, 1.2), rng.uniform(3.0, 5.0), rng.uniform(1.0, 1.7)), leaves))
         items.append(Item.standing(None, parts, view, float(x), distance))
     return items
 
 
 def _houses(view: View, rng: np.random.Generator) -> list[Item]:
     """A row of fronts from edge to edge, with a gap of sky where the street ends."""
-    scale = view.focal / _FAR
-    left, right = -view.width / 2 / scale, view.width / 2 / scale
-    gap = rng.uniform(-3.0, 3.0)
-    items, x = [], left
+    right, gap = view.width / 2 / (view.focal / _FAR), rng.uniform(-3.0, 3.0)
+    items, x = [], -right
     while x < right:
         width, height = rng.uniform(9, 16), rng.uniform(17, 26)
         if not x <= gap <= x + width:
@@ -74,8 +65,7 @@ def _house(width: float, height: float, rng: np.random.Generator) -> list[Part]:
     wall = Material(drawn_colour(rng, "wall", 0.7, 1.2), emissivity=0.94, solar=rng.uniform(0.7, 0.9))
     parts: list[Part] = [(rectangle(0, -1, width, height), wall)]
     columns, floors = max(2, int(width / 3.2)), int(height / 3.6)
-    lit = rng.random((floors, columns)) < 0.14
-    warm = rng.random((floors, columns)) < 0.12
+    lit, warm = (rng.random((floors, columns)) < share for share in (0.14, 0.12))
     for floor in range(1, floors):
         for column in range(columns):
             x, y = (column + 0.3) * width / columns, floor * 3.6
@@ -90,15 +80,14 @@ def _ground(view: View, rng: np.random.Generator) -> list[Item]:
     near, far = 0.95 * view.nearest, 200.0
     starts = np.arange(rng.uniform(3, 5), 40, 4.5)
     dashes: list[Part] = [(rectangle(-0.07, z, 0.07, z + 1.6), material("white_paint")) for z in starts]
-    road = _shaded("road", rng.uniform(0.7, 1.3))
-    lane: list[Part] = [(rectangle(-half, near, half, far), road)]
-    pavement: list[Part] = [(rectangle(-half - kerb, near, half + kerb, far), material("pavement"))]
-    items = [Item.lying(None, parts, view, _FAR) for parts in (dashes, lane, pavement)]
-    return [*items, _sheet(material("verge"), view, view.horizon, view.height + 1, flat=True)]
+    lane = rectangle(-half, near, half, far), _shaded("road", rng.uniform(0.7, 1.3))
+    pavement = rectangle(-half - kerb, near, half + kerb, far), material("pavement")
+    items = [Item.lying(None, parts, view, _FAR) for parts in (dashes, [lane], [pavement])]
+    return [*items, _sheet("verge", view, view.horizon, view.height + 1, flat=True)]
 
 
-def _sheet(material: Material, view: View, top: float, bottom: float, flat: bool = False) -> Item:
-    return Item(None, 10 * _FAR, 0.0, [(rectangle(-2, top - 2, view.width + 2, bottom), material)], flat=flat)
+def _sheet(name: str, view: View, top: float, bottom: float, flat: bool = False) -> Item:
+    return Item(None, 10 * _FAR, 0.0, [(rectangle(-2, top - 2, view.width + 2, bottom), material(name))], flat=flat)
 
 
 Task = Literal["detection", "segmentation"]
@@ -108,39 +97,6 @@ MOST_OVERLAP = 0.25  # of the smaller outline, when an object looks for its plac
 TRIES = 12
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """How a class is drawn, from how near to how far, how often (relative), and how far aside; in metres."""
-
-    draw: Callable[[np.random.Generator], list[Part]]
-    near: float
-    far: float
-    often: float
-    aside: float = 0.0
-
-
-def _lamp(rng: np.random.Generator) -> list[Part]:
-    return objects.lantern(rng) if rng.random() < 0.6 else objects.signal(rng)
-
-
-_STANDING: dict[Task, dict[str, _Kind]] = {
-    "detection": {
-        "People": _Kind(objects.person, 5.5, 11, 4),
-        "Car": _Kind(objects.car, 7, 14, 4),
-        "Bus": _Kind(objects.bus, 11, 17, 1.2),
-        "Motorcycle": _Kind(objects.motorcycle, 5, 9, 1.2),
-        "Lamp": _Kind(_lamp, 7.5, 11, 2.5, aside=3.0),
-        "Truck": _Kind(objects.truck, 11, 17, 1.2),
-    },
-    "segmentation": {
-        "car": _Kind(objects.car, 7, 14, 3),
-        "person": _Kind(objects.person, 5.5, 11, 3),
-        "bike": _Kind(objects.bike, 5, 9, 2),
-        "car_stop": _Kind(objects.car_stop, 4.6, 8, 1),
-        "guardrail": _Kind(objects.guardrail, 7, 11, 1),
-        "color_cone": _Kind(objects.color_cone, 4.6, 8, 2),
-    },
-}
 _PAINTED = {"curve": objects.curve, "bump": objects.bump}
 
 
@@ -154,10 +110,10 @@ def compose(view: View, task: Task, index: int, rng: np.random.Generator) -> tup
 
     Two classes are called for in turn by `index`, three to five more objects are drawn by lot.
     """
-    kinds, names = _STANDING[task], classes_of(task)
+    kinds, names = street()["standing"][task], classes_of(task)
     turn, half = index // 2, len(names) // 2
     roster = [names[turn % len(names)], names[(turn + half) % len(names)]]
-    often = np.array([kind.often for kind in kinds.values()])
+    often = np.array([kind["often"] for kind in kinds.values()])
     roster += rng.choice(list(kinds), size=int(rng.integers(3, 6)), p=often / often.sum()).tolist()
     items: list[Item] = []
     for name in roster:
@@ -175,14 +131,14 @@ def compose(view: View, task: Task, index: int, rng: np.random.Generator) -> tup
     return items, [(item.x, item.distance, 3.7) for item in burning]
 
 
-def _placed(name: str, kind: _Kind, view: View, others: list[Item], rng: np.random.Generator) -> Item | None:
+def _placed(name: str, kind: dict[str, Any], view: View, others: list[Item], rng: np.random.Generator) -> Item | None:
     """The object where it overlaps the others little; None when every place that it tries is taken."""
-    parts = kind.draw(rng)
+    parts = getattr(objects, kind["draw"])(rng)
     half = max(float(np.abs(outline[:, 0]).max()) for outline, _ in parts)
     for _ in range(TRIES):
-        distance = rng.uniform(kind.near, kind.far)
+        distance = rng.uniform(kind["near"], kind["far"])
         room = max(view.width / 2 * distance / view.focal - 0.9 * half, 0.0)
-        x = float(rng.choice([-1, 1])) * rng.uniform(min(kind.aside, 0.6 * room), room)
+        x = float(rng.choice([-1, 1])) * rng.uniform(min(kind["aside"], 0.6 * room), room)
         item = Item.standing(name, parts, view, x, distance)
         if all(other.flat or _overlap(item.bounds, other.bounds) < MOST_OVERLAP for other in others):
             return item
@@ -232,30 +188,24 @@ def render(seed: int, index: int, size: tuple[int, int], night: bool, task: Task
     check_size(size)
     view = View.of(size)
     rng = generator("synthetic", task, seed, index, "geometry")
-    objects, lamps = compose(view, task, index, rng)
+    items, lamps = compose(view, task, index, rng)
     canvas = Canvas(view)
-    for item in sorted([*objects, *backdrop(view, rng)], key=lambda item: (item.flat, item.distance)):
+    for item in sorted([*items, *backdrop(view, rng)], key=lambda item: (item.flat, item.distance)):
         canvas.paint(item)
     weather = _weather(night, lamps, rng)
     noise = generator("synthetic", task, seed, index, "noise")
     texture = _texture(view, noise)
     index_of = {name: number for number, name in enumerate(classes_of(task), start=1)}
     numbers = np.array([0, *(index_of[box.name] for box in canvas.boxes)], np.uint8)
-    return Scene(
-        visible_image(canvas, weather, texture, noise),
-        infrared_image(canvas, weather, texture, noise),
-        tuple(canvas.boxes),
-        canvas.instances,
-        numbers[canvas.instances],
-    )
+    visible, infrared = (image(canvas, weather, texture, noise) for image in (visible_image, infrared_image))
+    return Scene(visible, infrared, tuple(canvas.boxes), canvas.instances, numbers[canvas.instances])
 
 
 def _weather(night: bool, lamps: list[Lamp], rng: np.random.Generator) -> Weather:
-    level, warmth, sun = rng.uniform(0.0, 1.0), rng.uniform(0.0, 1.0), rng.uniform(0.0, 1.0)
+    level, warmth, sun = rng.uniform(0.0, 1.0, 3).tolist()
     if night:
-        sky_glow = 0.012 + 0.014 * level
-        daylight = (sky_glow, 0.95 * sky_glow, 0.9 * sky_glow)
-        return Weather(True, daylight, 4 + 10 * warmth, -18 + 10 * warmth, 2.0 + sun, lamps, 1.0)
+        glow = 0.012 + 0.014 * level
+        return Weather(True, (glow, 0.95 * glow, 0.9 * glow), 4 + 10 * warmth, -18 + 10 * warmth, 2.0 + sun, lamps, 1.0)
     power = 0.7 + 0.35 * level
     return Weather(False, (power, 0.97 * power, 0.92 * power), 18 + 8 * warmth, -12 + 8 * warmth, 7 + 5 * sun, (), 0.45)
 
