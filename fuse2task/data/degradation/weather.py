@@ -15,14 +15,13 @@ _SMOOTH = 6.0  # grey levels of gradient below which sky is smooth
 
 
 def metres(image: np.ndarray, sky: bool) -> np.ndarray:
-    """Distance in metres: (H, W) float32, of an image (H, W, 3) RGB or (H, W), uint8.
+    """Distance in metres: (H, W) float32, of an image (H, W, 3) RGB or (H, W), uint8, as no data set has depth.
 
-    No depth comes with these data sets. A pinhole camera 2 m above a flat road, its horizon at half height, gives
-    each row its distance, `FARTHEST` at most and above the horizon. With `sky`, what is smooth, brighter than the
-    image's mean and connected with the upper border is sky. The logarithm of these is fitted to the luma by a
-    guided filter (He, Sun & Tang, TPAMI 2013), so that depth changes where the image does. The other image
-    of a pair has no say: its edges would show in the veil and help whoever sees this one alone. An object that
-    stands up gets more metres at its head than at its feet.
+    A pinhole camera 2 m above a flat road, its horizon at half height, gives each row its distance, `FARTHEST` at most
+    and above the horizon. With `sky`, what is smooth, brighter than the image's mean and connected with the upper
+    border is sky. The logarithm of these is fitted to the luma by a guided filter (He, Sun & Tang, TPAMI 2013), so that
+    depth changes where the image does. The other image of a pair has no say: its edges would show in the veil. An
+    object that stands up gets more metres at its head than at its feet.
     """
     grey = luma(image)
     height, width = grey.shape
@@ -86,15 +85,13 @@ def scatter(
     rng: np.random.Generator, size: tuple[int, int], per_cubic_metre: float, diameters: tuple[float, float, float],
     farthest: float,
 ) -> Particles:  # fmt: skip
-    """A Poisson cloud in the view of a camera, from 0.3 m to `farthest` metres.
+    """A Poisson cloud in the view of a camera with images of `size` (width, height), from 0.3 m to `farthest` metres.
 
     diameters: least, mean excess over it, and greatest, in millimetres, of an exponential distribution.
-    size: (width, height) of the image.
     """
-    width, height = size
     view = View.of(size)
     margin = 0.1 * view.unit
-    span = (width + 2 * margin) * (height + 2 * margin)
+    span = (size[0] + 2 * margin) * (size[1] + 2 * margin)
     cubes = farthest**3 - NEAREST**3
     count = rng.poisson(per_cubic_metre * span / view.focal**2 * cubes / 3)
     uniform = rng.random((5, count), dtype=np.float32)
@@ -110,22 +107,15 @@ def opacity(particles: Particles, path: np.ndarray, size: tuple[int, int]) -> np
 
     A particle's disc is smeared along its way, so that a faster one is longer and fainter, and blurred by its
     own width and by the aperture. Shares of several add up as opacities do, 1 - exp(-sum).
-
-    Args:
-        particles: N of them.
-        path: (N, 2) millimetres (right, down) that each moves during the exposure.
-        size: (width, height) of the image.
+    path: (N, 2) millimetres (right, down) that each moves during the exposure. size: (width, height) of the image.
     """
-    width, height = size
     scale = View.of(size).focal / (1000 * particles.distance)  # pixels a millimetre
     disc = particles.diameter * scale
     sigma = np.hypot(particles.diameter, APERTURE) * scale / 4
     classes = np.digitize(sigma, _WIDTHS)
-    total = np.zeros((height, width), np.float32)
-    for number in range(len(_WIDTHS) + 1):
+    total = np.zeros(size[::-1], np.float32)
+    for number in np.unique(classes):
         chosen = classes == number
-        if not chosen.any():
-            continue
         way, area = path[chosen] * scale[chosen, None], np.pi / 4 * disc[chosen] ** 2
         layer = _drawn(particles.x[chosen], particles.y[chosen], way, area, size)
         total += cv2.GaussianBlur(layer, (0, 0), _WIDTHS[number - 1] * 2**0.5) if number else layer
@@ -233,7 +223,7 @@ def _veiled(shot: Shot, camera: Camera, beta: float, reach: float = 0.0, cover: 
 def _rain(shot: Shot, level: int, camera: Camera) -> np.ndarray:
     """Opacity of the near drops: Marshall & Palmer (1948) sizes, N(D) = 8000 exp(-4.1 R^-0.21 D) /m3/mm."""
     rng = shot.random(camera)
-    size = (shot.infrared.shape[1], shot.infrared.shape[0])
+    size = shot.infrared.shape[::-1]
     heaviest, slope = (4.1 * rate**-0.21 for rate in (RAIN_RATE[-1], RAIN_RATE[level - 1]))
     least, greatest = _RAIN_DROPS
     density = 8000 / heaviest * (np.exp(-heaviest * least) - np.exp(-heaviest * greatest))
@@ -248,7 +238,7 @@ def _rain(shot: Shot, level: int, camera: Camera) -> np.ndarray:
 def _snow(shot: Shot, level: int, camera: Camera) -> np.ndarray:
     """Opacity of the near flakes, of which there are as many as the visibility asks for."""
     rng = shot.random(camera)
-    size = (shot.infrared.shape[1], shot.infrared.shape[0])
+    size = shot.infrared.shape[::-1]
     density = _KOSCHMIEDER / SNOW_VISIBILITY[-1] / _FLAKE_AREA
     flakes: Particles = scatter(rng, size, density, _FLAKES, _SNOW_REACH)
     wind = np.array([rng.normal(0, 1.5), 1.0], np.float32)  # m/s; flakes fall at 1

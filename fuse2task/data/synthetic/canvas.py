@@ -39,11 +39,8 @@ class View:
 
     def upright(self, outline: np.ndarray, x: float, distance: float) -> np.ndarray:
         """Pixels of an (N, 2) outline in metres, upright `x` to the right and `distance` ahead."""
-        scale = self.focal / distance
-        return np.stack(
-            [self.width / 2 + scale * (x + outline[:, 0]), self.horizon + scale * (CAMERA_HEIGHT - outline[:, 1])],
-            axis=1,
-        )
+        right, down = x + outline[:, 0], CAMERA_HEIGHT - outline[:, 1]
+        return np.stack([right, down], axis=1) * (self.focal / distance) + (self.width / 2, self.horizon)
 
     def flat(self, outline: np.ndarray) -> np.ndarray:
         """Pixels of an (N, 2) outline that lies on the road, given as (metres to the right, metres ahead)."""
@@ -59,7 +56,6 @@ class View:
 MIN_SIDE = 0.055  # of the image's shorter side: 14 px of 256
 MIN_VISIBLE = 0.5  # of the object's own pixels
 MIN_VISIBLE_MARKING = 0.25  # of those within the picture: a marking runs out of it, and under what stands there
-
 _SUBPIXEL_BITS = 4
 
 
@@ -119,8 +115,7 @@ class Canvas:
         for number, (outline, _) in enumerate(item.parts):
             corners = np.rint((outline - (x0, y0)) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
             cv2.fillPoly(stencil, [corners], first + number, shift=_SUBPIXEL_BITS)
-        bottom_row, last_column = max(self.view.height - y0, 0), max(self.view.width - x0, 0)
-        inside = stencil[max(-y0, 0) : bottom_row, max(-x0, 0) : last_column]
+        inside = stencil[max(-y0, 0) : max(self.view.height - y0, 0), max(-x0, 0) : max(self.view.width - x0, 0)]
         if inside.size == 0:
             return False
         y, x = max(y0, 0), max(x0, 0)
@@ -128,11 +123,8 @@ class Canvas:
         visible = (inside > 0) & (self.surface[area] < 0)
         if item.name is not None:
             box = self._box(item.name, visible, x, y)
-            if item.flat:
-                least = MIN_VISIBLE_MARKING * np.count_nonzero(inside)
-            else:
-                least = MIN_VISIBLE * np.count_nonzero(stencil)
-            if box is None or visible.sum() < least:
+            least, shown = (MIN_VISIBLE_MARKING, inside) if item.flat else (MIN_VISIBLE, stencil)
+            if box is None or visible.sum() < least * np.count_nonzero(shown):
                 return False
             self.boxes.append(box)
             self.instances[area][visible] = len(self.boxes)

@@ -14,9 +14,8 @@ _HEADLIGHTS = 0.045  # irradiance 8 m ahead of the camera car, full daylight bei
 
 # IEC 61966-2-1 (sRGB) transfer curve over 4096 linear levels.
 _LINEAR = np.linspace(0, 1, 4096)
-_SRGB = np.rint(255 * np.where(_LINEAR <= 0.0031308, 12.92 * _LINEAR, 1.055 * _LINEAR ** (1 / 2.4) - 0.055)).astype(
-    np.uint8
-)
+_CODED = np.where(_LINEAR <= 0.0031308, 12.92 * _LINEAR, 1.055 * _LINEAR ** (1 / 2.4) - 0.055)
+_SRGB = np.rint(255 * _CODED).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,11 @@ def visible_image(canvas: Canvas, weather: Weather, texture: np.ndarray, rng: np
     texture: (H, W) float32 of about unit variance that mottles every surface.
     """
     view, surface = canvas.view, canvas.surface
-    reflectance = np.array([material.reflectance for material in canvas.materials], np.float32)
-    retro = np.array([material.retro for material in canvas.materials], np.float32)
-    x = np.array([item.x for item in canvas.owners], np.float32)
-    distance = np.array([item.distance for item in canvas.owners], np.float32)
-    flat = _flat(canvas)
+    reflectance, retro, emission = (
+        np.array([getattr(material, name) for material in canvas.materials], np.float32)
+        for name in ("reflectance", "retro", "emission")
+    )
+    x, distance = np.array([(item.x, item.distance) for item in canvas.owners], np.float32).T
     light: np.ndarray = np.broadcast_to(np.array(weather.daylight, np.float32), (len(x), 3))
     if weather.night:
         # Headlights reach a standing surface in full, and come back from reflecting ones many times over.
@@ -55,12 +54,11 @@ def visible_image(canvas: Canvas, weather: Weather, texture: np.ndarray, rng: np
         light = light + direct[:, None]
     image = (reflectance * light)[surface]
     rows = slice(int(view.horizon), None)
-    ground = flat[surface[rows]]
+    ground = _flat(canvas)[surface[rows]]
     image[rows][ground] = (reflectance[surface[rows]] * _ground_light(canvas, weather, retro))[ground]
     image *= np.clip(1 + 0.1 * texture, 0.4, 1.6)[..., None]
     if weather.night:
-        emission = np.array([material.emission for material in canvas.materials], np.float32)[surface]
-        image += emission + _glow(emission, view)
+        image += emission[surface] + _glow(emission[surface], view)
     image = cv2.GaussianBlur(image, (0, 0), max(0.0016 * view.unit, 0.3))
     full_well, read = (2500, 0.0018) if weather.night else (9000, 0.001)
     noise = rng.standard_normal(image.shape, dtype=np.float32)
@@ -137,8 +135,7 @@ def _shadows(canvas: Canvas, weather: Weather) -> np.ndarray:
 def _glow(emission: np.ndarray, view: View) -> np.ndarray:
     """Light scattered in the lens about lamps."""
     small = cv2.resize(emission, (max(view.width // 4, 8), max(view.height // 4, 8)), interpolation=cv2.INTER_AREA)
-    near = cv2.GaussianBlur(small, (0, 0), max(0.004 * view.unit, 0.5))
-    wide = cv2.GaussianBlur(small, (0, 0), max(0.015 * view.unit, 1.0))
+    near, wide = (cv2.GaussianBlur(small, (0, 0), max(s * view.unit, least)) for s, least in ((0.004, 0.5), (0.015, 1)))
     return cv2.resize(0.16 * near + 0.12 * wide, (view.width, view.height), interpolation=cv2.INTER_LINEAR)
 
 

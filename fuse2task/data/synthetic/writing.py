@@ -62,10 +62,8 @@ def write_msrs(root: Path, train: int, test: int, seed: int, size: tuple[int, in
     plan = {"layout": "msrs", "train": train, "test": test, "seed": seed, "size": list(size)}
     with _claimed(root, plan), Meter(f"synthetic scenes in {root}", train + test) as meter:
         for index in range(train + test):
-            night = index % 2 == 1
-            scene = render(seed, index, size, night=night, task="segmentation")
-            folder = root / ("train" if index < train else "test")
-            name = f"{index + 1:05d}{'N' if night else 'D'}.png"
+            scene = render(seed, index, size, night=index % 2 == 1, task="segmentation")
+            folder, name = root / ("train" if index < train else "test"), f"{index + 1:05d}{'DN'[index % 2]}.png"
             write_image(folder / "vi" / name, scene.visible)
             write_image(folder / "ir" / name, scene.infrared)
             write_image(folder / "Segmentation_labels" / name, scene.mask)
@@ -77,18 +75,18 @@ def _claimed(root: Path, plan: dict[str, Any]) -> Iterator[None]:
     # An interrupted call has left its plan and starts over: equal plans give equal files.
     work = root / ".fuse2task"
     kept = work / "plan.json"
-    _refuse_used(root, kept, plan)
+
+    def refuse_used() -> None:
+        begun = kept.is_file() and read_json(kept, "plan of scenes") == plan
+        if root.exists() and not begun and not (root.is_dir() and set(root.iterdir()) <= {work}):
+            raise RequestError(f"{root}: not an empty folder; name a new one for the synthetic scenes, or empty it")
+
+    refuse_used()
     with sole_writer(root, work / "lock"):
-        _refuse_used(root, kept, plan)
+        refuse_used()  # again: another process may have been quicker
         remove_leftovers(root)
         write_json(kept, plan)
         yield
         kept.unlink()
     with contextlib.suppress(OSError):  # another process waits for the lock there
         work.rmdir()
-
-
-def _refuse_used(root: Path, kept: Path, plan: dict[str, Any]) -> None:
-    begun = kept.is_file() and read_json(kept, "plan of scenes") == plan
-    if root.exists() and not begun and not (root.is_dir() and set(root.iterdir()) <= {kept.parent}):
-        raise RequestError(f"{root}: not an empty folder; name a new one for the synthetic scenes, or empty it")
