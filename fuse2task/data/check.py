@@ -83,9 +83,8 @@ def check_dataset(dataset: Dataset, findings: Sequence[Finding]) -> Report:
 def count(dataset: Dataset) -> dict[str, Any]:
     """Pairs, sizes, conditions and truth of a dataset.
 
-    Returns:
-        pairs: {split: n}; sizes: {"WxH": pairs}; conditions: {name: pairs}; with boxes, clipped and
-        boxes: {split: {class: n}}; with masks, pixels: {class or "ignored": n} over all splits.
+    Returns pairs: {split: n}; sizes: {"WxH": pairs}; conditions: {name: pairs}; with boxes, clipped and boxes: {split:
+    {class: n}}; with masks, pixels: {class or "ignored": n} over all splits.
     """
     pairs = dataset.pairs
     counts: dict[str, Any] = {
@@ -169,8 +168,7 @@ def edge_shift(infrared: np.ndarray, visible: np.ndarray) -> tuple[float, float]
     Args:
         infrared, visible: (H, W) uint8, the luma.
 
-    Returns:
-        The shift, or None where an image is too small or has no edges.
+    Returns the shift, or None where an image is too small or has no edges.
     """
     factor = max(1, min(infrared.shape) // _SHORT_SIDE)
     reach = max(1, REACH // factor)

@@ -154,9 +154,8 @@ def files_by_id(folder: Path, suffixes: Collection[str], prefix: str = "") -> tu
 
     prefix: folder name put before each id. Links to folders are followed.
 
-    Returns:
-        The files, and findings: `duplicate-id` (a.png and a.jpg), `bad-name` (no possible id), `linked-loop` (a link
-        to a folder above it), `broken-link`; and as a note `not-used`: hidden and other files, counted by suffix.
+    Returns the files, and findings: `duplicate-id` (a.png and a.jpg), `bad-name` (no possible id), `linked-loop` (a
+    link to a folder above it), `broken-link`; and as a note `not-used`: hidden and other files, counted by suffix.
     """
     found: dict[str, Path] = {}
     findings, unused = Findings(), Counter[str]()

@@ -56,19 +56,14 @@ def scan_dataset(
     """
     root, layout = Path(root), resolve_layout(layout) if layout not in layouts.LAYOUTS else layout
     table, located = layouts.LAYOUTS[layout], _located(root, layout, infrared, visible)
-    findings, split_name = located.findings, "layout"
-    if split is not None:
-        path = splits.resolve(split)
-        parts: Mapping[str, str] | None = splits.read_split(path)
-        split_name = path.stem
-    else:
-        parts = _own_split(root, table, findings)
+    listed = None if split is None else splits.resolve(split)
+    parts = splits.read_split(listed) if listed else _own_split(root, table, located.findings)
     pairs = _pair_up(root, table, located, parts)
     found, problems = _read_truth(root, table, pairs, **truth)
-    findings += problems
+    findings = [*located.findings, *problems]
     dataset = Dataset(
         layout, root, pairs, found if isinstance(found, BoxTruth) else None,
-        found if isinstance(found, MaskTruth) else None, split_name,
+        found if isinstance(found, MaskTruth) else None, listed.stem if listed else "layout",
         splits.split_hash(parts if parts is not None else {pair.id: pair.split for pair in pairs}),
         tuple(finding.message for finding in findings if finding.note),
     )  # fmt: skip
@@ -188,22 +183,20 @@ def _flat(root: Path, prefixes: tuple[str, str]) -> Located:
     """Pairs IR1.png, VIS1.png lying side by side in the root."""
     located, others = Located(), 0
     for path in sorted(root.iterdir()):
+        match = re.fullmatch(f"({'|'.join(prefixes)})(.+)", path.stem)
         if path.suffix.lower() not in SUFFIXES:
             others += path.is_file()
-            continue
-        match = re.fullmatch(f"({'|'.join(prefixes)})(.+)", path.stem)
-        if match is None:
+        elif match is None:
             text = f"{path}: its name begins with neither {prefixes[0]} nor {prefixes[1]}"
             located.findings.add("bad-name", text)
-            continue
-        if not is_safe_id(match[2]):
+        elif not is_safe_id(match[2]):
             located.findings.add("bad-name", f"{str(path)!a}: the name cannot be an id; rename it")
-            continue
-        known = located.infrared if match[1] == prefixes[0] else located.visible
-        if match[2] in known:
-            located.findings.add("duplicate-id", f"{path}: same id {match[2]!r} as {known[match[2]]}; keep one")
-        known.setdefault(match[2], path)
-        located.splits[match[2]] = "test"
+        else:
+            known = located.infrared if match[1] == prefixes[0] else located.visible
+            if match[2] in known:
+                located.findings.add("duplicate-id", f"{path}: same id {match[2]!r} as {known[match[2]]}; keep one")
+            known.setdefault(match[2], path)
+            located.splits[match[2]] = "test"
     if others:
         located.findings.add("not-used", f"{root}: {others} files not used (no images)", note=True)
     return located

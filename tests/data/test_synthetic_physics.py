@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuse2task.data.synthetic.canvas import Canvas, Item, View
+from fuse2task.data.synthetic.objects import Material, bar, disc, rectangle, tinted
 from fuse2task.data.synthetic.scene import backdrop
 from fuse2task.data.synthetic.sensors import Weather, infrared_image, visible_image
-from fuse2task.data.synthetic.surfaces import Material, bar, disc, rectangle, tinted
 
 GREY = Material((0.18, 0.18, 0.18), emissivity=1.0, solar=0.0)
 DAY = Weather(night=False, daylight=(1, 1, 1), air=20, sky=-10, sun=10, lamps=(), shadow=0.5)

@@ -14,17 +14,9 @@ from fuse2task.data.images import SUFFIXES, as_rgb, encode_png, one_channel, rea
 from fuse2task.data.layouts import LAYOUTS
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.truth.boxes import file_of, format_yolo, truth_files
+from fuse2task.runtime import files
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import (
-    JournalWriter,
-    bytes_digest,
-    file_digest,
-    journal_rows,
-    read_json,
-    remove_leftovers,
-    write_bytes,
-    write_json,
-)
+from fuse2task.runtime.files import bytes_digest, file_digest, read_json, remove_leftovers, write_bytes, write_json
 from fuse2task.runtime.locks import sole_writer
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter
@@ -57,8 +49,8 @@ def parts_of(dataset: Dataset) -> list[Part]:
     lists = [*root.glob("*.txt"), *root.glob("*.tsv"), *root.glob("meta/*.txt")]
     for own in LAYOUTS[dataset.layout].truth:
         folders = [root / name for name in own.folders if (root / name).is_dir()]
-        files, _ = truth_files(folders, _TRUTH_SUFFIXES[own.kind], pairs)
-        found += [Part(path, own.kind, pair) for pair in pairs if (path := file_of(pair, files)) is not None]
+        truths, _ = truth_files(folders, _TRUTH_SUFFIXES[own.kind], pairs)
+        found += [Part(path, own.kind, pair) for pair in pairs if (path := file_of(pair, truths)) is not None]
         lists += [folder / "classes.txt" for folder in folders if (folder / "classes.txt").is_file()]
     found += [Part(path, "list") for path in lists if not path.name.startswith(".")]
     return sorted(found, key=lambda part: part.path.relative_to(root).as_posix())
@@ -165,7 +157,7 @@ class _Copy:
         rows = []
         with (
             Meter(f"{self.kind} {self.level}", len(parts), "files") as meter,
-            JournalWriter(self.work / "journal.jsonl") as journal,
+            files.JournalWriter(self.work / "journal.jsonl") as journal,
         ):
             for part in parts:
                 target, sources = self._target(part), self._sources(part)
@@ -205,7 +197,7 @@ class _Copy:
         if (self.out / MANIFEST).is_file():
             rows = read_json(self.out / MANIFEST, "manifest").get("files", [])
             done = {row["path"]: row for row in rows if "sources" in row}
-        return done | {row["path"]: row for row in journal_rows(self.work / "journal.jsonl")}
+        return done | {row["path"]: row for row in files.journal_rows(self.work / "journal.jsonl")}
 
     def _target(self, part: Part) -> str:
         path = part.path.relative_to(self.dataset.root)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from fuse2task.data.dataset import Box
-from fuse2task.data.synthetic.surfaces import Material, Part
+from fuse2task.data.synthetic.objects import Material, Part
 
 CAMERA_HEIGHT = 2.0  # metres above a flat road
 

@@ -10,9 +10,8 @@ from fuse2task.data.classes import M3FD, MSRS
 from fuse2task.data.dataset import Box
 from fuse2task.data.synthetic import objects
 from fuse2task.data.synthetic.canvas import Canvas, Item, View
-from fuse2task.data.synthetic.objects import drawn_colour, material, street
+from fuse2task.data.synthetic.objects import DARK, Material, Part, disc, material, rectangle, tinted
 from fuse2task.data.synthetic.sensors import Weather, infrared_image, visible_image
-from fuse2task.data.synthetic.surfaces import DARK, Material, Part, disc, rectangle, tinted
 from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
 
@@ -62,7 +61,7 @@ def _hedge(view: View, rng: np.random.Generator) -> Item:
 
 
 def _house(width: float, height: float, rng: np.random.Generator) -> list[Part]:
-    wall = Material(drawn_colour(rng, "wall", 0.7, 1.2), emissivity=0.94, solar=rng.uniform(0.7, 0.9))
+    wall = Material(objects.drawn_colour(rng, "wall", 0.7, 1.2), emissivity=0.94, solar=rng.uniform(0.7, 0.9))
     parts: list[Part] = [(rectangle(0, -1, width, height), wall)]
     columns, floors = max(2, int(width / 3.2)), int(height / 3.6)
     lit, warm = (rng.random((floors, columns)) < share for share in (0.14, 0.12))
@@ -110,7 +109,7 @@ def compose(view: View, task: Task, index: int, rng: np.random.Generator) -> tup
 
     Two classes are called for in turn by `index`, three to five more objects are drawn by lot.
     """
-    kinds, names = street()["standing"][task], classes_of(task)
+    kinds, names = objects.street()["standing"][task], classes_of(task)
     turn, half = index // 2, len(names) // 2
     roster = [names[turn % len(names)], names[(turn + half) % len(names)]]
     often = np.array([kind["often"] for kind in kinds.values()])

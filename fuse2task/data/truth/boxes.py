@@ -120,9 +120,8 @@ def read_voc(
         pairs: each must have a file.
         known: the classes in order; without it, all names in the files, sorted.
 
-    Returns:
-        The truth, and findings: `missing-truth`, `bad-annotation`, `truth-size` (the file's image size is
-        another), and those of `BoxCollector.add`.
+    Returns the truth, and findings: `missing-truth`, `bad-annotation`, `truth-size` (the file's image size is another),
+    and those of `BoxCollector.add`.
 
     RequestError: without `known`, a class name that is empty or cannot be shown.
     """
@@ -206,9 +205,8 @@ def read_yolo(
         known: classes whose order is kept where the file's names are among them.
         only_known: a name that is not among `known` is a finding.
 
-    Returns:
-        The truth (None without class names), and findings: `no-class-names`, `missing-truth`,
-        `bad-annotation` (a line of another form), and those of `BoxCollector.add`.
+    Returns the truth (None without class names), and findings: `no-class-names`, `missing-truth`, `bad-annotation` (a
+    line of another form), and those of `BoxCollector.add`.
     """
     folders = [folder] if isinstance(folder, Path) else folder
     files, findings = truth_files(folders, [".txt"], pairs)

@@ -24,17 +24,6 @@ class CocoImage:
     scene: str
     annotations: list[dict[str, Any]] = field(default_factory=list)
 
-    @property
-    def id(self) -> str:
-        """The id of the whole path."""
-        return path_id(self.name, SUFFIXES)
-
-    @property
-    def tails(self) -> list[str]:
-        """Ids of the path without its first folder, its first two folders, ... and of the bare name."""
-        parts = self.name.replace("\\", "/").split("/")
-        return [path_id("/".join(parts[start:]), SUFFIXES) for start in range(1, len(parts))]
-
 
 @dataclass(frozen=True)
 class CocoCounts:
@@ -51,9 +40,8 @@ def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = N
     An image belongs to the pair whose id its `file_name` gives, with all, some or none of its folders. Classes are
     the categories in id order, or all of `known` where those hold every category.
 
-    Returns:
-        The truth, and findings: `missing-truth`, `bad-annotation`, `truth-size`, `duplicate-id`, `crowd-box`
-        (a box round many objects cannot be scored as one), and those of `BoxCollector.add`.
+    Returns the truth, and findings: `missing-truth`, `bad-annotation`, `truth-size`, `duplicate-id`, `crowd-box` (a box
+    round many objects cannot be scored as one), and those of `BoxCollector.add`.
 
     RequestError: a file is not COCO JSON, or two categories share an id or a name.
     """
@@ -63,10 +51,12 @@ def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = N
     by_id: dict[str, CocoImage] = {}
     tails: dict[str, list[CocoImage]] = {}
     for image in images:
-        if image.id in by_id:
-            findings.add("duplicate-id", f"{image.source}: image {image.id!r} is there twice")
-        by_id[image.id] = image
-        for tail in image.tails:
+        parts = image.name.replace("\\", "/").split("/")
+        whole, *others = (path_id("/".join(parts[start:]), SUFFIXES) for start in range(len(parts)))
+        if whole in by_id:
+            findings.add("duplicate-id", f"{image.source}: image {whole!r} is there twice")
+        by_id[whole] = image
+        for tail in others:
             tails.setdefault(tail, []).append(image)
     for pair in pairs:
         same_tail = tails.get(pair.id, [])

@@ -29,29 +29,11 @@ def convert_boxes(source: Path, images: Path, kind: BoxFormat, out: Path) -> Box
 
     RequestError: no images, boxes that do not fit them (all are listed), unreadable files, or `out` is in use.
     """
-    _refuse_used(Path(out), kind)
-    pairs, names = _pairs(Path(images))
-    truth = _read(Path(source), pairs)
-    if kind == "coco":
-        content = coco_truth(pairs, truth)
-        for image in content["images"]:
-            image["file_name"] = names[Path(image["file_name"]).stem]
-            del image["conditions"]
-        write_json(Path(out), content, sort_keys=False)
-        return truth
-    for pair in pairs:
-        boxes, place = truth.boxes[pair.id], Path(out) / names[pair.id]
-        if kind == "voc":
-            write_text(place.with_suffix(".xml"), format_voc(names[pair.id], boxes, pair.size))
-        else:
-            write_text(place.with_suffix(".txt"), format_yolo(boxes, truth.classes, pair.size))
-    if kind == "yolo":
-        write_text(Path(out) / "classes.txt", "".join(f"{name}\n" for name in truth.classes))
-    return truth
-
-
-def _pairs(images: Path) -> tuple[list[Pair], dict[str, str]]:
-    """The images as pairs of themselves, and their paths below the folder."""
+    source, images, out = Path(source), Path(images), Path(out)
+    if kind == "coco" and out.suffix.lower() != ".json":
+        raise RequestError(f"{out}: COCO is written as one file; name it something.json")
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        raise RequestError(f"{out}: in use already; name a new file or folder")
     if not images.is_dir():
         raise RequestError(f"{images}: no such folder of images")
     files, findings = files_by_id(images, SUFFIXES)
@@ -59,7 +41,23 @@ def _pairs(images: Path) -> tuple[list[Pair], dict[str, str]]:
     if not files:
         raise RequestError(f"{images}: no images in it; boxes are checked against the sizes of their images")
     pairs = [Pair(name, "test", path, path, image_size(path)) for name, path in files.items()]
-    return pairs, {name: path.relative_to(images).as_posix() for name, path in files.items()}
+    truth = _read(source, pairs)
+    if kind == "coco":
+        content = coco_truth(pairs, truth)
+        for image in content["images"]:
+            image["file_name"] = files[Path(image["file_name"]).stem].relative_to(images).as_posix()
+            del image["conditions"]
+        write_json(out, content, sort_keys=False)
+        return truth
+    for pair in pairs:
+        name, boxes = pair.visible.relative_to(images), truth.boxes[pair.id]
+        if kind == "voc":
+            write_text(out / name.with_suffix(".xml"), format_voc(name.as_posix(), boxes, pair.size))
+        else:
+            write_text(out / name.with_suffix(".txt"), format_yolo(boxes, truth.classes, pair.size))
+    if kind == "yolo":
+        write_text(out / "classes.txt", "".join(f"{name}\n" for name in truth.classes))
+    return truth
 
 
 def _read(source: Path, pairs: list[Pair]) -> BoxTruth:
@@ -79,10 +77,3 @@ def _refuse(source: Path, findings: Findings) -> None:
         if finding.note:
             say(finding.message)
     findings.refuse(source, "; fix the files, nothing was written")
-
-
-def _refuse_used(out: Path, kind: BoxFormat) -> None:
-    if kind == "coco" and out.suffix.lower() != ".json":
-        raise RequestError(f"{out}: COCO is written as one file; name it something.json")
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        raise RequestError(f"{out}: in use already; name a new file or folder")

@@ -16,9 +16,8 @@ IGNORED = 255
 def read_masks(folders: Sequence[Path], pairs: Sequence[Pair], classes: Sequence[str]) -> tuple[MaskTruth, Findings]:
     """Masks of `pairs`; every file is decoded and checked.
 
-    Returns:
-        The truth, and findings: `missing-truth`, `bad-mask` (unreadable, not one channel), `mask-size`,
-        `mask-value` (neither a class index nor 255).
+    Returns the truth, and findings: `missing-truth`, `bad-mask` (unreadable, not one channel), `mask-size`,
+    `mask-value` (neither a class index nor 255).
     """
     files, findings = truth_files(folders, SUFFIXES, pairs)
     masks: dict[str, Path] = {}
