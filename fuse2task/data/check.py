@@ -56,14 +56,10 @@ class Report:
 
 
 def check_dataset(dataset: Dataset, findings: Sequence[Finding]) -> Report:
-    """Decode every image of a scanned dataset and complete its findings.
+    """Decode every image of a dataset from `scan_dataset` and complete its findings.
 
-    New findings: `unusable-image` (damaged, 16-bit, 4-channel), `coloured-infrared`, `constant-image`,
-    `duplicate-image` (the same bytes in two splits). Notes: clipped boxes, the same bytes twice in one split,
-    the misalignment probe.
-
-    Args:
-        dataset, findings: from `fuse2task.data.loading.scan_dataset`.
+    New are `unusable-image` (damaged, 16-bit, 4-channel), `coloured-infrared`, `constant-image`, `duplicate-image`
+    (the same bytes in two splits). Notes: clipped boxes, the same bytes twice in one split, the misalignment probe.
     """
     reports = []
     with ThreadPoolExecutor(os.cpu_count()) as pool, Meter("checking", len(dataset.pairs), "pairs") as meter:
@@ -160,15 +156,11 @@ _SHORT_SIDE = 480  # larger images are reduced by a whole factor
 
 
 def edge_shift(infrared: np.ndarray, visible: np.ndarray) -> tuple[float, float] | None:
-    """Shift (dx, dy) in pixels of the visible image against the infrared one, each within +-8.
+    """Shift (dx, dy) in pixels of the visible image against the infrared one, both (H, W) uint8, within +-8 each.
 
-    The gradient magnitudes, log-compressed so that a few strong edges do not decide alone, are correlated by
-    FFT; the peak within reach is refined by a parabola. A probe, no measurement: sensors see different edges.
-
-    Args:
-        infrared, visible: (H, W) uint8, the luma.
-
-    Returns the shift, or None where an image is too small or has no edges.
+    The gradient magnitudes, log-compressed so that a few strong edges do not decide alone, are correlated by FFT; the
+    peak within reach is refined by a parabola. None where an image is too small or has no edges. A probe, no
+    measurement: sensors see different edges.
     """
     factor = max(1, min(infrared.shape) // _SHORT_SIDE)
     reach = max(1, REACH // factor)

@@ -152,10 +152,9 @@ def path_id(relative: str, suffixes: Collection[str]) -> str:
 def files_by_id(folder: Path, suffixes: Collection[str], prefix: str = "") -> tuple[dict[str, Path], Findings]:
     """Files with one of `suffixes` (lower-case, with the dot) in `folder` and below, by id, in sorted order.
 
-    prefix: folder name put before each id. Links to folders are followed.
-
-    Returns the files, and findings: `duplicate-id` (a.png and a.jpg), `bad-name` (no possible id), `linked-loop` (a
-    link to a folder above it), `broken-link`; and as a note `not-used`: hidden and other files, counted by suffix.
+    prefix: folder name put before each id. Links to folders are followed. Returns the files, and findings:
+    `duplicate-id` (a.png and a.jpg), `bad-name` (no possible id), `linked-loop` (a link to a folder above it),
+    `broken-link`; and as a note `not-used`: hidden and other files, counted by suffix.
     """
     found: dict[str, Path] = {}
     findings, unused = Findings(), Counter[str]()

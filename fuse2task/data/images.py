@@ -51,9 +51,8 @@ def image_header(path: Path) -> tuple[tuple[int, int], int]:
 def read_visible(path: Path) -> np.ndarray:
     """A visible image, upright as EXIF says: (H, W, 3) uint8 RGB, or (H, W) uint8 where the file is grey.
 
-    What loses nothing is done: palettes become their colours, an opaque alpha channel goes.
-    RequestError: unreadable or truncated, several frames, more or less than 8 bits, another colour space, an alpha or
-    fourth channel.
+    What loses nothing is done: palettes become their colours, an opaque alpha channel goes. RequestError: unreadable or
+    truncated, several frames, more or less than 8 bits, another colour space, an alpha or fourth channel.
     """
     with _opened(path) as image:
         mode = image.mode
@@ -82,9 +81,8 @@ def read_visible(path: Path) -> np.ndarray:
 def read_infrared(path: Path) -> np.ndarray:
     """An infrared image as (H, W) uint8.
 
-    Three-channel files (M3FD stores them so) give their common channel, or the BT.601 luma where the channels
-    differ (JPEG chroma, false colour: `data check` reports the latter).
-    RequestError: as `read_visible`.
+    Three-channel files (M3FD stores them so) give their common channel, or the BT.601 luma where the channels differ
+    (JPEG chroma, false colour: `data check` reports the latter). RequestError: as `read_visible`.
     """
     return one_channel(read_visible(path))
 

@@ -90,8 +90,7 @@ def make_split(ids: Sequence[str], parts: Mapping[str, float], seed: int = 0, bl
 
     So neighbouring frames of a video do not end up on both sides. Shipped, over 00000 to 04199 with
     train=0.8,val=0.1,test=0.1: `m3fd-811` (seed 0, block 1), `m3fd-blocks` (block 60; seed 101 of 0 to 199 spreads
-    classes and scenes most evenly).
-    RequestError: fewer blocks than parts.
+    classes and scenes most evenly). RequestError: fewer blocks than parts.
     """
     ordered = sorted(ids, key=natural_order)
     blocks = [ordered[start : start + block] for start in range(0, len(ordered), block)]

@@ -24,9 +24,8 @@ def write_m3fd(
     """`count` pairs with boxes of the six classes, as M3FD: {Ir,Vis}/00000.png, Annotation/00000.xml.
 
     Every other scene is at night, as `scenes.tsv` lists (first frame, last frame, scene). Infrared files have three
-    equal channels, as the real ones. VOC coordinates are edges. `split.txt`, written last, has train first, then
-    val and test.
-    RequestError: `root` is not empty, a split would have no scene, or `size` is out of range.
+    equal channels, as the real ones. VOC coordinates are edges. `split.txt`, written last, has train first, then val
+    and test. RequestError: `root` is not empty, a split would have no scene, or `size` is out of range.
     """
     val, test = max(round(count * val_share), 1), max(round(count * test_share), 1)
     train = count - val - test
@@ -52,9 +51,8 @@ def write_m3fd(
 def write_msrs(root: Path, train: int, test: int, seed: int, size: tuple[int, int] = (320, 256)) -> None:
     """Pairs with masks of the nine classes, as MSRS: {train,test}/{vi,ir,Segmentation_labels}/00001D.png.
 
-    Names count from 1 over both splits and end in D (day) or N (night), in turn. Infrared is one channel, a
-    mask one channel of class indices.
-    RequestError: `root` is not empty, a split has no scene, or `size` is out of range.
+    Names count from 1 over both splits and end in D (day) or N (night), in turn. Infrared is one channel, a mask one
+    channel of class indices. RequestError: `root` is not empty, a split has no scene, or `size` is out of range.
     """
     if min(train, test) < 1:
         raise RequestError(f"{train} train and {test} test scenes: each split needs at least one")

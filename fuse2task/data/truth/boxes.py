@@ -113,17 +113,9 @@ def read_voc(
     """Boxes of `pairs` from a folder of `<id>.xml` (or `<split>/<id>.xml`), from several, or from one such file.
 
     An object may have several `bndbox`, each with edges or with KAIST's `x y w h`. Entities and document types are
-    refused. `difficult` objects count as any other.
-
-    Args:
-        path: folder, folders or file.
-        pairs: each must have a file.
-        known: the classes in order; without it, all names in the files, sorted.
-
-    Returns the truth, and findings: `missing-truth`, `bad-annotation`, `truth-size` (the file's image size is another),
-    and those of `BoxCollector.add`.
-
-    RequestError: without `known`, a class name that is empty or cannot be shown.
+    refused. `difficult` objects count as any other. known: the classes in order; without it, all names in the files,
+    sorted (RequestError: one is empty or cannot be shown). Returns the truth, and findings: `missing-truth`,
+    `bad-annotation`, `truth-size` (the file's image size is another), and those of `BoxCollector.add`.
     """
     folders = [path] if isinstance(path, Path) else path
     if folders[0].is_dir():
@@ -200,13 +192,10 @@ def read_yolo(
 ) -> tuple[BoxTruth | None, Findings]:
     """Boxes of `pairs` from the text files in a folder or several: YOLO's, or Caltech's (bbGt, as KAIST has them).
 
-    Args:
-        folder: holds `<id>.txt` (or `<split>/<id>.txt`), and for YOLO `classes.txt` here or in its parent.
-        known: classes whose order is kept where the file's names are among them.
-        only_known: a name that is not among `known` is a finding.
-
-    Returns the truth (None without class names), and findings: `no-class-names`, `missing-truth`, `bad-annotation` (a
-    line of another form), and those of `BoxCollector.add`.
+    A folder holds `<id>.txt` (or `<split>/<id>.txt`), and for YOLO `classes.txt`, there or in its parent. known: names
+    whose order is kept where the file's are among them; only_known: others are findings. Returns the truth (None
+    without class names), and findings: `no-class-names`, `missing-truth`, `bad-annotation` (a line of another form),
+    and those of `BoxCollector.add`.
     """
     folders = [folder] if isinstance(folder, Path) else folder
     files, findings = truth_files(folders, [".txt"], pairs)

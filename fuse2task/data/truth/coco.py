@@ -37,13 +37,11 @@ class CocoCounts:
 def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None) -> tuple[BoxTruth, Findings]:
     """Boxes of `pairs` from a COCO file, or from all `*.json` of a folder together.
 
-    An image belongs to the pair whose id its `file_name` gives, with all, some or none of its folders. Classes are
-    the categories in id order, or all of `known` where those hold every category.
-
-    Returns the truth, and findings: `missing-truth`, `bad-annotation`, `truth-size`, `duplicate-id`, `crowd-box` (a box
-    round many objects cannot be scored as one), and those of `BoxCollector.add`.
-
-    RequestError: a file is not COCO JSON, or two categories share an id or a name.
+    An image belongs to the pair whose id its `file_name` gives, with all, some or none of its folders. Classes are the
+    categories in id order, or all of `known` where those hold every category. Returns the truth, and findings:
+    `missing-truth`, `bad-annotation`, `truth-size`, `duplicate-id`, `crowd-box` (a box round many objects cannot be
+    scored as one), and those of `BoxCollector.add`. RequestError: a file is not COCO JSON, or two categories share an
+    id or a name.
     """
     names, images = _load(path)
     findings = Findings()

@@ -21,12 +21,9 @@ def convert_boxes(source: Path, images: Path, kind: BoxFormat, out: Path) -> Box
     image in subfolders as the images', YOLO with classes.txt. Coordinates keep twelve digits or more, and are edges
     (x = xmin) in all three.
 
-    Args:
-        source: a COCO file or a folder of COCO files, a folder of VOC files, or a folder of YOLO files with
-            classes.txt there or in its parent.
-        images: the images that the boxes are of; YOLO's fractions need their sizes, the others are checked by them.
-        out: a new file (coco), or a new or empty folder.
-
+    source: a COCO file or a folder of COCO files, a folder of VOC files, or a folder of YOLO files with classes.txt
+    there or in its parent. images: YOLO's fractions need their sizes, the others are checked by them. out: a new file
+    (coco), or a new or empty folder.
     RequestError: no images, boxes that do not fit them (all are listed), unreadable files, or `out` is in use.
     """
     source, images, out = Path(source), Path(images), Path(out)
