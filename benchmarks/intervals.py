@@ -13,7 +13,7 @@ import numpy as np
 from measuring import peak_memory
 
 from detection.average_precision import WeightedAP, evaluate, match, weighted_ap
-from fuse2task.bench.statistics.intervals import bootstrap, jackknife, recentred
+from fuse2task.bench.statistics import bootstrap, jackknife, recentred
 from fuse2task.tasks.detection import AP_ORDER
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "robustness"))

@@ -1,15 +1,16 @@
 """Everything that follows from results.csv: comparisons, rankings, correlations, extreme images, published numbers."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fuse2task.bench import statistics
 from fuse2task.bench.measured import Distribution, Measured, over_runs
 from fuse2task.bench.recipe import BenchRecipe, Intervals, PublishedRow
-from fuse2task.bench.statistics import tests
 from fuse2task.data.fused import open_fused
 from fuse2task.results.entries import read_truths
 from fuse2task.results.schema import CLEAN, COMPARISONS, CORRELATIONS, KEYS, SINGLE, BenchFolder, significance, suffixed
@@ -21,6 +22,7 @@ from fuse2task.tasks import Key, find_task, task_names
 
 EXTREMES = 5  # images listed at either end
 Row = Mapping[Hashable, Any]
+Rows = list[dict[str, Any]]
 Load = Callable[[Row], Measured]
 """The bootstrap distributions behind a method's rows (dataset, truth_hash, method, judge, seed)."""
 
@@ -29,9 +31,8 @@ def summarise(folder: Path, recipe: BenchRecipe) -> None:
     """Write comparisons.csv, correlations.csv, ranking.json, extremes.json and published.json, and of sweeps over
     conditions conditions.csv and robustness.csv.
 
-    Needs nothing outside the folder. Degraded copies are in the last two alone.
-
-    Rows whose distributions have been replaced by those of another recipe, judge or truth are left out.
+    Needs nothing outside the folder. Degraded copies are in the last two alone. Rows whose distributions have been
+    replaced by those of another recipe, judge or truth are left out.
     """
     at = BenchFolder(folder)
     with at.lock("summary"):
@@ -59,15 +60,13 @@ class Summary:
         self.at, self.recipe = at, recipe
         self.methods = [method.name for method in recipe.methods]
         self.truths = read_truths(at.root)
-        self.comparisons: list[dict[str, Any]] = []
-        self.ranking: list[dict[str, Any]] = []
-        self.extremes: list[dict[str, Any]] = []
+        self.comparisons: Rows = []
+        self.ranking: Rows = []
+        self.extremes: Rows = []
         self.results = ResultsTable(at.root).read()
         if missing := set(self.results["truth_hash"]) - {"", *self.truths}:
-            raise RequestError(
-                f"{at.entries('truths')}: says nothing about truth {min(missing)} of results.csv; "
-                "`fuse2task bench run` writes it again"
-            )
+            problem = f"says nothing about truth {min(missing)} of results.csv"
+            raise RequestError(f"{at.entries('truths')}: {problem}; `fuse2task bench run` writes it again")
         clean = self.results[self.results["kind"] == CLEAN["kind"]]
         tables = [group.results for group in comparable_groups(clean) if find_task(group.keys["task"]).is_judged]
         self.groups = [rows for rows in map(self._current, tables) if not rows.empty]
@@ -116,10 +115,8 @@ class Summary:
         root = self.at.fused(about["dataset"], about["method"])
         ids = open_fused(root).ids(part)
         if len(ids) != count:
-            raise RequestError(
-                f"{root / 'manifest.json'}: {len(ids)} images of split {part}, of which {count} were evaluated; "
-                "remove the folder, and let `fuse2task bench run` fuse again"
-            )
+            problem = f"{len(ids)} images of split {part}, of which {count} were evaluated; remove the folder"
+            raise RequestError(f"{root / 'manifest.json'}: {problem}, and let `fuse2task bench run` fuse again")
         return ids
 
     def load(self, row: Row) -> Measured | None:
@@ -137,7 +134,7 @@ class Summary:
 
 def compare(
     results: pd.DataFrame, load: Load, baseline: str, intervals: Intervals, methods: Sequence[str] | None = None
-) -> list[dict[str, Any]]:
+) -> Rows:
     """Each method minus the baseline, in one table of comparable rows.
 
     Images are paired: both methods have the same bootstrap weights. Over several seeds the difference is that of
@@ -165,37 +162,28 @@ def compare(
     seeds = {name: sorted(set(results[results["method"] == name]["seed"])) for name in order}
     for name, own in seeds.items():
         if own != seeds[baseline]:
-            raise RequestError(
-                f"cannot compare {name} with {baseline}: seeds {', '.join(own)} and {', '.join(seeds[baseline])} "
-                "differ; let the run finish"
-            )
-    loaded = {name: _load_seeds(results, name, seeds[name], load) for name in order}
+            listed = f"{', '.join(own)} and {', '.join(seeds[baseline])}"
+            raise RequestError(f"cannot compare {name} with {baseline}: seeds {listed} differ; let the run finish")
+    loaded: dict[str, dict[Key, tuple[Distribution, int]]] = {}  # numbers that every seed has, and of how many images
+    for name in order:
+        of_seeds = results[results["method"] == name].drop_duplicates("seed").set_index("seed", drop=False)
+        measured = [load(of_seeds.loc[seed].to_dict()) for seed in seeds[name]]
+        counts = zip(measured[0].keys, measured[0].images, strict=True)
+        loaded[name] = {key: (over_runs(measured, key), int(count)) for key, count in counts
+                        if all(key in item.keys for item in measured)}  # fmt: skip
     common = {key: results.iloc[0][key] for key in ("run", *KEYS)}
     rows = []
     for key, (reference, _) in loaded[baseline].items():
         about = common | dict(zip(("metric", "class", "condition"), key, strict=True))
         others = {name: own[key] for name, own in loaded.items() if name != baseline and key in own}
         values = {name: value for name, (value, _) in others.items()}
-        for name, (found, p_holm) in tests.compare_all(values, reference, intervals.level, intervals.seed).items():
+        for name, (found, p_holm) in statistics.compare_all(values, reference, intervals.level, intervals.seed).items():
             rows.append({
                 "a": name, "b": baseline, **about, "difference": found.difference, "ci_low": found.ends[0],
                 "ci_high": found.ends[1], "p_value": found.p_value, "p_holm": p_holm,
                 "smallest_detectable": found.smallest_detectable, "n_images": others[name][1], "seeds": found.seeds,
             })  # fmt: skip
     return sorted(rows, key=lambda row: order.index(row["a"]))
-
-
-def _load_seeds(
-    results: pd.DataFrame, method: str, seeds: Sequence[str], load: Load
-) -> dict[Key, tuple[Distribution, int]]:
-    """Numbers that every seed has: their distributions, and from how many images they are."""
-    rows = results[results["method"] == method]
-    measured = [load(rows[rows["seed"] == seed].iloc[0].to_dict()) for seed in seeds]
-    return {
-        key: (over_runs(measured, key), int(images))
-        for key, images in zip(measured[0].keys, measured[0].images, strict=True)
-        if all(key in item.keys for item in measured)
-    }
 
 
 def ranking(about: Row, scores: Mapping[str, np.ndarray], alpha: float) -> dict[str, Any] | None:
@@ -206,38 +194,34 @@ def ranking(about: Row, scores: Mapping[str, np.ndarray], alpha: float) -> dict[
         scores: method -> its number on every image, (I,), mean over seeds; NaN where undefined.
         alpha: level of the critical difference.
     """
-    if len(scores) < tests.MINIMUM_METHODS:
+    if len(scores) < statistics.MINIMUM_METHODS:
         return None
-    found = tests.rank(np.stack(list(scores.values()), axis=1), alpha)
+    found = statistics.rank(np.stack(list(scores.values()), axis=1), alpha)
     if found is None:
         return None
-    return {
-        **_named(about), "truth_hash": about["truth_hash"], "methods": list(scores), "ranks": found.ranks.tolist(),
-        "p_value": found.p_value, "critical_difference": found.critical_difference, "blocks": "images",
-        "n": found.blocks,
+    return _named(about) | {
+        "methods": list(scores), "ranks": found.ranks.tolist(), "p_value": found.p_value,
+        "critical_difference": found.critical_difference, "blocks": "images", "n": found.blocks,
     }  # fmt: skip
 
 
-def extremes(about: Row, scores: Mapping[str, np.ndarray], baseline: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+def extremes(about: Row, scores: Mapping[str, np.ndarray], baseline: str, ids: Sequence[str]) -> Rows:
     """The images on which each method wins most over the baseline, and those on which it loses most.
 
     Args and numbers as in `ranking`; ids: of the images in order.
     """
-    rows = []
+    rows: Rows = []
     for method in scores:
         away = scores[method] - scores[baseline]  # 0 of the baseline itself: neither wins nor losses
         order = [int(index) for index in np.argsort(-away, kind="stable") if np.isfinite(away[index])]
         wins = [index for index in order[:EXTREMES] if away[index] > 0]
         losses = [index for index in order[::-1][:EXTREMES] if away[index] < 0]
-        rows += [
-            {**_named(about), "truth_hash": about["truth_hash"], "a": method, "b": baseline, "image": ids[index],
-             "difference": float(away[index])}
-            for index in wins + losses
-        ]  # fmt: skip
+        about_both = _named(about) | {"a": method, "b": baseline}
+        rows += [about_both | {"image": ids[at], "difference": float(away[at])} for at in wins + losses]
     return rows
 
 
-def correlations(results: pd.DataFrame, groups: Sequence[pd.DataFrame]) -> list[dict[str, Any]]:
+def correlations(results: pd.DataFrame, groups: Sequence[pd.DataFrame]) -> Rows:
     """Rank correlation over methods of every image score's mean with every metric that is a mean over classes.
 
     Args:
@@ -248,31 +232,26 @@ def correlations(results: pd.DataFrame, groups: Sequence[pd.DataFrame]) -> list[
     judged = [name for name in task_names() if find_task(name).is_judged]
     quality = results[~results["task"].isin(judged) & (results["condition"] == "all")]
     for group in groups:
-        about = group.iloc[0]
+        about = group.iloc[0].to_dict()
         means = group[(group["class"] == "all") & (group["condition"] == "all")]
         near = quality[(quality["dataset"] == about["dataset"]) & (quality["split_hash"] == about["split_hash"])]
         metrics = means.pivot_table("value", "method", "metric", "mean", sort=False)
         for (profile, score), part in near.groupby(["judge", "metric"], sort=False):
             values = part.drop_duplicates("method", keep="last").set_index("method")["value"]
             for metric in metrics.columns:
-                found = tests.rank_correlation(values.reindex(metrics.index).to_numpy(), metrics[metric].to_numpy())
-                rows.append({
-                    "dataset": about["dataset"], "profile": profile, "score": score, "task": about["task"],
-                    "judge": about["judge"], "metric": metric, "truth_hash": about["truth_hash"],
-                    "spearman": found.spearman, "spearman_p": found.spearman_p, "kendall": found.kendall,
-                    "kendall_p": found.kendall_p, "methods": found.methods,
-                })  # fmt: skip
+                found = statistics.rank_correlation(
+                    values.reindex(metrics.index).to_numpy(), metrics[metric].to_numpy()
+                )
+                rows.append(_named(about) | {"profile": profile, "score": score, "metric": metric} | asdict(found))
     return rows
 
 
 def _named(about: Row) -> dict[str, str]:
     named = {key: str(about[key]) for key in ("dataset", "task", "judge")}
-    return named | {"metric": find_task(named["task"]).image_metric}
+    return named | {"metric": find_task(named["task"]).image_metric, "truth_hash": str(about["truth_hash"])}
 
 
-def beside_published(
-    results: pd.DataFrame, truths: Mapping[str, Mapping[str, Any]], recipe: BenchRecipe
-) -> list[dict[str, Any]]:
+def beside_published(results: pd.DataFrame, truths: Mapping[str, Mapping[str, Any]], recipe: BenchRecipe) -> Rows:
     """What published.json says: the recipe's `published` rows, each with our number.
 
     Args:
@@ -292,24 +271,18 @@ def beside_published(
 def _beside(results: pd.DataFrame, row: PublishedRow, recipe: BenchRecipe) -> dict[str, Any]:
     scores = recipe.scores
     judge = scores.label if scores is not None and row.judge == scores.profile else row.judge
-    wanted = {
-        "dataset": row.dataset, "method": row.method, "judge": judge, "metric": row.metric,
-        "class": row.class_name, "condition": row.condition,
-    }  # fmt: skip
-    for column, value in wanted.items():
-        results = results[results[column] == value]
+    said = row.model_dump(mode="json") | {"judge": judge}
+    for column in ("dataset", "method", "judge", "metric", "class", "condition"):
+        results = results[results[column] == said[column]]
     empty = {"ours": None, "ci_low": None, "ci_high": None, "deviation": None, "seeds": 0, "n_images": 0}
-    return row.model_dump(mode="json") | {"judge": judge} | (empty if results.empty else _newest(results))
+    return said | (empty if results.empty else _newest(results))
 
 
 def _newest(rows: pd.DataFrame) -> dict[str, Any]:
     keys = [*KEYS, "method_hash"]
     rows = rows[(rows[keys] == rows.iloc[-1][keys]).all(axis=1)].drop_duplicates("seed", keep="last")
     single, last = len(rows) == 1, rows.iloc[-1]
-    return {
-        "ours": float(rows["value"].mean()),
-        "ci_low": float(last["ci_low"]) if single and pd.notna(last["ci_low"]) else None,
-        "ci_high": float(last["ci_high"]) if single and pd.notna(last["ci_high"]) else None,
-        "deviation": None if single else float(rows["value"].std()),
-        "seeds": len(rows), "n_images": int(last["n_images"]),
-    }  # fmt: skip
+    ends = {end: float(last[end]) if single and pd.notna(last[end]) else None for end in ("ci_low", "ci_high")}
+    deviation = None if single else float(rows["value"].std())
+    return {"ours": float(rows["value"].mean()), **ends, "deviation": deviation, "seeds": len(rows),
+            "n_images": int(last["n_images"])}  # fmt: skip

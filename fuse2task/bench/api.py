@@ -128,10 +128,8 @@ def plan_rows(recipe: BenchRecipe, folder: Path, device: str = "auto") -> list[d
     """
     bench = Workspace(recipe, folder, local_devices(device)[0])
     return [
-        {
-            "job": step.job.kind, "dataset": step.job.dataset, "method": step.job.method, "judge": step.job.judge,
-            "seed": step.job.seed, "done": step.done, "seconds": step.seconds, "measured": step.measured,
-        }
+        {"job": step.job.kind, **{name: getattr(step.job, name) for name in ("dataset", "method", "judge", "seed")},
+         "done": step.done, "seconds": step.seconds, "measured": step.measured}
         for step in make_plan(bench, make_jobs(bench))
     ]  # fmt: skip
 

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from fuse2task.bench.workspace import Workspace
-from fuse2task.data.dataset import Pair
 from fuse2task.data.images import read_infrared, read_visible
 
 WARM_UP, TIMED = 1, 5
@@ -29,7 +28,9 @@ def measure_cost(bench: Workspace, dataset: str, method: str) -> dict[str, Any]:
     if section.folder is not None:
         return {"method": method}
     made = bench.make_method(method)
-    pairs = _typical(bench, dataset)
+    evaluated = bench.dataset(dataset).evaluated
+    size = statistics.mode(pair.size for pair in evaluated)
+    pairs = [pair for pair in evaluated if pair.size == size][:TIMED]
     device = getattr(made, "device", torch.device("cpu"))
     network = getattr(made, "network", None)
     parameters = [] if network is None else list(network.parameters())
@@ -37,13 +38,15 @@ def measure_cost(bench: Workspace, dataset: str, method: str) -> dict[str, Any]:
     images = [(pair, read_infrared(pair.infrared), read_visible(pair.visible)) for pair in pairs]
     for _ in range(WARM_UP):
         made.fuse(*images[0])
-    before = _reset_peak(device)
+    on_gpu, before = device.type == "cuda", _reset_peak(device)
     seconds = []
     for number in range(TIMED):
         started = time.perf_counter()
         made.fuse(*images[number % len(images)])  # ends with the image on the host, so nothing is still running
         seconds.append(time.perf_counter() - started)
-    peak = _peak(device, before)
+    peak = None  # beyond what was used before
+    if before is not None and (now := torch.cuda.max_memory_allocated(device) if on_gpu else _status("VmHWM")):
+        peak = max(0, now - before)
     return {
         "method": method, "parameters": sum(item.numel() for item in parameters),
         "GMAC": 0.0 if network is None else _gmac(network, images[0][1].shape[:2]),
@@ -57,12 +60,6 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
-
-
-def _typical(bench: Workspace, dataset: str) -> list[Pair]:
-    pairs = bench.dataset(dataset).evaluated
-    size = statistics.mode(pair.size for pair in pairs)
-    return [pair for pair in pairs if pair.size == size][:TIMED]
 
 
 def _gmac(network: torch.nn.Module, size: tuple[int, int]) -> float:
@@ -85,14 +82,6 @@ def _reset_peak(device: torch.device) -> int | None:
         return _status("VmRSS")
     except OSError:
         return None
-
-
-def _peak(device: torch.device, before: int | None) -> int | None:
-    """Bytes used at most since `_reset_peak`, beyond what was used then."""
-    if before is None:
-        return None
-    now = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
-    return None if now is None else max(0, now - before)
 
 
 def _status(key: str) -> int | None:

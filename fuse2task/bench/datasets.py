@@ -17,7 +17,6 @@ from fuse2task.runtime.files import read_json, value_hash
 from fuse2task.tasks import EvaluatedTruth, find_task
 
 TRAIN = "train"
-CAMERAS = ("infrared", "visible")
 NOT_KNOWN = "not known before the copy is made"
 
 
@@ -90,8 +89,7 @@ def load_bench_dataset(name: str, recipe: BenchRecipe) -> BenchDataset:
     if section.evaluated_only:
         dataset = part_alone(dataset, part)
     truths = [_truth(section.truth_name, dataset, recipe.color)]
-    for other, path in section.truths.items():
-        truths.append(_further(name, section, dataset, other, path, recipe.color))
+    truths += [_further(name, dataset, other, path, recipe) for other, path in section.truths.items()]
     if len({truth.name for truth in truths}) < len(truths):
         raise RequestError(f"datasets.{name}: truth_name {section.truth_name!r} is among the further truths; rename it")
     bench = BenchDataset(name, dataset, part, recipe.open_test, tuple(t for t in truths if t.kind != "none"))
@@ -105,10 +103,9 @@ def _folded(name: str, dataset: Dataset, section: DatasetSection) -> tuple[Datas
     """The training split (and val) alone, one block of it under a name of its own."""
     fold, training = section.fold, sorted(pair.id for pair in dataset.part(TRAIN))
     if len(training) < fold.of:
-        raise RequestError(
-            f"datasets.{name}: {len(training)} training pairs cannot be cut into {fold.of} folds; "
-            "give a split list with more, or open_test=true to evaluate on the test split"
-        )
+        fix = "give a split list with more, or open_test=true to evaluate on the test split"
+        problem = f"{len(training)} training pairs cannot be cut into {fold.of} folds"
+        raise RequestError(f"datasets.{name}: {problem}; {fix}")
     part = f"fold{fold.index}of{fold.of}"
     # Runs of neighbouring ids: frames of one video must not lie on both sides.
     held_out = set(np.array_split(np.array(training), fold.of)[fold.index - 1].tolist())
@@ -138,23 +135,18 @@ def _truth(name: str, dataset: Dataset, color: Any, primary: bool = True) -> Eva
     return EvaluatedTruth(name, about["hash"], about["kind"], tuple(about["classes"]), primary, dataset.boxes)
 
 
-def _further(
-    name: str, section: DatasetSection, dataset: Dataset, other: str, path: Path, color: Any
-) -> EvaluatedTruth:
+def _further(name: str, dataset: Dataset, other: str, path: Path, recipe: BenchRecipe) -> EvaluatedTruth:
+    section = recipe.datasets[name]
     if dataset.boxes is None:
-        raise RequestError(
-            f"datasets.{name}.truths: further truths are boxes, but this dataset has none itself; "
-            "give its own by boxes or annotations, or remove truths"
-        )
+        fix = "give its own by boxes or annotations, or remove truths"
+        raise RequestError(f"datasets.{name}.truths: further truths are boxes, but this dataset has none itself; {fix}")
     given: dict[str, Any] = {"annotations" if Path(path).is_file() else "boxes": path}
     loaded = load_dataset(section.root, section.layout, split=section.split, **given)
     if loaded.boxes is None or loaded.boxes.classes != dataset.boxes.classes:
-        classes = ", ".join(loaded.boxes.classes) if loaded.boxes else "none"
-        raise RequestError(
-            f"{path}: its classes are {classes}, those of the first truth {', '.join(dataset.boxes.classes)}; "
-            "further truths need the same"
-        )
-    return _truth(other, replace(dataset, boxes=loaded.boxes), color, primary=False)
+        classes, first = ", ".join(loaded.boxes.classes) if loaded.boxes else "none", ", ".join(dataset.boxes.classes)
+        problem = f"its classes are {classes}, those of the first truth {first}"
+        raise RequestError(f"{path}: {problem}; further truths need the same")
+    return _truth(other, replace(dataset, boxes=loaded.boxes), recipe.color, primary=False)
 
 
 def write_copy(folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy, section: DatasetSection) -> None:
@@ -195,11 +187,12 @@ def load_degraded(
         split = str(folder.degraded_split(degraded.source))
         dataset = load_dataset(root, section.layout, split=split, **given)
     else:
-        pairs = tuple(
-            replace(pair, **{name: root / getattr(pair, name).relative_to(expected.root) for name in CAMERAS})
-            for pair in expected.pairs
-        )
-        dataset = replace(expected, root=root, pairs=pairs)
+
+        def there(path: Path) -> Path:
+            return root / path.relative_to(expected.root)
+
+        pairs = (replace(pair, infrared=there(pair.infrared), visible=there(pair.visible)) for pair in expected.pairs)
+        dataset = replace(expected, root=root, pairs=tuple(pairs))
     # Another degradation is another dataset, wherever a dataset is identified by its split.
     split_name = f"{expected.split_name}-{options.kind}-{degraded.level}"
     dataset = replace(dataset, split_name=split_name, split_hash=value_hash(about))
@@ -221,8 +214,6 @@ def is_copied(folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy)
     found, options = read_json(root / MANIFEST, "manifest"), degraded.section
     split_hash = part_alone(source.dataset, source.part).split_hash
     moves: dict[str, Any] = found.get("misalign", {"moves": None, "truth_on": None})
-    return (
-        (found["kind"], found["level"], found["split_hash"]) == (options.kind, degraded.level, split_hash)
-        and moves["moves"] in (None, options.move or "infrared")
-        and moves["truth_on"] in (None, options.truth_on or "visible")
-    )
+    same = (found["kind"], found["level"], found["split_hash"]) == (options.kind, degraded.level, split_hash)
+    moved, truth_on = (None, options.move or "infrared"), (None, options.truth_on or "visible")
+    return same and moves["moves"] in moved and moves["truth_on"] in truth_on

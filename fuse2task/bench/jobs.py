@@ -179,8 +179,7 @@ class Train(Job):
         return []
 
     def _folder(self, bench: Workspace) -> Path:
-        assert self.seed is not None
-        return bench.at.training(self.dataset, self.method, self.judge, self.seed)
+        return bench.at.training(self.dataset, self.method, self.judge, self.seed or 0)
 
     def _recipe(self, bench: Workspace, fused: Path) -> Any:
         return training_recipe(bench.recipe.judges[self.judge], fused, self.seed or 0, bench.device)

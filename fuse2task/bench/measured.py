@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fuse2task.bench.recipe import Intervals
-from fuse2task.bench.statistics.intervals import Distribution, bootstrap, jackknife, recentred
+from fuse2task.bench.statistics import Distribution, bootstrap, jackknife, recentred
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import atomic_path
 from fuse2task.tasks import Key, Measurement, find_task, quality

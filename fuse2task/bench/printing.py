@@ -42,17 +42,15 @@ def print_results(folder: Path, methods: Sequence[str], baseline: str) -> None:
 
     methods: those to print, in this order.
     """
-    pairs = read_frame(BenchFolder(folder).table("comparisons"), COMPARISONS)
-    console = _console()
-    results = ResultsTable(folder).read()
+    at, results, console = BenchFolder(folder), ResultsTable(folder).read(), _console()
+    pairs = read_frame(at.table("comparisons"), COMPARISONS)
     for group in comparable_groups(results[results["kind"] == CLEAN["kind"]], pairs, read_truths(folder)):
         if find_task(group.keys["task"]).is_judged:
             console.print(_table(group, methods, baseline))
             console.print(_footnote(group, baseline), highlight=False, soft_wrap=True)
-    areas = read_frame(BenchFolder(folder).table("robustness"), ROBUSTNESS)
+    areas = read_frame(at.table("robustness"), ROBUSTNESS)
     for _, rows in areas[areas["class"] == "all"].groupby(list(ABOUT), sort=False):
-        task = find_task(rows.iloc[0]["task"])
-        for metric in task.sweep_metrics:
+        for metric in find_task(rows.iloc[0]["task"]).sweep_metrics:
             if (own := rows[rows["metric"] == metric]).size:
                 console.print(_sweep_table(own, metric))
 
@@ -68,10 +66,8 @@ def print_openings(rows: Sequence[Mapping[str, str]]) -> None:
     for dataset in dict.fromkeys(source_of(row["dataset"]) for row in rows):
         own = [row for row in rows if source_of(row["dataset"]) == dataset]
         count, recipes = sum(int(row["evaluations"]) for row in own), len({row["run"] for row in own})
-        _console().print(
-            f"test split of {dataset}: opened by {recipes} recipe{'s' if recipes > 1 else ''} in this folder, "
-            f"{count} evaluations", highlight=False,
-        )  # fmt: skip
+        opened = f"opened by {recipes} recipe{'s' if recipes > 1 else ''} in this folder, {count} evaluations"
+        _console().print(f"test split of {dataset}: {opened}", highlight=False)
 
 
 def _console() -> Console:
@@ -99,7 +95,10 @@ def _table(group: Group, methods: Sequence[str], baseline: str) -> Table:
         if method in pairs.index:
             row = pairs.loc[[method]].iloc[0]
             versus = (_difference(row), _p_value(row["p_holm"]))
-        table.add_row(method, cells[0], _spread(every, method, task.headline), *cells[1:], *versus)
+        own = every[(every["method"] == method) & (every["metric"] == task.headline) & (every["class"] == "all")]
+        # The interval over images of a single run, the standard deviation over several seeds.
+        spread = f"sd {own['value'].std():.3f}, {len(own)} seeds" if len(own) > 1 else _interval(own.iloc[0])
+        table.add_row(method, cells[0], spread, *cells[1:], *versus)
     return table
 
 
@@ -119,12 +118,7 @@ def _marked(values: pd.Series, method: str, digits: int) -> str:
     return f"[underline]{text}[/underline]" if values[method] == best[-1] else text
 
 
-def _spread(rows: pd.DataFrame, method: str, metric: str) -> str:
-    """The interval over images of a single run, the standard deviation over several seeds."""
-    chosen = rows[(rows["method"] == method) & (rows["metric"] == metric) & (rows["class"] == "all")]
-    if len(chosen) > 1:
-        return f"sd {chosen['value'].std():.3f}, {len(chosen)} seeds"
-    row = chosen.iloc[0]
+def _interval(row: Mapping[Any, Any] | pd.Series) -> str:
     return "-" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.3f}-{row['ci_high']:.3f}"
 
 
@@ -161,10 +155,9 @@ def _sweep_table(rows: pd.DataFrame, metric: str) -> Table:
     references = ("- best camera", "", "Holm p", f"- {baseline}", "Holm p")
     table = Table("method", f"area of {metric}", "interval", "drop", *references, *VERDICTS.values(), title=title)
     for row in rows.to_dict("records"):
-        interval = "-" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.3f}-{row['ci_high']:.3f}"
         levels = [row[name] or "-" if row["best_single"] else "" for name in VERDICTS]
         table.add_row(
-            row["method"], f"{row['area']:.4f}", interval, f"{row['drop']:.3f}",
+            row["method"], f"{row['area']:.4f}", _interval(row), f"{row['drop']:.3f}",
             _difference(row, "difference"), row["best_single"], _p_value(row["p_holm"], ""),
             _difference(row, "to_baseline", "to_baseline"), _p_value(row["to_baseline_p_holm"], ""), *levels,
         )  # fmt: skip

@@ -4,7 +4,7 @@ All numbers of a curve rest on the same bootstrap weights at every level and for
 same order), so areas and differences are taken replicate by replicate.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,20 +14,9 @@ import pandas as pd
 
 from fuse2task.bench.measured import Distribution, Measured, over_runs, score_distributions
 from fuse2task.bench.recipe import BenchRecipe, ConditionSection, Intervals
-from fuse2task.bench.statistics.intervals import over_seeds
-from fuse2task.bench.statistics.tests import compare, compare_all
-from fuse2task.results.schema import (
-    ABOUT,
-    AGAINST,
-    CONDITIONS,
-    ROBUSTNESS,
-    SINGLE,
-    TO_BASELINE,
-    VERDICTS,
-    BenchFolder,
-    name_at,
-    significance,
-)
+from fuse2task.bench.statistics import compare, compare_all, over_seeds
+from fuse2task.results import schema
+from fuse2task.results.schema import ABOUT, AGAINST, SINGLE, TO_BASELINE, VERDICTS, BenchFolder, name_at, significance
 from fuse2task.results.tables import write_table
 from fuse2task.runtime.errors import RequestError
 from fuse2task.tasks import Key, find_task
@@ -64,43 +53,37 @@ def write_sweeps(
                 found = curve_tables(about, section.levels, measured, recipe.baseline, recipe.intervals)
                 points += found[0]
                 areas += found[1]
-    write_table(folder.table("conditions"), CONDITIONS, points)
-    write_table(folder.table("robustness"), ROBUSTNESS, areas)
+    write_table(folder.table("conditions"), schema.CONDITIONS, points)
+    write_table(folder.table("robustness"), schema.ROBUSTNESS, areas)
 
 
 def _tables(
     recipe: BenchRecipe, results: pd.DataFrame, dataset: str, section: ConditionSection, load: Load, scores: LoadScores
-) -> list[tuple[dict[str, Any], dict[str, list[list[Measured]]]]]:
+) -> Iterator[tuple[Row, dict[str, list[list[Measured]]]]]:
     """For each judge (or profile) that has been at all levels: `ABOUT`, and what `curve_tables` takes."""
     names = [name_at(dataset, section.kind, level) for level in section.levels]
     rows = results[results["dataset"].isin(names)]
-    tables = []
     for _, own in rows.groupby([key for key in ABOUT if key not in NOT_SWEPT], sort=False):
         about = {key: own.iloc[0][key] for key in ABOUT} | {"dataset": dataset, "kind": section.kind}
         measured = {}
         for method in (method.name for method in recipe.methods):
             of_method = own[own["method"] == method]
-            if of_method.empty:
-                continue
             # Of a method in several versions the one written last.
-            of_method = of_method[of_method["method_hash"] == of_method["method_hash"].iloc[-1]]
+            of_method = of_method[of_method["method_hash"].isin(of_method["method_hash"].tail(1))]
             judged = find_task(about["task"]).is_judged
             if at_levels := _numbers_at(names, of_method, load) if judged else _scores_at(names, of_method, scores):
                 measured[method] = at_levels
         if measured:
-            tables.append((about, measured))
-    return tables
+            yield about, measured
 
 
 def _numbers_at(names: Sequence[str], rows: pd.DataFrame, load: Load) -> list[list[Measured]]:
     """For each level, for each seed; empty where a level or a seed is missing."""
     found = []
-    seeds = sorted(set(rows["seed"]))
     for name in names:
         first = rows[rows["dataset"] == name].drop_duplicates("seed", keep="last").sort_values("seed")
-        loaded = [load(row) for row in first.to_dict("records")]
-        present = [item for item in loaded if item is not None]
-        if len(present) < max(1, len(seeds)):
+        present = [item for item in map(load, first.to_dict("records")) if item is not None]
+        if len(present) < max(1, rows["seed"].nunique()):
             return []
         found.append(present)
     return found
@@ -151,8 +134,8 @@ def curve_tables(
         levels: (L,) rising.
         measured: method -> for each level, for each seed, its numbers. Those of condition `all` are taken.
     """
-    points: list[Row] = []
-    areas: list[Row] = []
+    points: Rows = []
+    areas: Rows = []
     found = {method: _curves(at_levels) for method, at_levels in measured.items()}
     tested = find_task(about["task"]).is_judged
     for key in dict.fromkeys(key for curves in found.values() for key in curves):
@@ -181,11 +164,8 @@ def _curves(at_levels: Sequence[Sequence[Measured]]) -> dict[Key, Curve]:
     """Numbers that every level and seed has, over all images."""
     everywhere = [measured for seeds in at_levels for measured in seeds]
     keys = [key for key in everywhere[0].keys if key[2] == "all" and all(key in item.keys for item in everywhere)]
-    found = {}
-    for key in keys:
-        at = tuple(over_runs(seeds, key) for seeds in at_levels)
-        found[key] = Curve(at, int(everywhere[0].images[everywhere[0].keys.index(key)]))
-    return found
+    images = dict(zip(everywhere[0].keys, everywhere[0].images, strict=True))
+    return {key: Curve(tuple(over_runs(seeds, key) for seeds in at_levels), int(images[key])) for key in keys}
 
 
 @dataclass(frozen=True)
@@ -224,14 +204,14 @@ class _Table:
     def _row(self, method: str, value: Distribution) -> Row:
         (metric, name, _), task = self.key, find_task(str(self.about["task"]))
         combined = over_seeds(*value, seed=self.intervals.seed, order=task.bias_order(metric))
-        ends: list[float | None] = [None, None]
+        low, high = None, None
         if combined.replicates is not None:
-            alpha = 1 - self.intervals.level
-            ends = np.clip(np.quantile(combined.replicates, [alpha / 2, 1 - alpha / 2]), *task.bounds).tolist()
+            tail = (1 - self.intervals.level) / 2
+            low, high = np.clip(np.quantile(combined.replicates, [tail, 1 - tail]), *task.bounds).tolist()
         return {
-            **self.about, "method": method, "metric": metric, "class": name, "value": combined.point,
-            "ci_low": ends[0], "ci_high": ends[1], **dict.fromkeys(AGAINST), "verdict": "",
-            "n_images": self.curves[method].images, "seeds": combined.seeds,
+            **self.about, "method": method, "metric": metric, "class": name, "value": combined.point, "ci_low": low,
+            "ci_high": high, **dict.fromkeys(AGAINST), "verdict": "", "n_images": self.curves[method].images,
+            "seeds": combined.seeds,
         }  # fmt: skip
 
     def _differences(

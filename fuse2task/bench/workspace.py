@@ -83,10 +83,8 @@ class Workspace:
 
     def score_sources(self, dataset: str) -> tuple[Pair, ...]:
         """The pairs that scores compare fused images with: the evaluated ones, or clean ones (`ScoresSection`)."""
-        data, scores = self.dataset(dataset), self.recipe.scores
-        if scores is None or scores.sources == "degraded":
-            return data.evaluated
-        return self._clean_sources(source_of(dataset))
+        clean = self.recipe.scores is not None and self.recipe.scores.sources == "clean"
+        return self._clean_sources(source_of(dataset)) if clean else self.dataset(dataset).evaluated
 
     def judges_of(self, dataset: str) -> list[str]:
         """The judges whose task the dataset has truth for."""
@@ -100,10 +98,8 @@ class Workspace:
     def weights(self, dataset: str, method: str, judge: str, seed: int | None) -> Path:
         """The weights that score `method`: given, trained on it, or trained on one method for all."""
         section = self.recipe.judges[judge]
-        if section.weights is not None:
-            return section.weights
-        assert seed is not None
-        return self.at.training(dataset, section.trained_on or method, judge, seed) / "best.safetensors"
+        folder = self.at.training(dataset, section.trained_on or method, judge, seed or 0)
+        return section.weights or folder / "best.safetensors"
 
     def make_method(self, method: str) -> Any:
         """The fusion method, with its weights on the device."""
@@ -136,13 +132,12 @@ class Workspace:
         }  # fmt: skip
 
     def _common(self, data: BenchDataset, method: str) -> dict[str, Any]:
-        kind, level = kind_and_level(data.name)
         # Any kind of interval: the settings identify an evaluation.
         return {
             "run": self.recipe.id, "dataset": data.name, "split_hash": data.split_hash,
             "color": self.recipe.color, "method": method, "method_hash": self.method_hash(data.name, method),
             "ci_method": f"any, {interval_settings(self.recipe.intervals)}", "versions_hash": self._versions_hash(),
-            "kind": kind, "level": level,
+            **dict(zip(("kind", "level"), kind_and_level(data.name), strict=True)),
         }  # fmt: skip
 
     def _find_clean_sources(self, dataset: str) -> tuple[Pair, ...]:

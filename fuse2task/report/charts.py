@@ -136,7 +136,7 @@ def rank_plot(methods: Sequence[str], ranks: Sequence[float], critical: float, n
     with chart(WIDTH * 1.2, 62 + 24 * len(order)) as axes:
         for place, (method, rank) in enumerate(order):
             ends = [rank - critical / 2, rank + critical / 2]
-            axes.plot(ends, [place, place], color=_colour(method), linewidth=3.5, alpha=0.55)
+            axes.plot(ends, [place, place], color=SOURCE if method in SINGLE else FUSED, linewidth=3.5, alpha=0.55)
             _mark(axes, method, rank, place)
         axes.axvline(order[0][1] + critical / 2, color=QUIET, linewidth=1, linestyle=(0, (3, 3)))
         _rows(axes, [method for method, _ in order], axis_line=False)
@@ -256,20 +256,16 @@ def sweep_curves(
 
 def span(item: Estimate) -> tuple[float, float]:
     """Ends of the interval; one standard deviation to both sides without one."""
-    if not math.isnan(item.low + item.high):
-        return item.low, item.high
     spread = 0.0 if math.isnan(item.deviation) else item.deviation
-    return item.value - spread, item.value + spread
-
-
-def _colour(method: str) -> str:
-    return SOURCE if method in SINGLE else FUSED
+    ends = (item.value - spread, item.value + spread)
+    return ends if math.isnan(item.low + item.high) else (item.low, item.high)
 
 
 def _mark(axes: "Axes", method: str, x: float, y: float, filled: bool = True) -> None:
     """A circle for a fused method, a diamond for a single camera."""
-    axes.plot(x, y, "D" if method in SINGLE else "o", color=_colour(method) if filled else PAPER,
-              markeredgecolor=_colour(method), markersize=7, markeredgewidth=1.6)  # fmt: skip
+    shape, colour = ("D", SOURCE) if method in SINGLE else ("o", FUSED)
+    face = colour if filled else PAPER
+    axes.plot(x, y, shape, color=face, markeredgecolor=colour, markersize=7, markeredgewidth=1.6)
 
 
 def _rows(axes: "Axes", methods: Any, axis_line: bool = True) -> None:
@@ -282,8 +278,8 @@ def _rows(axes: "Axes", methods: Any, axis_line: bool = True) -> None:
 
 def _point_labels(axes: "Axes", points: Mapping[str, tuple[float, float]], step: float) -> None:
     """Names beside the points, towards the middle, pushed apart downwards where they would overlap."""
-    previous = math.inf
-    middle = math.sqrt(min(ms for ms, _ in points.values()) * max(ms for ms, _ in points.values()))
+    previous, times = math.inf, [ms for ms, _ in points.values()]
+    middle = math.sqrt(min(times) * max(times))
     for method, (ms, value) in sorted(points.items(), key=lambda item: -item[1][1]):
         previous = min(value, previous - step)
         right = ms <= middle or middle == 0

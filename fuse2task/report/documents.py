@@ -1,6 +1,6 @@
 """Files of the report: one HTML page that needs nothing else, Markdown, CSV and LaTeX."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -45,21 +45,21 @@ def write_report(folder: Path) -> Path:
 
 
 def _markdown(contents: Contents, found: Sequence[Study], swept: Sequence[Sweep]) -> str:
+    def listed(sentences: Iterable[str]) -> list[str]:
+        return [*(f"- {escape(sentence)}" for sentence in sentences), ""]
+
     escape, groups = markdown_text, contents.groups
     notes = [*opening_sentences(contents), *refusals(groups), *warnings(groups, contents.results)]
-    parts = ["# Benchmark", "", *(f"- {escape(note)}" for note in notes), ""]
+    parts = ["# Benchmark", "", *listed(notes)]
     for study in found:
         parts += [f"## {escape(study.finding.title)}", "", escape(study.finding.headline), ""]
-        parts += [f"- {escape(sentence)}" for sentence in study.finding.sentences]
         panels = [*study.panels, *([study.sensitivity] if study.sensitivity else [])]
         tables = [study.summary, *(panel.table for panel in panels if panel.table), *study.others]
-        parts += ["", *(markdown(table) for table in tables)]
-        if study.sensitivity:
-            parts += [*(f"- {escape(sentence)}" for sentence in study.sensitivity.sentences), ""]
+        parts += [*listed(study.finding.sentences), *map(markdown, tables)]
+        parts += listed(study.sensitivity.sentences) if study.sensitivity else []
     for sweep in swept:
         parts += [f"## Under bad conditions: {escape(sweep.title)}", ""]
-        if sweep.sentences:
-            parts += [escape(sweep.intro), "", *(f"- {escape(sentence)}" for sentence in sweep.sentences), ""]
+        parts += [escape(sweep.intro), "", *listed(sweep.sentences)] if sweep.sentences else []
         parts += map(markdown, (*sweep.areas, *sweep.others))
     if contents.published:
         parts += ["## Comparison with published numbers", "", markdown(published_table(contents.published))]

@@ -61,20 +61,15 @@ class Numbers:
         rows, pairs = group.results, group.comparisons
         self.methods = list(dict.fromkeys(rows["method"]))
         self._cells: dict[tuple[Key, str], dict[str, Estimate]] = {}
-        values = (rows[name] for name in ("value", "ci_low", "ci_high", "n_images"))
-        for key, method, seed, value, low, high, images in zip(
-            _keys(rows), rows["method"], rows["seed"], *values, strict=True
-        ):
+        numbers = (rows[name] for name in ("value", "ci_low", "ci_high", "n_images"))
+        cells = zip(_keys(rows), rows["method"], rows["seed"], *numbers, strict=True)
+        for key, method, seed, value, low, high, images in cells:
             if not math.isnan(value):
                 self._cells.setdefault((key, method), {})[seed] = Estimate(value, low, high, images=images)
         numbers = (pairs[name] for name in ("difference", "ci_low", "ci_high", "p_holm", "smallest_detectable"))
-        self._pairs = {
-            (key, a, b): Difference(a, b, value, low, high, p, detectable, alpha)
-            for key, a, b, value, low, high, p, detectable in zip(
-                _keys(pairs), pairs["a"], pairs["b"], *numbers, strict=True
-            )
-            if not math.isnan(value)
-        }
+        differences = zip(_keys(pairs), pairs["a"], pairs["b"], *numbers, strict=True)
+        self._pairs = {(key, a, b): Difference(a, b, *(*values, alpha)) for key, a, b, *values in differences
+                       if not math.isnan(values[0])}  # fmt: skip
         bases = list(dict.fromkeys(pairs["b"]))
         self.baseline = baseline if baseline in bases or not bases else bases[0]
 

@@ -109,7 +109,7 @@ def _against_baseline(numbers: Numbers) -> list[str]:
     texts = {"better": "Significantly better than", "worse": "Significantly worse than",
              "": "No significant difference from"}  # fmt: skip
     for mark, text in texts.items():
-        if listed := "; ".join(f"{item.a} {_measured(item)}" for item in tested if item.mark == mark):
+        if listed := "; ".join(_measured(item) for item in tested if item.mark == mark):
             sentences.append(f"{text} the baseline {numbers.baseline}: {listed}.")
     if detectable := numbers.detectable():
         size = f"a difference from {numbers.baseline} smaller than about {fraction(max(detectable))}"
@@ -130,17 +130,14 @@ def _against_single(numbers: Numbers, ranked: list[tuple[str, float]]) -> list[s
     tested = [item for method, _ in fused if (item := numbers.difference(method, single[0], numbers.main)) is not None]
     if not tested:
         return [f"{text} None of these differences was tested."]
-    return [" ".join([text, *(_outcome(item) for item in tested)])]
-
-
-def _outcome(found: Difference) -> str:
-    """`average: .030 lower, p = .01, a real difference at the 95 % level.`"""
-    size = f"{fraction(abs(found.value))} {'higher' if found.value > 0 else 'lower'}"
-    level = f"{100 * (1 - found.alpha):g} % level"
-    verdict = f"a real difference at the {level}" if found.significant else f"not significant at the {level}"
-    return f"{found.a}: {', '.join(part for part in (size, p_text(found.p), verdict) if part)}."
+    level = f"at the {100 * (1 - numbers.alpha):g} % level"
+    for item in tested:  # `average: .030 lower, p = .01, a real difference at the 95 % level.`
+        size = f"{fraction(abs(item.value))} {'higher' if item.value > 0 else 'lower'}"
+        verdict = f"{'a real difference' if item.significant else 'not significant'} {level}"
+        text += f" {item.a}: {', '.join(part for part in (size, p_text(item.p), verdict) if part)}."
+    return [text]
 
 
 def _measured(found: Difference) -> str:
     parts = [part for part in (interval(found.low, found.high, signed=True), p_text(found.p)) if part]
-    return f"{signed(found.value)} {', '.join(parts)}".strip()
+    return f"{found.a} {signed(found.value)} {', '.join(parts)}".strip()

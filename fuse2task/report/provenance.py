@@ -45,9 +45,11 @@ def refusals(groups: list[Group]) -> list[str]:
             continue
         reasons = []
         for key, spoken in SPOKEN.items():
-            shown = ((group.truth if key == "truth_hash" else group.keys[key]) or "none" for group in members)
-            values = list(dict.fromkeys(shown))
-            if len(values) > 1 and not (key in ("judge_hash", "recipe_hash") and _follows_judge(members, key)):
+            shown = [(group.truth if key == "truth_hash" else group.keys[key]) or "none" for group in members]
+            values, judges = dict.fromkeys(shown), [(one.keys["judge"], one.keys["protocol"]) for one in members]
+            # Where judge and protocol determine a hash, naming these is enough.
+            told = key in ("judge_hash", "recipe_hash") and len({*zip(judges, shown, strict=True)}) == len({*judges})
+            if len(values) > 1 and not told:
                 reasons.append(f"{spoken} ({', '.join(values)})")
         count = f"{dataset} {task}: {len(members)} tables"
         sentences.append(f"{count}, not ranked together because they differ in {'; '.join(reasons)}.")
@@ -114,9 +116,3 @@ def _manifest(contents: Contents, dataset: str, method: str) -> tuple[str, str, 
     settings = ", ".join(f"{key} {value}" for key, value in own.items())
     images = f"{len(manifest['files'])} of {source.get('layout', '?')}, split {split.get('name', '?')}"
     return settings, images, ", ".join(f"{name} {value}" for name, value in packages.items())
-
-
-def _follows_judge(members: list[Group], key: str) -> bool:
-    """Whether judge and protocol determine the hash, so that naming these is enough."""
-    pairs = {(group.keys["judge"], group.keys["protocol"], group.keys[key]) for group in members}
-    return len({pair[:2] for pair in pairs}) == len(pairs)

@@ -93,23 +93,19 @@ def _area_table(rows: pd.DataFrame, metric: str, title: str, scored: bool, alpha
     columns = [[name_cell(method) for method in methods]]
     for kind in kinds:
         own = {row["method"]: row for row in rows[rows["kind"] == kind].to_dict("records")}
-        cells = [_area_cell(own.get(method), scored, alpha) for method in methods]
+        cells = [_area_cell(own[method], scored, alpha) if method in own else Cell("–") for method in methods]
         columns.append(cells if scored else placed(cells))
     levels = dict(zip(rows["kind"], rows["levels"], strict=True))
     listed = "; ".join(f"{kind} {text.replace(' ', ', ')}" for kind, text in levels.items())
     notes = [f"Mean of {metric} over the levels (trapezoidal area divided by their range).", f"Levels: {listed}."]
     if not scored:
-        notes.append(
-            "▲ significantly above, ▼ significantly below the single camera with the larger area "
-            f"(Holm-adjusted p < {tables.level_text(alpha)})."
-        )
+        marks = "▲ significantly above, ▼ significantly below the single camera with the larger area"
+        notes.append(f"{marks} (Holm-adjusted p < {tables.level_text(alpha)}).")
     return Table("areas", f"Area under {metric}", ("method", *kinds), by_rows(columns), tuple(notes), title,
                  reference="the better single camera")  # fmt: skip
 
 
-def _area_cell(row: Row | None, scored: bool, alpha: float) -> Cell:
-    if row is None:
-        return Cell("–")
+def _area_cell(row: Row, scored: bool, alpha: float) -> Cell:
     if scored:
         return tables.plain_cell(row["area"], row["ci_low"], row["ci_high"])
     mark = "" if not row["p_holm"] < alpha else "better" if row["difference"] > 0 else "worse"
@@ -170,10 +166,6 @@ def turns(verdicts: Sequence[tuple[str, str]]) -> list[str]:
 
 def ranges(levels: str) -> str:
     """`0 1 2 4` as `0–2, 4`."""
-    runs: list[list[int]] = []
-    for level in map(int, levels.split()):
-        if runs and runs[-1][-1] == level - 1:
-            runs[-1].append(level)
-        else:
-            runs.append([level])
+    numbers = np.array(levels.split(), dtype=int)
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1) if levels else []
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

@@ -36,7 +36,8 @@ def viewer_scenes(contents: Contents) -> list[dict[str, Any]]:
     shown = [entry for entry in contents.extremes if contents.is_primary(str(entry.get("truth_hash", "")))]
     for entry in _in_turn(shown):
         keys = tuple(str(entry.get(key, "")) for key in ("dataset", "image", "judge"))
-        if all(_stays_in_folder(key) for key in keys):
+        # A bench folder of others must not pull files from elsewhere into the page.
+        if all(key and Path(key).name == key != ".." and not set(key) & set("*?[") for key in keys):
             found.setdefault(keys, []).append(entry)  # type: ignore[arg-type]
     scenes: list[dict[str, Any]] = []
     overlays: dict[Any, Overlays] = {}
@@ -69,13 +70,16 @@ def _scene(
             own = [one for one in (place / judge, *sorted(place.glob(f"{judge}-s*"))) if one.is_dir()]
             found = overlays.predictions(own[0] if own else place, image)  # of several seeds the first
             pictures.append({"name": method, "uri": _jpeg(path), **found})
+    notes = []
+    for entry in entries:
+        verb, by = "wins over" if entry["difference"] > 0 else "loses to", abs(entry["difference"])
+        notes.append(f"{entry['a']} {verb} {entry['b']} by {by:.2f} {entry['metric']} on this image")
     width, height = image_size(root / "visible" / "images" / split / f"{image}.png")
     return {
         "dataset": dataset, "image": image, "task": str(entries[0]["task"]), "judge": judge,
         "width": width, "height": height, "gain": float(entries[0]["difference"]),
         "pair": [entries[0]["a"], entries[0]["b"]],
-        "notes": [_note(entry) for entry in entries], "classes": overlays.classes(),
-        "truth": overlays.truth(image), "pictures": pictures,
+        "notes": notes, "classes": overlays.classes(), "truth": overlays.truth(image), "pictures": pictures,
     }  # fmt: skip
 
 
@@ -91,23 +95,12 @@ def _in_turn(extremes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield from queue[turn : turn + 1]
 
 
-def _note(entry: dict[str, Any]) -> str:
-    difference = float(entry["difference"])
-    verb = "wins over" if difference > 0 else "loses to"
-    return f"{entry['a']} {verb} {entry['b']} by {abs(difference):.2f} {entry['metric']} on this image"
-
-
 def _jpeg(path: Path) -> str:
     picture = Image.fromarray(read_visible(path))
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "jpeg", quality=QUALITY, optimize=True)
     return data_uri("image/jpeg", buffer.getvalue())
-
-
-def _stays_in_folder(name: str) -> bool:
-    """A bench folder of others must not pull files from elsewhere into the page."""
-    return bool(name) and Path(name).name == name and name != ".." and not set(name) & set("*?[")
 
 
 class Overlays:

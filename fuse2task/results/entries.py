@@ -148,11 +148,8 @@ def read_directions(folder: Path) -> dict[str, bool]:
         RequestError: a file of definitions is not what it should be.
     """
     fix = "remove it with the table beside it, and let `fuse2task bench run` write both again"
-    directions = {}
-    for path in sorted((folder / "scores").glob("*/*.json")):
-        for name, definition in _read(path, Definitions, fix).definitions.items():
-            directions[name] = definition.better == "higher"
-    return directions
+    files = [_read(path, Definitions, fix) for path in sorted((folder / "scores").glob("*/*.json"))]
+    return {name: one.better == "higher" for file in files for name, one in file.definitions.items()}
 
 
 def _read(path: Path, kind: Any, fix: str) -> Any:

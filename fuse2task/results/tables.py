@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fuse2task.results.schema import CLEAN, IDENTITY, KEYS, NUMBERS, RESULTS, BenchFolder
+from fuse2task.results.schema import CLEAN, COMPARISONS, IDENTITY, KEYS, NUMBERS, RESULTS, BenchFolder
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import remove_halves, write_text
 from fuse2task.runtime.locks import check_held
@@ -33,8 +33,7 @@ def read_table(path: Path, columns: Sequence[str], added: Mapping[str, str] | No
     """
     if not path.is_file():
         return []
-    present, rows = read_csv(path)
-    return _checked(path, present, rows, columns, added or {})
+    return _checked(path, *read_csv(path), columns, added or {})
 
 
 def read_frame(path: Path, columns: Sequence[str], added: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -63,7 +62,7 @@ def to_frame(
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
     """Write a CSV file atomically, under a lock of the caller's; None and NaN become empty, floats keep all digits."""
     remove_halves(path)
-    write_text(path, _lines([dict(zip(columns, columns, strict=True)), *rows], columns))
+    write_text(path, _lines(rows, columns))
 
 
 class ResultsTable:
@@ -93,8 +92,7 @@ class ResultsTable:
     def identities(self) -> set[tuple[str, ...]]:
         """`identity` of everything that is in the table."""
         rows = self._read().values()
-        if self._identities is None:
-            self._identities = {identity(row) for row in rows}
+        self._identities = {identity(row) for row in rows} if self._identities is None else self._identities
         return self._identities
 
     def append(self, rows: Sequence[Row]) -> None:
@@ -107,9 +105,8 @@ class ResultsTable:
             known = self._read()
             _replace(known, texts)
             self._identities = None
-            head = _lines([dict(zip(RESULTS, RESULTS, strict=True))], RESULTS)
-            if self.path.is_file() and _first_line(self.path) == head:
-                self._add(_lines(texts, RESULTS).encode())
+            if _first_line(self.path) == _lines([], RESULTS):
+                self._add(_lines(texts, RESULTS, head=False).encode())
             else:  # a new table, or one of a version before
                 write_table(self.path, RESULTS, known.values())
             self._seen = self._signature()
@@ -150,9 +147,9 @@ class ResultsTable:
     def _signature(self) -> tuple[int, ...]:
         try:
             found = self.path.stat()
+            return found.st_ino, found.st_size, found.st_mtime_ns, self._length() or 0
         except OSError:
             return ()
-        return found.st_ino, found.st_size, found.st_mtime_ns, self._length() or 0
 
     def _read(self) -> dict[tuple[str, ...], dict[str, str]]:
         """Rows by number. The file is read again only where it has changed."""
@@ -162,9 +159,9 @@ class ResultsTable:
         elif signature != self._seen:
             length = self._length()
             text = None if length is None else self.path.read_bytes()[:length].decode("utf-8-sig", "replace")
-            present, rows = read_csv(self.path, text=text)
+            rows = _checked(self.path, *read_csv(self.path, text=text), RESULTS, CLEAN)
             self._rows, self._identities, self._seen = {}, None, signature
-            _replace(self._rows, _checked(self.path, present, rows, RESULTS, CLEAN))
+            _replace(self._rows, rows)
         return self._rows
 
 
@@ -191,9 +188,9 @@ class Group:
     @property
     def title(self) -> str:
         """Dataset, task, protocol, judge and truth in words; judge is the profile for image scores."""
-        keys = self.keys
-        parts = [keys["dataset"], keys["task"], " ".join(part for part in (keys["protocol"], keys["judge"]) if part)]
-        return " · ".join([part for part in parts if part] + ([f"truth {self.truth}"] if self.truth else []))
+        dataset, task, protocol, judge = (self.keys[key] for key in ("dataset", "task", "protocol", "judge"))
+        parts = (dataset, task, f"{protocol} {judge}".strip(), self.truth and f"truth {self.truth}")
+        return " · ".join(part for part in parts if part)
 
 
 def comparable_groups(
@@ -204,21 +201,17 @@ def comparable_groups(
 
     truths: content of truths.json; a truth that it does not name is called by its hash and counts as primary.
     """
-    pairs = pd.DataFrame(columns=["a", "b", *KEYS]) if comparisons is None else comparisons
-    paired, truths = dict(iter(pairs.groupby(list(KEYS), sort=False))), truths or {}
+    pairs = pd.DataFrame(columns=list(COMPARISONS)) if comparisons is None else comparisons
+    paired, number = dict(iter(pairs.groupby(list(KEYS), sort=False))), ["metric", "class", "condition"]
     groups = []
     for values, rows in results.groupby(list(KEYS), sort=False):
         keys = dict(zip(KEYS, map(str, values), strict=True))
-        truth = truths.get(keys["truth_hash"], {})
-        name = str(truth.get("name") or keys["truth_hash"])
-        newest = rows.groupby("method")["method_hash"].transform("last")
-        own = rows[rows["method_hash"] == newest]
+        truth = (truths or {}).get(keys["truth_hash"], {})
+        newest = rows[rows["method_hash"] == rows.groupby("method")["method_hash"].transform("last")]
         groups.append(Group(
-            keys, name, bool(truth.get("primary", True)),
-            own.drop_duplicates(["method", "seed", "metric", "class", "condition"], keep="last"),
-            paired.get(values, pairs.iloc[:0]).drop_duplicates(
-                [name for name in ("a", "b", "metric", "class", "condition") if name in pairs], keep="last"
-            ),
+            keys, str(truth.get("name") or keys["truth_hash"]), bool(truth.get("primary", True)),
+            newest.drop_duplicates(["method", "seed", *number], keep="last"),
+            paired.get(values, pairs.iloc[:0]).drop_duplicates(["a", "b", *number], keep="last"),
         ))  # fmt: skip
     return groups
 
@@ -254,13 +247,17 @@ def _replace(known: dict[tuple[str, ...], dict[str, str]], rows: Iterable[dict[s
         known[key] = row
 
 
-def _lines(rows: Iterable[Row], columns: Sequence[str]) -> str:
+def _lines(rows: Iterable[Row], columns: Sequence[str], head: bool = True) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([_text(row.get(column)) for column in columns] for row in rows)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([columns] if head else [])
+    writer.writerows([_text(row.get(column)) for column in columns] for row in rows)
     return text.getvalue()
 
 
 def _first_line(path: Path) -> str:
+    if not path.is_file():
+        return ""
     with path.open(encoding="utf-8") as handle:
         return handle.readline()
 

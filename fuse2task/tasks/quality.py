@@ -19,11 +19,7 @@ class Quality(Task):
     name = "quality"
 
     def measure_scores(self, rows: Sequence[Mapping[str, str]], ids: Sequence[str]) -> Measurement:
-        """Means of one method's scores.
-
-        Args:
-            rows: of that method. ids: of the images (I,), in the order of the weights.
-        """
+        """Means of one method's scores by its rows; ids: of the images (I,), in the order of the weights."""
         by_id = {row["image"]: row for row in rows}
         numbers = [_numbers(by_id[key]) for key in ids]
         columns = {name: np.array([row[name] for row in numbers]) for name in _numbers(rows[0])}

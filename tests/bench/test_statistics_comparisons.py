@@ -8,8 +8,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuse2task.bench.statistics.intervals import bootstrap, jackknife
-from fuse2task.bench.statistics.tests import compare, holm, p_value, rank, rank_correlation
+from fuse2task.bench.statistics import bootstrap, compare, holm, jackknife, p_value, rank, rank_correlation
 
 IMAGES = 60
 WEIGHTS, LEFT_OUT = bootstrap(IMAGES, 999, seed=0), jackknife(IMAGES)

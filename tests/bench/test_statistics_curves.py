@@ -8,7 +8,7 @@ from scipy import integrate, stats
 
 from fuse2task.bench.measured import Measured
 from fuse2task.bench.recipe import Intervals
-from fuse2task.bench.statistics.intervals import bootstrap, jackknife
+from fuse2task.bench.statistics import bootstrap, jackknife
 from fuse2task.bench.sweeps import curve_tables, trapezoid_weights
 from fuse2task.results.schema import ABOUT, CONDITIONS, ROBUSTNESS, TO_BASELINE
 

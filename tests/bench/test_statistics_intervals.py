@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from scipy.stats import bootstrap as scipy_bootstrap
 
-from fuse2task.bench.statistics.intervals import (
+from fuse2task.bench.statistics import (
     acceleration,
     bca,
     bootstrap,

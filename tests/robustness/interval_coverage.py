@@ -13,15 +13,7 @@ from typing import Any
 import numpy as np
 
 from detection.average_precision import Matches, WeightedAP, match, weighted_ap
-from fuse2task.bench.statistics.intervals import (
-    acceleration,
-    bca,
-    bootstrap,
-    jackknife,
-    percentile,
-    recentred,
-)
-from fuse2task.bench.statistics.tests import compare
+from fuse2task.bench.statistics import acceleration, bca, bootstrap, compare, jackknife, percentile, recentred
 from fuse2task.tasks.detection import AP_ORDER
 from segmentation.evaluation import weighted_iou
 

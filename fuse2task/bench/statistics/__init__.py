@@ -1,1 +1,0 @@
-"""Uncertainty of benchmark numbers: plain functions on numpy arrays."""
