@@ -1,14 +1,15 @@
 """Loaded detectors (judges) and their predictions on fused datasets."""
 
-from collections.abc import Sequence
+import ast
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
 from detection.coco import ClassMap, Matching, match_classes, read_truth
-from detection.weights import OnnxNetwork, check_weights, load_network
+from detection.weights import load_network
 from fuse2task.data.fused import FusedDataset, verify_images
 from fuse2task.data.images import as_rgb, read_visible
 from fuse2task.runtime.compute import pick_device
@@ -16,18 +17,16 @@ from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
 from fuse2task.runtime.files import file_digest
 from fuse2task.runtime.packages import quiet_ultralytics
 from fuse2task.runtime.progress import Meter
+from fuse2task.runtime.reading import NOT_FETCHED, check_regular, one_line
 
 CONFIDENCE = 0.001  # Ultralytics' own for validation: AP needs the whole precision-recall curve
 NMS_IOU = 0.7
 MAX_BOXES = 300
 MAX_BYTES = 2**30  # of a weights file
 SIDES = (32, 4096)  # pixels; of the square that a judge may ask for
-
-
-class Forward(Protocol):
-    """Raw YOLO output, (1, 4 + classes, boxes) or end to end (1, boxes, 6), of (1, 3, S, S) RGB in [0, 1]."""
-
-    def __call__(self, image: torch.Tensor) -> torch.Tensor: ...
+TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}  # of an ONNX network's input
+# Raw YOLO output, (1, 4 + classes, boxes) or end to end (1, boxes, 6), of (1, 3, S, S) float32 RGB in [0, 1].
+Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 class LoadedDetector:
@@ -85,13 +84,12 @@ def load_judge(path: Path, device: str = "auto") -> LoadedDetector:
     if path.suffix not in (".onnx", ".pt", ".safetensors"):
         known = ".onnx, .pt or .safetensors (RUN/best.safetensors of a training run)"
         raise RequestError(f"{path}: judge weights are {known}")
-    check_weights(path, MAX_BYTES)
+    check_regular(path, "weights file", MAX_BYTES, NOT_FETCHED)
     digest = file_digest(path)
     if path.suffix == ".onnx":
         if device not in ("auto", "cpu"):
             raise RequestError(f"{path}: an ONNX judge runs on the CPU, not on {device!r}; use --device cpu")
-        onnx = OnnxNetwork(path)
-        return LoadedDetector(onnx, onnx.names, onnx.image_size, digest, torch.device("cpu"), path)
+        return LoadedDetector(*_load_onnx(path), digest, torch.device("cpu"), path)
     network, where = load_network(path), pick_device(device)
     module = network.module.fuse(verbose=False).to(where)  # type: ignore[operator]
 
@@ -100,6 +98,40 @@ def load_judge(path: Path, device: str = "auto") -> LoadedDetector:
         return output[0] if isinstance(output, list | tuple) else output
 
     return LoadedDetector(forward, network.names, network.image_size, digest, where, path)
+
+
+def _load_onnx(path: Path) -> tuple[Forward, tuple[str, ...], int]:
+    """Network, classes and image size. RequestError: no onnxruntime, or no Ultralytics detector with a square input."""
+    try:
+        import onnxruntime
+    except ImportError:
+        fix = "`pip install fuse2task[onnx]` brings them"
+        raise RequestError(f"{path}: ONNX judges need onnx and onnxruntime; {fix}") from None
+    onnxruntime.set_default_logger_severity(4)
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no public base class
+        raise RequestError(f"{path}: not readable as ONNX ({one_line(error)})") from None
+    about = session.get_modelmeta().custom_metadata_map
+    try:
+        names, size = ast.literal_eval(about["names"]), ast.literal_eval(about["imgsz"])
+        (entry,) = session.get_inputs()
+        sides = zip(entry.shape, (1, 3, *size), strict=True)
+        shape = [given if isinstance(given, int) else usual for given, usual in sides]
+        kind, ordered = TYPES[entry.type], tuple(str(names[index]) for index in sorted(names))
+    except Exception as error:  # metadata of others may be anything
+        reason = f"no usable {one_line(error, 80)} in its metadata"
+        raise RequestError(f"{path}: not a YOLO detector exported by Ultralytics ({reason})") from None
+    if about.get("task") != "detect" or shape[:2] != [1, 3] or shape[2] != shape[3]:
+        raise RequestError(
+            f"{path}: task {about.get('task')!r}, input {entry.shape}; a judge is a detector with one "
+            "square 3-channel input, export it with batch=1 and a square imgsz"
+        )
+
+    def forward(image: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(session.run(None, {entry.name: image.numpy().astype(kind)})[0]).float()
+
+    return forward, ordered, shape[2]
 
 
 def predict(

@@ -19,14 +19,8 @@ from ultralytics.models.yolo.detect import DetectionTrainer  # noqa: E402
 from ultralytics.utils import TQDM  # noqa: E402
 from ultralytics.utils.torch_utils import unwrap_model  # noqa: E402
 
-
-class _HiddenBar(TQDM):
-    def __init__(self, *arguments: Any, **options: Any):
-        super().__init__(*arguments, **{**options, "disable": True})
-
-
 # The one bar of Ultralytics that is drawn whatever its log level, into logs too and with escape codes.
-base.TQDM = _HiddenBar
+base.TQDM = lambda *arguments, **options: TQDM(*arguments, **{**options, "disable": True})
 
 
 class StrictDataset(YOLODataset):

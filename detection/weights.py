@@ -1,15 +1,12 @@
-"""YOLO networks on disk: our safetensors (no pickle), Ultralytics' .pt and ONNX exports."""
+"""YOLO networks on disk: our safetensors (no pickle) and Ultralytics' .pt."""
 
-import ast
 import contextlib
 import copy
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from fuse2task.runtime.checkpoints import (
@@ -22,12 +19,11 @@ from fuse2task.runtime.checkpoints import (
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.packages import quiet_ultralytics
 from fuse2task.runtime.progress import say
-from fuse2task.runtime.reading import check_regular, one_line, refuse_untrusted
+from fuse2task.runtime.reading import NOT_FETCHED, check_regular, one_line, refuse_untrusted
 
 FORMAT = "fuse2task.yolo"
 MOST_LAYERS, MOST_REPEATS = 500, 100
 FETCHING = {"TorchVision", "CLIP", "MobileCLIP"}  # layers that fetch weights from the network when they are built
-TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ def load_network(path: Path) -> Network:
     (nothing is ever downloaded), damaged, of another kind or task, not trusted, weights that are not finite numbers.
     """
     path = Path(path)
-    check_weights(path)
+    check_regular(path, "weights file", hint=NOT_FETCHED)
     if path.suffix == ".safetensors":
         return _load_safetensors(path)
     if path.suffix == ".pt":
@@ -59,13 +55,6 @@ def load_network(path: Path) -> Network:
         say(f"warning: {path} is a pickle; only Ultralytics' classes are read from it; safetensors is safer")
         return _load_pickle(path)
     raise RequestError(f"{path}: weights are .safetensors (of a training run) or .pt (of Ultralytics)")
-
-
-def check_weights(path: Path, most: int | None = None) -> None:
-    """Raise RequestError unless `path` is a regular file, of at most `most` bytes."""
-    if not os.path.lexists(path):
-        raise RequestError(f"{path}: no such weights file; nothing is downloaded, put the file there yourself")
-    check_regular(path, "weights file", most)
 
 
 def save_network(path: Path, checkpoint: Path, image_size: int, recipe: dict[str, Any]) -> str:
@@ -150,44 +139,3 @@ def check_architecture(model: Any, classes: int, tensors: Mapping[str, torch.Ten
     shapes = {f"model.{name}": value.shape for name, value in layers.state_dict().items()}
     if shapes != {name: value.shape for name, value in tensors.items()}:
         raise ValueError("its architecture is not that of its weights")
-
-
-class OnnxNetwork:
-    """Callable as `detection.judge.Forward`; names and image_size come from the file.
-
-    RequestError: onnxruntime is missing, or the file is not an Ultralytics detector with a square input.
-    """
-
-    def __init__(self, path: Path):
-        try:
-            import onnxruntime
-        except ImportError:
-            fix = "`pip install fuse2task[onnx]` brings them"
-            raise RequestError(f"{path}: ONNX judges need onnx and onnxruntime; {fix}") from None
-        onnxruntime.set_default_logger_severity(4)
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's exceptions share no public base class
-            raise RequestError(f"{path}: not readable as ONNX ({one_line(error)})") from None
-        about = self._session.get_modelmeta().custom_metadata_map
-        try:
-            names, size = ast.literal_eval(about["names"]), ast.literal_eval(about["imgsz"])
-            (entry,) = self._session.get_inputs()
-            sides = zip(entry.shape, (1, 3, *size), strict=True)
-            shape = [given if isinstance(given, int) else usual for given, usual in sides]
-            self._input, self._type = entry.name, TYPES[entry.type]
-            self.names = tuple(str(names[index]) for index in sorted(names))
-        except Exception as error:  # metadata of others may be anything
-            reason = f"no usable {one_line(error, 80)} in its metadata"
-            raise RequestError(f"{path}: not a YOLO detector exported by Ultralytics ({reason})") from None
-        if about.get("task") != "detect" or shape[:2] != [1, 3] or shape[2] != shape[3]:
-            raise RequestError(
-                f"{path}: task {about.get('task')!r}, input {entry.shape}; a judge is a detector with one "
-                "square 3-channel input, export it with batch=1 and a square imgsz"
-            )
-        self.image_size = shape[2]
-
-    def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        """Raw output for (1, 3, S, S) float32 RGB in [0, 1]."""
-        output = self._session.run(None, {self._input: image.numpy().astype(self._type)})[0]
-        return torch.from_numpy(output).float()

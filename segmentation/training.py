@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from fuse2task.data.dataset import validation_split
-from fuse2task.data.fused import FusedDataset, open_fused, verify_images, verify_truth
+from fuse2task.data.fused import open_fused, verify_images, verify_truth
 from fuse2task.data.images import write_image
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import value_hash
@@ -53,7 +53,10 @@ class SegmentationStage(TrainingStage):
         self.held_out_split = validation_split(self.dataset.splits) or "val"
         self.training, self.validation = labelled(self.dataset, "train"), labelled(self.dataset, self.held_out_split)
         self.seed, self.epochs, self.batch, self.count = recipe.seed, recipe.epochs, recipe.batch, len(self.training)
-        self.data, self.held_out = _identity(self.dataset), [pair.id for pair in self.validation]
+        self.held_out, manifest = [pair.id for pair in self.validation], self.dataset.manifest
+        # What the data is, whatever folder it lies in.
+        self.data = {key: manifest.get(key) for key in ("method", "split", "truth", "source", "color")}
+        self.data["manifest_hash"] = value_hash(manifest)
 
     def build(self) -> torch.nn.Module:
         recipe, classes = self.recipe, self.dataset.classes
@@ -161,9 +164,3 @@ def learning_rate(recipe: SegmentationRecipe, step: int, total: int) -> float:
     """Rate of the step-th update (from 0) of `total`: linear warm-up times polynomial decay to zero."""
     warmup = round(recipe.warmup * total)
     return recipe.lr * min(1.0, (step + 1) / max(warmup, 1)) * (1 - step / total) ** recipe.power
-
-
-def _identity(data: FusedDataset) -> dict[str, Any]:
-    """What the data is, whatever folder it lies in."""
-    named = {key: data.manifest.get(key) for key in ("method", "split", "truth", "source", "color")}
-    return {**named, "manifest_hash": value_hash(data.manifest)}

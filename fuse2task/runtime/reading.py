@@ -15,18 +15,20 @@ MAX_TEXT = 64 * 2**20  # bytes of a list, a label file or a table
 MAX_JSON = 512 * 2**20  # bytes; COCO's own largest annotation file has 450 MB
 MAX_YAML = 128 * 2**10  # bytes; the largest shipped recipe has 3 kB, and PyYAML reads about 150 kB a second
 MAX_NODES = 100_000  # values of a YAML file, aliases written out: a billion laughs is a small file
+NOT_FETCHED = "; nothing is downloaded, put the file there yourself"
 VARIABLE = "FUSE2TASK_TRUST_PICKLE"  # an environment variable, so that worker processes know it too
 
 
-def check_regular(path: Path, what: str, limit: int | None = None) -> None:
+def check_regular(path: Path, what: str, limit: int | None = None, hint: str = "") -> None:
     """Refuse what would block or never end when it is read: pipes, devices, folders, too large files.
 
-    RequestError: missing, not a regular file, more than `limit` bytes; `what` names its role in the message.
+    RequestError: missing, not a regular file, more than `limit` bytes; `what` names its role in the message,
+    `hint` ends it where the file is missing.
     """
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        raise RequestError(f"{path}: no such {what}") from None
+        raise RequestError(f"{path}: no such {what}{hint}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         reason = getattr(error, "strerror", None) or error
         raise RequestError(f"{path}: not a usable {what} ({reason}); give a regular file") from None

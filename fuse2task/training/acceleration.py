@@ -49,6 +49,8 @@ def open_tracker(name: str, folder: Path, recipe: dict[str, Any]) -> GeneralTrac
     Nothing is sent anywhere unless WANDB_MODE or MLFLOW_TRACKING_URI ask for it: W&B works offline (`wandb sync`
     uploads later), MLflow in a file of its own. RequestError: its package is missing.
     """
+    from pandas import json_normalize
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     PartialState()  # trackers write on the main process alone, and ask which one that is
@@ -65,16 +67,7 @@ def open_tracker(name: str, folder: Path, recipe: dict[str, Any]) -> GeneralTrac
         tracker.start()
     except ImportError:
         raise RequestError(f"tracking with {name} needs its package: pip install 'fuse2task[{name}]'") from None
-    tracker.store_init_configuration(_flat(recipe))
+    flat = json_normalize(recipe).to_dict("records")[0]  # nested values by dotted name
+    plain = {key: value if isinstance(value, str | int | float) else str(value) for key, value in flat.items()}
+    tracker.store_init_configuration(plain)
     return tracker
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str | int | float]:
-    """Nested values by dotted name; what is neither number nor text becomes text."""
-    flat: dict[str, str | int | float] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, str | int | float) else str(value)
-    return flat

@@ -168,20 +168,17 @@ class TrainingRun:
                 if not stage.is_done():
                     counters = StageRun(self, stage).run()
             if self.is_main:
-                self._finish(card(counters), time.monotonic() - started)
+                common = {
+                    "format": "fuse2task.run", "recipe_hash": value_hash(self.recipe), "seed": self.recipe["seed"],
+                    "seconds_of_last_start": round(time.monotonic() - started, 1), "versions": versions(),
+                    "device": self.accelerator.device.type, "precision": str(self.accelerator.mixed_precision),
+                }  # fmt: skip
+                self.folder.finish({**common, **card(counters)})
+                if self.tracker is not None:
+                    self.tracker.finish()
+                say(f"trained: {self.folder.best}")
             self.accelerator.wait_for_everyone()
         return self.folder.best
-
-    def _finish(self, card: Mapping[str, Any], seconds: float) -> None:
-        common = {
-            "format": "fuse2task.run", "recipe_hash": value_hash(self.recipe), "seed": self.recipe["seed"],
-            "seconds_of_last_start": round(seconds, 1), "device": self.accelerator.device.type,
-            "precision": str(self.accelerator.mixed_precision), "versions": versions(),
-        }  # fmt: skip
-        self.folder.finish({**common, **card})
-        if self.tracker is not None:
-            self.tracker.finish()
-        say(f"trained: {self.folder.best}")
 
 
 class StageRun:
