@@ -28,8 +28,7 @@ def save_crossfuse(path: Path, network: AnyCrossFuse, recipe: Any) -> str:
 def load_crossfuse(path: Path) -> tuple[AnyCrossFuse, str]:
     """The network of a checkpoint (faithful or plus), in eval mode on the CPU, and its tensor hash.
 
-    Raises:
-        RequestError: missing, damaged, or a checkpoint of another network.
+    Raises RequestError: missing, damaged, or a checkpoint of another network.
     """
     return _load(path, NETWORKS)
 

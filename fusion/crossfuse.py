@@ -60,8 +60,8 @@ class CrossFuse:
         A download is kept in the hub's own cache, and found there without network (or with HF_HUB_OFFLINE=1).
 
         Raises:
-            RequestError: no such folder or model, a folder without weights or with damaged ones, or huggingface_hub
-                is missing.
+            RequestError: no such folder or model, a folder without weights or with damaged ones, or huggingface_hub is
+                missing.
         """
         return cls(_find_pretrained(name), device, precision)
 

@@ -16,21 +16,9 @@ from fuse2task.data.fused import FORMAT
 from fuse2task.data.images import encode_png, read_infrared, read_mask, read_visible, write_image
 from fuse2task.data.truth.boxes import format_yolo
 from fuse2task.data.truth.coco import coco_truth
+from fuse2task.runtime import files
 from fuse2task.runtime.compute import keep_freed_memory
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
-from fuse2task.runtime.files import (
-    JournalWriter,
-    bytes_digest,
-    file_digest,
-    journal_rows,
-    lines_hash,
-    read_json,
-    remove_leftovers,
-    value_hash,
-    write_bytes,
-    write_json,
-    write_text,
-)
 from fuse2task.runtime.locks import Lock, sole_writer
 from fuse2task.runtime.overlap import Stopwatch, in_batches, overlapped
 from fuse2task.runtime.packages import versions
@@ -39,6 +27,7 @@ from fusion.methods.base import Colour, Method
 
 Item = TypeVar("Item")
 Row = dict[str, Any]  # of the manifest: id, split, digests of the pair's files
+FusedPixels = tuple[dict[str, str], np.ndarray]  # digests of the sources, fused pixels (H, W, 3) or (H, W) uint8
 WORK = ".fuse2task"  # plan, journals and part manifests; gone when the dataset is finished
 
 
@@ -51,11 +40,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """`i/n` with 1 <= i <= n.
-
-        Raises:
-            RequestError: the text is not of that form.
-        """
+        """`i/n` with 1 <= i <= n. Raises RequestError: the text is not of that form."""
         index, separator, count = text.partition("/")
         if separator and re.fullmatch(r"[0-9]{1,6}/[0-9]{1,6}", text) and 1 <= int(index) <= int(count):
             return cls(int(index), int(count))
@@ -66,12 +51,12 @@ class Shard:
         return items[self.index - 1 :: self.count]
 
 
-class FusedJournal(JournalWriter):
+class FusedJournal(files.JournalWriter):
     """Rows of the pairs that are done, by any shard; new ones go to the file of this shard, from any thread."""
 
     def __init__(self, folder: Path, shard: Shard):
         paths = sorted(folder.glob("journal-*.jsonl"))
-        self.rows: dict[str, Row] = {row["id"]: row for path in paths for row in journal_rows(path)}
+        self.rows: dict[str, Row] = {row["id"]: row for path in paths for row in files.journal_rows(path)}
         super().__init__(folder / f"journal-{shard.index}-of-{shard.count}.jsonl")
 
 
@@ -82,14 +67,6 @@ class DecodedPair:
     digests: dict[str, str]
     infrared: np.ndarray
     visible: np.ndarray
-
-
-@dataclass(frozen=True)
-class FusedPixels:
-    """Fused pixels, (H, W, 3) or (H, W) uint8, with the digests of the source files."""
-
-    digests: dict[str, str]
-    pixels: np.ndarray
 
 
 class PairWriter:
@@ -106,7 +83,7 @@ class PairWriter:
     def load(self, pair: Pair) -> DecodedPair | Row:
         """Decode and hash the sources; from any thread."""
         with self.stopwatch.timing("decode"):
-            digests = {"infrared": file_digest(pair.infrared), "visible": file_digest(pair.visible)}
+            digests = {"infrared": files.file_digest(pair.infrared), "visible": files.file_digest(pair.visible)}
             row = self.journal.rows.get(pair.id)
             if row is not None and self._holds(pair, row, digests):
                 return row
@@ -127,36 +104,36 @@ class PairWriter:
         with self.stopwatch.timing("fuse"):
             made = self.method.fuse_batch(pairs, images)
         return [
-            FusedPixels(one.digests, fused.in_mode(self.color)) if isinstance(one, DecodedPair) else one
+            (one.digests, fused.in_mode(self.color)) if isinstance(one, DecodedPair) else one
             for one, fused in zip(loaded, made, strict=True)
         ]
 
     def store(self, pair: Pair, made: FusedPixels | Row) -> Row:
         """Write label and image, then the journal's row; from any thread."""
-        if not isinstance(made, FusedPixels):
+        if not isinstance(made, tuple):
             return made
         with self.stopwatch.timing("encode and write"):
-            row = {"id": pair.id, "split": pair.split} | made.digests
-            label = self._label_path(pair)
-            if label is not None:
-                row["label"] = _written(label, self._label(pair))
-            row["image"] = _written(self._image_path(pair), encode_png(made.pixels))
+            row = {"id": pair.id, "split": pair.split} | made[0]
+            for key, path in self._files(pair).items():
+                content = encode_png(made[1]) if key == "image" else self._label(pair)
+                files.write_bytes(path, content)
+                row[key] = files.bytes_digest(content)
             self.journal.append(row)
         return row
 
     def _holds(self, pair: Pair, row: Row, digests: dict[str, str]) -> bool:
-        files = {"image": self._image_path(pair), "label": self._label_path(pair)}
         return all(row.get(key) == value for key, value in digests.items()) and all(
-            path is None or (path.is_file() and file_digest(path) == row.get(key)) for key, path in files.items()
+            path.is_file() and files.file_digest(path) == row.get(key) for key, path in self._files(pair).items()
         )
 
-    def _image_path(self, pair: Pair) -> Path:
-        return self.out / "images" / pair.split / f"{pair.id}.png"
-
-    def _label_path(self, pair: Pair) -> Path | None:
+    def _files(self, pair: Pair) -> dict[str, Path]:
+        # The label, if the pair has one, is there before its image.
+        image, places = f"{pair.split}/{pair.id}.png", {}
         if self.dataset.boxes is not None:
-            return self.out / "labels" / pair.split / f"{pair.id}.txt"
-        return self.out / "masks" / pair.split / f"{pair.id}.png" if self.dataset.masks is not None else None
+            places["label"] = self.out / "labels" / pair.split / f"{pair.id}.txt"
+        elif self.dataset.masks is not None:
+            places["label"] = self.out / "masks" / image
+        return places | {"image": self.out / "images" / image}
 
     def _label(self, pair: Pair) -> bytes:
         boxes, masks = self.dataset.boxes, self.dataset.masks
@@ -170,18 +147,13 @@ def _read(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     return read_infrared(pair.infrared), read_visible(pair.visible)
 
 
-def _written(path: Path, content: bytes) -> str:
-    write_bytes(path, content)
-    return bytes_digest(content)
-
-
 def make_plan(dataset: Dataset, method: Method, color: Colour) -> dict[str, Any]:
     """The manifest without its file rows: JSON values, nothing of time, host or absolute paths."""
     identity = method.identity()
     return {
         "format": FORMAT,
         "version": 1,
-        "method": {**identity, "hash": value_hash(identity)},
+        "method": {**identity, "hash": files.value_hash(identity)},
         "color": color,
         "source": {"layout": dataset.layout, "pairs": len(dataset.pairs)},
         "truth": _truth(dataset),
@@ -193,10 +165,10 @@ def make_plan(dataset: Dataset, method: Method, color: Colour) -> dict[str, Any]
 def _truth(dataset: Dataset) -> dict[str, Any]:
     if dataset.boxes is not None:
         content = {split: coco_truth(dataset.part(split), dataset.boxes) for split in dataset.splits}
-        return {"kind": "boxes", "classes": list(dataset.boxes.classes), "hash": value_hash(content)}
+        return {"kind": "boxes", "classes": list(dataset.boxes.classes), "hash": files.value_hash(content)}
     if dataset.masks is not None:
-        files = {pair.id: file_digest(dataset.masks.masks[pair.id]) for pair in dataset.pairs}
-        return {"kind": "masks", "classes": list(dataset.masks.classes), "hash": value_hash(files)}
+        masks = {pair.id: files.file_digest(dataset.masks.masks[pair.id]) for pair in dataset.pairs}
+        return {"kind": "masks", "classes": list(dataset.masks.classes), "hash": files.value_hash(masks)}
     return {"kind": "none", "classes": [], "hash": ""}
 
 
@@ -206,8 +178,7 @@ def write_fused(dataset: Dataset, method: Method, out: Path, color: Colour = "rg
     Files are read and written by threads while the method fuses in this one. A killed run is continued by the same
     call. Returns whether the whole dataset is finished.
 
-    Raises:
-        RequestError: `out` holds another dataset, the method cannot fuse a pair, an image is unreadable.
+    Raises RequestError: `out` holds another dataset, the method cannot fuse a pair, an image is unreadable.
     """
     return FusedWriter(dataset, method, Path(out), color, shard or Shard()).run()
 
@@ -247,13 +218,13 @@ class FusedWriter:
             rows = overlapped(groups, writer.load, writer.fuse, writer.store, meter.advance, writer.stopwatch)
         if writer.fused:
             say(f"{self.method.name}: {writer.stopwatch.summary(writer.fused, 'pairs')}")
-        write_json(self._part(self.shard.index), rows)
+        files.write_json(self._part(self.shard.index), rows)
 
     def _is_finished(self) -> bool:
         # Refuses what is not of this plan.
         found = self.manifest if self.manifest.is_file() else self.work / "plan.json"
         if found.is_file():
-            before = read_json(found, "manifest")
+            before = files.read_json(found, "manifest")
             if differing := [key for key in self.plan if not _agrees(before.get(key), self.plan[key])]:
                 raise RequestError(
                     f"{self.out}: holds a fused dataset of another {', '.join(differing)}; give another -o, "
@@ -267,9 +238,9 @@ class FusedWriter:
         stems = {pair.id for pair in self.shard.of(self.dataset.pairs)}
         if self.shard.count == 1:
             stems |= {"manifest", "data", *self.dataset.splits}
-        remove_leftovers(self.out, stems)
+        files.remove_leftovers(self.out, stems)
         self._part(self.shard.index).unlink(missing_ok=True)  # so that no other merges what is being checked again
-        write_json(self.work / "plan.json", self.plan)
+        files.write_json(self.work / "plan.json", self.plan)
 
     def _refuse_other_shards(self) -> None:
         # Parts of one count share no pair; those of another do.
@@ -295,11 +266,11 @@ class FusedWriter:
                 "again (with --shard: every part)"
             )
         for path, text in self._companions():
-            write_text(path, text)
+            files.write_text(path, text)
         order = {split: number for number, split in enumerate(self.dataset.splits)}
         rows.sort(key=lambda row: (order[row["split"]], row["id"]))
-        sources = lines_hash(f"{row['id']}\t{row['infrared']}\t{row['visible']}" for row in rows)
-        write_json(self.manifest, self.plan | {"files": rows, "source": self.plan["source"] | {"hash": sources}})
+        sources = files.lines_hash(f"{row['id']}\t{row['infrared']}\t{row['visible']}" for row in rows)
+        files.write_json(self.manifest, self.plan | {"files": rows, "source": self.plan["source"] | {"hash": sources}})
         say(f"{self.out}: {len(rows)} pairs fused by {self.method.name}")
 
     def _companions(self) -> Iterator[tuple[Path, str]]:
@@ -337,28 +308,23 @@ def fuse_pairs(dataset: Dataset, method: Method, out: Path, color: Colour = "rgb
 
     Files are read and written by threads while the method fuses in this one.
 
-    Raises:
-        RequestError: the method cannot fuse a pair, or an image is unreadable.
+    Raises RequestError: the method cannot fuse a pair, or an image is unreadable.
     """
     method.check(dataset.pairs)
     keep_freed_memory()
     stopwatch = Stopwatch()
 
-    def load(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-        with stopwatch.timing("decode"):
-            return _read(pair)
+    load = stopwatch.timing("decode")(_read)
 
+    @stopwatch.timing("fuse")
     def fuse(group: Sequence[Pair], images: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
-        with stopwatch.timing("fuse"):
-            made = method.fuse_batch(group, images)
-        return [fused.in_mode(color) for fused in made]
+        return [fused.in_mode(color) for fused in method.fuse_batch(group, images)]
 
+    @stopwatch.timing("encode and write")
     def store(pair: Pair, pixels: np.ndarray) -> None:
-        with stopwatch.timing("encode and write"):
-            write_image(Path(out) / f"{pair.id}.png", pixels)
+        write_image(Path(out) / f"{pair.id}.png", pixels)
 
-    lock = sole_writer(out, Path(out) / ".lock")
-    with lock, Meter(method.name, len(dataset.pairs), "pairs") as meter:
+    with sole_writer(out, Path(out) / ".lock"), Meter(method.name, len(dataset.pairs), "pairs") as meter:
         groups = in_batches(dataset.pairs, method.batch_pixels)
         overlapped(groups, load, fuse, store, meter.advance, stopwatch)
     say(f"{method.name}: {stopwatch.summary(len(dataset.pairs), 'pairs')}")

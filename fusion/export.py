@@ -77,8 +77,7 @@ def _write_onnx(network: nn.Module, path: Path, about: dict[str, str]) -> None:
         made = torch.onnx.export(
             program, dynamo=True, input_names=INPUTS, output_names=[OUTPUT], opset_version=OPSET, verbose=False
         )
-    assert made is not None
-    model = made.model_proto
+    model = made.model_proto  # type: ignore[union-attr]
     onnx.helper.set_model_props(model, {"inputs": "luma in [0, 255]", "output": "fused luma in [0, 255)", **about})
     onnx.checker.check_model(model)
     with atomic_path(path) as temporary:

@@ -56,8 +56,7 @@ def _unused(name: str) -> bool:
 def rename(tensors: Mapping[str, Tensor], table: Mapping[str, str], path: Path) -> dict[str, Tensor]:
     """Tensors under our names.
 
-    Raises:
-        RequestError: a name that the release does not have; `path` is named as the source.
+    Raises RequestError: a name that the release does not have; `path` is named as the source.
     """
     renamed = {}
     for name, tensor in tensors.items():
@@ -73,8 +72,7 @@ def rename(tensors: Mapping[str, Tensor], table: Mapping[str, str], path: Path) 
 def read_model_file(path: Path) -> dict[str, Tensor]:
     """The state dict in a `.model` file, loaded without running pickled code.
 
-    Raises:
-        RequestError: missing, not a plain state dict, it would run code, or a weight is not finite.
+    Raises RequestError: missing, not a plain state dict, it would run code, or a weight is not finite.
     """
     loaded = read_state_dict(path)
     check_finite(path, loaded)
@@ -84,8 +82,7 @@ def read_model_file(path: Path) -> dict[str, Tensor]:
 def import_release(infrared: Path, visible: Path, fusion: Path) -> CrossFuseNetwork:
     """CrossFuse with the weights of the release's infrared and visible auto-encoders and fusion network.
 
-    Raises:
-        RequestError: a file is missing, unsafe, or of another network.
+    Raises RequestError: a file is missing, unsafe, or of another network.
     """
     network = CrossFuseNetwork()
     rest = rename(read_model_file(fusion), FUSION, fusion)

@@ -38,8 +38,7 @@ def shipped_weights() -> list[ShippedWeights]:
 def find_checkpoint(reference: Path | None) -> Path:
     """The file behind `--checkpoint`: a path, the name of shipped weights, or (None) the default ones.
 
-    Raises:
-        RequestError: shipped weights that differ from their card. (A path is checked when it is loaded.)
+    Raises RequestError: shipped weights that differ from their card. (A path is checked when it is loaded.)
     """
     if reference is not None and reference.is_file():
         return reference

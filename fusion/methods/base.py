@@ -107,13 +107,11 @@ def laplacian_pyramid(infrared: np.ndarray, visible: np.ndarray) -> np.ndarray:
     levels = min(LEVELS, int(np.log2(min(infrared.shape))) - 1)
     details = []
     for _ in range(levels):
-        smaller = [cv2.pyrDown(image) for image in (infrared, visible)]
         size = infrared.shape[1::-1]
-        ir, vi = (
-            image - cv2.pyrUp(small, dstsize=size) for image, small in zip((infrared, visible), smaller, strict=True)
-        )
+        small_ir, small_vi = cv2.pyrDown(infrared), cv2.pyrDown(visible)
+        ir, vi = infrared - cv2.pyrUp(small_ir, dstsize=size), visible - cv2.pyrUp(small_vi, dstsize=size)
         details.append(np.where(np.abs(ir) > np.abs(vi), ir, vi))
-        infrared, visible = smaller
+        infrared, visible = small_ir, small_vi
     fused = (infrared + visible) / 2
     for detail in reversed(details):
         fused = cv2.pyrUp(fused, dstsize=detail.shape[1::-1]) + detail
@@ -144,19 +142,13 @@ class FolderMethod(Method):
 
     def check(self, pairs: Sequence[Pair]) -> None:
         """Every pair has a file of its size; files of no pair are counted and reported."""
-        missing = [f"{pair.id}: no fused image" for pair in pairs if pair.id not in self.files]
-        if missing:
+        if missing := [f"{pair.id}: no fused image" for pair in pairs if pair.id not in self.files]:
             raise RequestError(
                 f"{self.folder}: {len(missing)} of {len(pairs)} pairs have no fused image; add them, or give --split "
                 f"a list of the pairs to compare\n{listing(missing)}"
             )
-        sizes = {pair.id: image_size(self.files[pair.id]) for pair in pairs}
-        wrong = [
-            f"{self.files[pair.id]}: {'x'.join(map(str, sizes[pair.id]))}, the pair is {'x'.join(map(str, pair.size))}"
-            for pair in pairs
-            if sizes[pair.id] != pair.size
-        ]
-        if wrong:
+        sizes = ((self.files[pair.id], image_size(self.files[pair.id]), pair.size) for pair in pairs)
+        if wrong := [f"{path}: {w}x{h}, the pair is {own[0]}x{own[1]}" for path, (w, h), own in sizes if (w, h) != own]:
             raise RequestError(f"{self.folder}: fused images of another size than their pairs\n{listing(wrong)}")
         self.used = sorted(pair.id for pair in pairs)
         if len(self.files) > len(pairs):

@@ -24,8 +24,7 @@ class CrossFuseMethod(LumaMethod):
 
     name: `crossfuse` for the paper's network, `crossfuse-plus` or `crossfuse-task` for ours; None: by the checkpoint.
 
-    Raises:
-        RequestError: unreadable weights, or a name that belongs to the other network.
+    Raises RequestError: unreadable weights, or a name that belongs to the other network.
     """
 
     def __init__(self, checkpoint: Path, device: str = "auto", precision: Precision = "auto", name: str | None = None):
@@ -43,8 +42,7 @@ class CrossFuseMethod(LumaMethod):
         return {"name": self.name, "version": 3, "checkpoint": self.tensor_hash, "precision": self.precision}
 
     def check(self, pairs: Sequence[Pair]) -> None:
-        small = [pair.id for pair in pairs if min(pair.size) < MIN_SIDE]
-        if small:
+        if small := [pair.id for pair in pairs if min(pair.size) < MIN_SIDE]:
             raise RequestError(f"{small[0]}: smaller than {MIN_SIDE}x{MIN_SIDE}, the least that CrossFuse can fuse")
 
     def fuse_batch(self, pairs: Sequence[Pair], images: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[Fused]:

@@ -92,8 +92,7 @@ class CrossFuseNetwork(nn.Module):
 
         Deep features (B, 128, H//8, W//8) of both, where they are known already, save most of the work.
 
-        Raises:
-            ValueError: as `check_pair`.
+        Raises ValueError: as `check_pair`.
         """
         check_pair(infrared, visible)
         if infrared_deep is None or visible_deep is None:

@@ -184,11 +184,7 @@ def pick_inference_precision(precision: Precision, device: torch.device) -> Lite
 
     AVX-512 bf16 without AMX is left to who asks for it: it saves an eighth of the time and makes other bytes.
     """
-    if precision == "auto" and device.type == "cpu" and _has_amx():
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    if precision == "auto" and device.type == "cpu" and has_amx():
         return "bf16"
     return pick_precision(precision, device)
-
-
-def _has_amx() -> bool:
-    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return supported is not None and bool(supported())

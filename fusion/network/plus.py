@@ -120,8 +120,7 @@ class CrossFusePlus(nn.Module):
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """Fuse (B, 1, H, W) float images in [0, 255] into (B, 1, H, W) fp32 in [0, 255].
 
-        Raises:
-            ValueError: as `check_pair`.
+        Raises ValueError: as `check_pair`.
         """
         check_pair(infrared, visible)
         # Channels last as the features are, so that what is made of both is not converted at full size.

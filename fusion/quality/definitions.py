@@ -66,8 +66,7 @@ class Profile:
     def chosen(self, names: Sequence[str] | None) -> tuple[Score, ...]:
         """The scores called `names`, in column order; all of them for None.
 
-        Raises:
-            RequestError: a name that the profile does not define.
+        Raises RequestError: a name that the profile does not define.
         """
         if unknown := sorted(set(names or ()) - set(self.names)):
             known = ", ".join(self.names)
@@ -100,8 +99,7 @@ def score_batch(
         infrared, visible, fused: stacked results of `profile.prepare`, uint8 or float64, on one device, of equal
             count, height and width; where a profile keeps colour, grey (B, H, W) may stand beside (B, 3, H, W).
 
-    Raises:
-        RequestError: shapes differ, or an unknown name.
+    Raises RequestError: shapes differ, or an unknown name.
     """
     images = [image.double() for image in (infrared, visible, fused)]
     if len({(len(image), *image.shape[-2:]) for image in images}) > 1:

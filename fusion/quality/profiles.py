@@ -125,11 +125,7 @@ STANDARD, VIFB, TANG, CDDFUSE, IVIF_ZOO, LIU = PROFILES.values()
 
 
 def find_profile(name: str) -> Profile:
-    """The profile called `name`.
-
-    Raises:
-        RequestError: there is none; the message names all.
-    """
+    """The profile called `name`. Raises RequestError: there is none; the message names all."""
     if name not in PROFILES:
         raise RequestError(f"no profile {name!r}; there are {', '.join(PROFILES)}")
     return PROFILES[name]

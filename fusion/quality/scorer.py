@@ -150,9 +150,8 @@ def summary(
 def match_folders(pairs: Sequence[Pair], folders: Mapping[str, Path]) -> Files:
     """Every pair's file in every folder (by method, each image named by a pair's id); nothing is left out or resized.
 
-    Raises:
-        RequestError: no pairs or folders, a folder that is missing, ids that only one side has, two files for one
-            id, sizes that differ from the pair's; all of them are listed.
+    Raises RequestError: no pairs or folders, a folder that is missing, ids that only one side has, two files for one
+    id, sizes that differ from the pair's; all of them are listed.
     """
     if not pairs or not folders:
         raise RequestError("nothing to score: give at least one pair and one folder of fused images")

@@ -75,8 +75,7 @@ def in_colour(luma: Tensor, chroma: Tensor) -> Tensor:
 def boxes_of(recipe: FusionRecipe) -> tuple[tuple[str, ...], dict[Path, tuple[Box, ...]]]:
     """Classes, and the boxes of every pair of the sources that have some, by infrared file.
 
-    Raises:
-        RequestError: no source has boxes, or two sources differ in their classes.
+    Raises RequestError: no source has boxes, or two sources differ in their classes.
     """
     classes: tuple[str, ...] = ()
     boxes: dict[Path, tuple[Box, ...]] = {}

@@ -35,8 +35,7 @@ KEY = "kept"
 def gather(recipe: FusionRecipe) -> tuple[list[Pair], list[Pair]]:
     """Training and held-out pairs of all sources; the held-out ones are spread evenly over the list.
 
-    Raises:
-        RequestError: a source is broken, or there are too few pairs.
+    Raises RequestError: a source is broken, or there are too few pairs.
     """
     pairs: list[Pair] = []
     for source in recipe.data:
@@ -103,8 +102,7 @@ class KeptTensors:
     def keep(self, number: int, tensor: Tensor) -> None:
         """Keep a tensor of the CPU that nobody changes.
 
-        Raises:
-            Fuse2TaskError: it is too much for the memory, and cannot be written to the folder either.
+        Raises Fuse2TaskError: it is too much for the memory, and cannot be written to the folder either.
         """
         with self._lock:
             if self._left >= tensor.nbytes:
@@ -156,8 +154,7 @@ class PairSamples(PairDataset):
 class TrainingPairs:
     """The pairs that a run in the folder `root` trains on and those held out for validation, with their samples.
 
-    Raises:
-        RequestError: as `gather`.
+    Raises RequestError: as `gather`.
     """
 
     def __init__(self, recipe: FusionRecipe, root: Path):
