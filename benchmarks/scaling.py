@@ -19,8 +19,8 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from measuring import options
@@ -50,8 +50,7 @@ OVERRIDES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """What a command took: CPU seconds, peak resident memory in MiB, most files that were open at a time."""
 
     seconds: float

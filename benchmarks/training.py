@@ -14,8 +14,8 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from measuring import fastest, options, synchronize, where
@@ -40,8 +40,7 @@ RELEASE = {"stage 1": 2 * 4 * 40_000, "stage 2": 32 * 20_000}  # samples; docs/c
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """One way to train: what of today's is used, in which precision."""
 
     name: str
@@ -53,12 +52,10 @@ class Variant:
 AS_FIRST = Variant("as first written", today=False)
 OF_ALL = (AS_FIRST, Variant("today, fp32"), Variant("today, bf16", bf16=True))
 OF_FROZEN = (
-    AS_FIRST,
-    Variant("today, fp32", frozen="computed"),
-    Variant("today, fp32, features kept", frozen="kept"),
+    AS_FIRST, Variant("today, fp32", frozen="computed"), Variant("today, fp32, features kept", frozen="kept"),
     Variant("today, bf16", bf16=True, frozen="computed"),
     Variant("today, bf16, features kept", bf16=True, frozen="kept"),
-)
+)  # fmt: skip
 
 
 def main() -> None:

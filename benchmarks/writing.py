@@ -17,9 +17,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -94,8 +95,7 @@ def alone(
     return (seconds / len(pairs)).tolist(), len(pairs) / wall, digests
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """A measured run: wall, CPU and free core seconds, peak memory in MiB, digests of the images."""
 
     wall: float

@@ -84,10 +84,8 @@ class Matches:
 
 
 def match(truth: dict[str, Any], predictions: list[dict[str, Any]], *, left_out: Sequence[str] = ()) -> Matches:
-    """Match `predictions` to `truth` as pycocotools' COCOeval (bbox) does: IoU 0.50:0.05:0.95, all images.
-
-    Neither is modified; they are as `detection.coco` reads them. left_out: as for `counted_classes`.
-    """
+    """Match `predictions` to `truth` as pycocotools' COCOeval (bbox) does: IoU 0.50:0.05:0.95, all images. Neither is
+    modified; they are as `detection.coco` reads them. left_out: as for `counted_classes`."""
     run = evaluated(truth, predictions, counted_classes(truth, left_out))
     images, thresholds = run.params.imgIds, run.params.iouThrs
     names = {item["id"]: item["name"] for item in truth["categories"]}
@@ -96,16 +94,10 @@ def match(truth: dict[str, Any], predictions: list[dict[str, Any]], *, left_out:
     parts = [_of_class([list(islice(found, len(images))) for _ in AREAS], len(thresholds)) for _ in run.params.catIds]
     image, score, matched, ignored, truths = zip(*parts, strict=True)
     return Matches(
-        classes=tuple(names[number] for number in run.params.catIds),
-        images=np.array(images),
-        thresholds=np.array(thresholds),
-        starts=np.cumsum([0, *map(len, image)]),
-        image=np.concatenate(image),
-        score=np.concatenate(score),
-        matched=np.concatenate(matched, axis=-1),
-        ignored=np.concatenate(ignored, axis=-1),
-        truths=np.stack(truths),
-    )
+        tuple(names[number] for number in run.params.catIds), np.array(images), np.array(thresholds),
+        starts=np.cumsum([0, *map(len, image)]), image=np.concatenate(image), score=np.concatenate(score),
+        matched=np.concatenate(matched, -1), ignored=np.concatenate(ignored, -1), truths=np.stack(truths),
+    )  # fmt: skip
 
 
 def _of_class(areas: list[list[dict[str, Any] | None]], thresholds: int) -> tuple[np.ndarray, ...]:
@@ -126,10 +118,8 @@ def _of_class(areas: list[list[dict[str, Any] | None]], thresholds: int) -> tupl
 
 
 def counted_classes(truth: dict[str, Any], left_out: Sequence[str] = ()) -> list[int]:
-    """Sorted ids of the categories of `truth` that take part: all but those of the names `left_out`.
-
-    RequestError: `left_out` names an unknown class or all classes.
-    """
+    """Sorted ids of the categories of `truth` that take part: all but those of the names `left_out`. RequestError:
+    `left_out` names an unknown class or all classes."""
     names = {item["id"]: item["name"] for item in truth["categories"]}
     unknown = sorted(set(left_out) - set(names.values()))
     if unknown or len(set(left_out)) == len(names):
@@ -141,15 +131,13 @@ def counted_classes(truth: dict[str, Any], left_out: Sequence[str] = ()) -> list
 def evaluated(truth: dict[str, Any], predictions: list[dict[str, Any]], categories: Sequence[int]) -> COCOeval:
     """A COCOeval (bbox) of copies of truth and predictions, matched but not yet accumulated; prints nothing."""
     with contextlib.redirect_stdout(io.StringIO()):
-        ground = COCO()
+        ground, detections = COCO(), COCO()
         ground.dataset = {**truth, "annotations": [dict(item) for item in truth["annotations"]]}
+        detections.dataset = {**truth, "annotations": []}
         ground.createIndex()
-        if predictions:
+        detections.createIndex()
+        if predictions:  # loadRes([]) fails, but a judge that finds nothing has an AP: 0
             detections = ground.loadRes([dict(item) for item in predictions])
-        else:  # loadRes([]) fails, but a judge that finds nothing has an AP: 0
-            detections = COCO()
-            detections.dataset = {**truth, "annotations": []}
-            detections.createIndex()
         run = COCOeval(ground, detections, "bbox")
         run.params.catIds = list(categories)
         run.evaluate()

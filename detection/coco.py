@@ -132,10 +132,8 @@ def _short(value: Any) -> str:
 
 
 def write_results(path: Path, results: list[dict[str, Any]], truth: dict[str, Any]) -> None:
-    """Write COCO results, and `<stem>.about.json` beside them with the hashes of the results and of `images_hash`.
-
-    COCO results hold image numbers alone, which other datasets have as well.
-    """
+    """Write COCO results, and `<stem>.about.json` beside them with the hashes of the results and of `images_hash`. COCO
+    results hold image numbers alone, which other datasets have as well."""
     write_json(path, results)
     about = {"format": FORMAT, "predictions": file_digest(path), "images": images_hash(truth)}
     write_json(_beside(path), about)
@@ -223,10 +221,8 @@ def match_classes(
 
 
 def classes_left_out(truth: Iterable[str], class_map: ClassMap, source: str = "the class map") -> tuple[str, ...]:
-    """Truth classes to which `class_map` maps no judge class.
-
-    RequestError: a class that the truth does not have, or that is both null and mapped; an empty map.
-    """
+    """Truth classes to which `class_map` maps no judge class. RequestError: a class that the truth does not have, or
+    that is both null and mapped; an empty map."""
     names, targets = list(truth), [value for value in class_map.values() if value is not None]
     nulls = [key for key, value in class_map.items() if value is None]
     if absent := ", ".join(name for name in [*targets, *nulls] if name not in names):

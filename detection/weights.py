@@ -28,11 +28,8 @@ FETCHING = {"TorchVision", "CLIP", "MobileCLIP"}  # layers that fetch weights fr
 
 @dataclass(frozen=True)
 class Network:
-    """A detection network in eval mode, FP32, on the CPU.
-
-    module: Ultralytics' DetectionModel. names: classes in index order. image_size: side of the square input
-    that it was trained for, in pixels.
-    """
+    """A detection network in eval mode, FP32, on the CPU. module: Ultralytics' DetectionModel. names: classes in index
+    order. image_size: side of the square input that it was trained for, in pixels."""
 
     module: torch.nn.Module
     names: tuple[str, ...]
@@ -59,9 +56,7 @@ def load_network(path: Path) -> Network:
 
 def save_network(path: Path, checkpoint: Path, image_size: int, recipe: dict[str, Any]) -> str:
     """Write the network of an Ultralytics `checkpoint` as safetensors, its values unchanged; returns the tensor hash.
-
-    Metadata: format, version, model (the architecture, as JSON), names, image_size, recipe, tensor hash.
-    """
+    Metadata: format, version, model (the architecture, as JSON), names, image_size, recipe, tensor hash."""
     network = _load_pickle(checkpoint)  # Ultralytics' trainer has written it in this process
     # The trainer stores half precision, so halving its FP32 copy loses nothing.
     state = copy.deepcopy(network.module).half().state_dict()

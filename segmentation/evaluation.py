@@ -24,10 +24,8 @@ DEFINITION = (
 
 
 def class_names(reference: str) -> tuple[str, ...]:
-    """Class names behind `msrs`, `fmb` or a UTF-8 text file with one `name` or `id name` a line.
-
-    RequestError: no such file, no names, a name given twice, more than 255 names.
-    """
+    """Class names behind `msrs`, `fmb` or a UTF-8 text file with one `name` or `id name` a line. RequestError: no such
+    file, no names, a name given twice, more than 255 names."""
     if known := {"msrs": MSRS, "fmb": FMB}.get(reference):
         return known
     if not os.path.lexists(reference):
@@ -79,10 +77,8 @@ def matrices(labels: Path, predictions: Path, classes: Sequence[str]) -> dict[st
 
 
 def confusion(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
-    """Pixel counts (classes, classes) int64, rows truth, columns prediction; truth 255 is left out.
-
-    Both hold integer indices below `classes`. ValueError: shapes differ, or an index is outside the classes.
-    """
+    """Pixel counts (classes, classes) int64, rows truth, columns prediction; truth 255 is left out. Both hold integer
+    indices below `classes`. ValueError: shapes differ, or an index is outside the classes."""
     if truth.shape != prediction.shape:
         raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}")
     counted = truth != IGNORE

@@ -17,10 +17,8 @@ KIND = "fuse2task.segmenter"
 
 
 def build_model(architecture: str, encoder: str, classes: int) -> torch.nn.Module:
-    """An SMP network with random weights, (N, 3, H, W) float32 -> (N, classes, H, W) logits.
-
-    RequestError: SMP has no such architecture or encoder, or they do not go together.
-    """
+    """An SMP network with random weights, (N, 3, H, W) float32 -> (N, classes, H, W) logits. RequestError: SMP has no
+    such architecture or encoder, or they do not go together."""
     go_offline()
     import segmentation_models_pytorch as smp
 
@@ -47,10 +45,8 @@ class Segmenter:
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """(H, W) uint8 class indices of an (H, W, 3) uint8 RGB image of any size.
-
-        The image is padded by reflection to a multiple of the encoder's stride, half on either side.
-        """
+        """(H, W) uint8 class indices of an (H, W, 3) uint8 RGB image of any size. The image is padded by reflection to
+        a multiple of the encoder's stride, half on either side."""
         height, width = image.shape[:2]
         stride = int(getattr(self.model.encoder, "output_stride", 32))
         down, right = -height % stride, -width % stride
@@ -72,10 +68,8 @@ def save_segmenter(path: Path, segmenter: Segmenter, recipe: SegmentationRecipe)
 
 
 def load_segmenter(path: Path, device: torch.device) -> Segmenter:
-    """Read what `save_segmenter` wrote, in evaluation mode on `device`.
-
-    RequestError: missing, altered, another network's, or of an incompatible version.
-    """
+    """Read what `save_segmenter` wrote, in evaluation mode on `device`. RequestError: missing, altered, another
+    network's, or of an incompatible version."""
     tensors, about = load_checkpoint(path, KIND)
     try:
         recipe = SegmentationRecipe.model_validate(about.get("recipe"))

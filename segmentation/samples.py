@@ -34,10 +34,8 @@ class Labelled:
     classes: int
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """(H, W, 3) uint8 RGB and (H, W) uint8 indices.
-
-        RequestError: a file is unreadable, sizes differ, or the mask has an index outside the classes.
-        """
+        """(H, W, 3) uint8 RGB and (H, W) uint8 indices. RequestError: a file is unreadable, sizes differ, or the mask
+        has an index outside the classes."""
         image, mask = as_rgb(read_visible(self.image)), read_mask(self.mask)
         if image.shape[:2] != mask.shape:
             raise RequestError(f"{self.mask}: {mask.shape[::-1]} pixels, but its image is {image.shape[1::-1]}")
@@ -137,10 +135,8 @@ def _check_release() -> None:
 
 @dataclass(frozen=True)
 class Survey:
-    """colours: (3, 256) int64 histogram. pixels: (C,) int64 of each class.
-
-    pixels_where_present: (C,) int64, counted pixels of the images that show the class.
-    """
+    """colours: (3, 256) int64 histogram. pixels: (C,) int64 of each class. pixels_where_present: (C,) int64, counted
+    pixels of the images that show the class."""
 
     colours: np.ndarray
     pixels: np.ndarray
@@ -154,11 +150,8 @@ class Survey:
         return Normalisation(tuple(mean.tolist()), tuple(std.tolist()))
 
     def median_frequency_weights(self) -> list[float]:
-        """median(f) / f[c] (median frequency balancing, Eigen and Fergus, ICCV 2015).
-
-        f[c] is the pixels of class c over all counted pixels of the images that show it. A class that
-        training never shows gets 1.
-        """
+        """median(f) / f[c] (median frequency balancing, Eigen and Fergus, ICCV 2015). f[c] is the pixels of class c
+        over all counted pixels of the images that show it. A class that training never shows gets 1."""
         shown = self.pixels > 0
         frequency = self.pixels[shown] / self.pixels_where_present[shown]
         weights = np.ones(len(self.pixels))

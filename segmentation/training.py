@@ -139,10 +139,8 @@ class SegmentationStage(TrainingStage):
 
 
 class CrossEntropyDice(torch.nn.Module):
-    """Weighted sum of cross-entropy (with class weights) and SMP's multi-class Dice loss, both blind to 255.
-
-    SMP's Dice averages over all classes and gives 0 for those absent from the batch.
-    """
+    """Weighted sum of cross-entropy (with class weights) and SMP's multi-class Dice loss, both blind to 255. SMP's Dice
+    averages over all classes and gives 0 for those absent from the batch."""
 
     def __init__(self, weights: Loss, class_weights: Sequence[float] | None = None):
         super().__init__()

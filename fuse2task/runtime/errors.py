@@ -67,10 +67,8 @@ def explain(error: BaseException, path: Path | None = None) -> str:
 
 
 def write_failure(error: Exception, written: Path, path: Path) -> Fuse2TaskError | None:
-    """The readable failure of writing `written` on behalf of `path`; None for an error of another kind.
-
-    torch and safetensors report a full disk as errors of their own.
-    """
+    """The readable failure of writing `written` on behalf of `path`; None for an error of another kind. torch and
+    safetensors report a full disk as errors of their own."""
     if isinstance(error, OSError):
         if error.errno is None or (error.filename is not None and Path(error.filename) != Path(written)):
             return None

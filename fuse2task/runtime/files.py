@@ -55,10 +55,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any, sort_keys: bool = True) -> None:
-    """Write `value` as indented JSON; NaN and infinities are refused (ValueError).
-
-    sort_keys=False keeps the order of the keys where it says something, such as class order.
-    """
+    """Write `value` as indented JSON; NaN and infinities are refused (ValueError). sort_keys=False keeps the order of
+    the keys where it says something, such as class order."""
     write_text(path, json.dumps(value, indent=2, sort_keys=sort_keys, allow_nan=False) + "\n")
 
 
@@ -74,9 +72,7 @@ def read_json(path: Path, what: str) -> Any:
 @contextlib.contextmanager
 def sole_file(path: Path) -> Iterator[None]:
     """Be the only process that writes the file `path` in the block; what killed ones left of it is removed.
-
-    Fuse2TaskError: another process is writing it.
-    """
+    Fuse2TaskError: another process is writing it."""
     path = Path(path)
     with sole_writer(path, path.with_name(f".{path.name}.lock")):
         remove_halves(path)
@@ -126,10 +122,8 @@ def value_hash(value: Any) -> str:
 
 
 def journal_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a journal in the order of writing; none without a file. RequestError: it cannot be read.
-
-    A line that a kill cut short, or that does not agree with its checksum, is skipped: its work is done again.
-    """
+    """The rows of a journal in the order of writing; none without a file. RequestError: it cannot be read. A line that
+    a kill cut short, or that does not agree with its checksum, is skipped: its work is done again."""
     try:
         data = path.read_bytes() if path.is_file() else b""
     except OSError as error:
@@ -143,10 +137,8 @@ def journal_rows(path: Path) -> list[dict[str, Any]]:
 
 
 class JournalWriter:
-    """Appends rows to a journal of interrupted work, one JSON line with a checksum for each finished item.
-
-    From any thread; a row is on its way to the disk when `append` returns.
-    """
+    """Appends rows to a journal of interrupted work, one JSON line with a checksum for each finished item. From any
+    thread; a row is on its way to the disk when `append` returns."""
 
     def __init__(self, path: Path):
         make_folder(path.parent)

@@ -24,10 +24,8 @@ _held: dict[int, "Lock"] = {}  # by descriptor
 
 
 class Lock:
-    """An exclusive lock on the file `path`, which is made where it is missing (flock; also NFS version 4).
-
-    guards: the folder that is written under the lock, by default the file's (see `check_held`).
-    """
+    """An exclusive lock on the file `path`, which is made where it is missing (flock; also NFS version 4). guards: the
+    folder that is written under the lock, by default the file's (see `check_held`)."""
 
     def __init__(self, path: Path, guards: Path | None = None):
         self.path = Path(path)
@@ -94,9 +92,7 @@ class Lock:
 @contextlib.contextmanager
 def sole_writer(output: Path, file: Path) -> Iterator[None]:
     """Be the only process that writes `output`, a file or a folder, in the block; Fuse2TaskError: another one does.
-
-    file: the lock's.
-    """
+    file: the lock's."""
     lock = Lock(file, Path(output) if file.is_relative_to(output) else None)
     patience = time.monotonic() + PATIENCE
     while not lock.acquire(wait=False):

@@ -20,10 +20,8 @@ SPARE = 2  # beyond one for each thread, so that a thread that is done finds the
 
 
 class Stopwatch:
-    """Seconds by kind of work since it was made; any thread may add to them.
-
-    seconds: of every thread together, so that kinds that overlap sum to more than the wall time.
-    """
+    """Seconds by kind of work since it was made; any thread may add to them. seconds: of every thread together, so that
+    kinds that overlap sum to more than the wall time."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
@@ -106,10 +104,8 @@ def overlapped(
 
 
 def ahead(items: Iterable[Item], load: Callable[[Item], Loaded], readers: Executor, bound: int) -> Iterator[Loaded]:
-    """`load(item)` for each item, in order, by `readers`: at most `bound` are loaded or being loaded at a time.
-
-    What `load` raises is raised when its item is due.
-    """
+    """`load(item)` for each item, in order, by `readers`: at most `bound` are loaded or being loaded at a time. What
+    `load` raises is raised when its item is due."""
     loading: deque[Future[Loaded]] = deque()
     for item in items:
         loading.append(readers.submit(load, item))

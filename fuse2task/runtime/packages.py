@@ -53,10 +53,8 @@ def plugin_names(group: str) -> list[str]:
 
 
 def load_plugin(group: str, name: str) -> Any:
-    """The object behind a name of `plugin_names`.
-
-    RequestError: no such name, two packages claim it, or its module cannot be imported.
-    """
+    """The object behind a name of `plugin_names`. RequestError: no such name, two packages claim it, or its module
+    cannot be imported."""
     found: list[EntryPoint] = list(entry_points(group=group, name=name))
     if not found:
         raise RequestError(f"no plug-in {name!r} in {group}; there are {', '.join(plugin_names(group)) or 'none'}")

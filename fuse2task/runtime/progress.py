@@ -27,10 +27,8 @@ def say(message: str) -> None:
 
 
 class Meter:
-    """Counts `total` units of work under `label`.
-
-    On a terminal a rich bar is drawn; elsewhere a line is logged every `interval` seconds and at the end.
-    """
+    """Counts `total` units of work under `label`. On a terminal a rich bar is drawn; elsewhere a line is logged every
+    `interval` seconds and at the end."""
 
     def __init__(self, label: str, total: int, unit: str = "images", done: int = 0, interval: float = 15.0):
         self.label, self.total, self.unit, self.interval = label, total, unit, interval

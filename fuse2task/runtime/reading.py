@@ -40,10 +40,8 @@ def check_regular(path: Path, what: str, limit: int | None = None, hint: str = "
 
 
 def read_text(path: Path, what: str, limit: int = MAX_TEXT) -> str:
-    """The text of a UTF-8 file, with or without byte order mark.
-
-    RequestError: as `check_regular`; unreadable, or not UTF-8.
-    """
+    """The text of a UTF-8 file, with or without byte order mark. RequestError: as `check_regular`; unreadable, or not
+    UTF-8."""
     check_regular(path, what, limit)
     try:
         return Path(path).read_text("utf-8-sig")
@@ -74,11 +72,8 @@ def one_line(error: object, most: int = 300) -> str:
 
 
 def read_csv(path: Path, what: str = "table", text: str | None = None) -> tuple[tuple[str, ...], list[dict[str, str]]]:
-    """Columns and rows of a CSV file, all as texts; empty lines are skipped.
-
-    text: the part of the file to read, where the caller has read it. RequestError: as `read_text`; no columns, a
-    column twice, or a row of another length.
-    """
+    """Columns and rows of a CSV file, all as texts; empty lines are skipped. text: the part of the file to read, where
+    the caller has read it. RequestError: as `read_text`; no columns, a column twice, or a row of another length."""
     text = read_text(path, what, MAX_JSON) if text is None else text
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows = []

@@ -72,7 +72,7 @@ def make_app(fuser: PairFuser, allowed: Callable[[str], bool]) -> ASGIApp:
         Route("/options", options),
         Route("/fuse", fuse, methods=["POST"]),
     ]
-    handlers = {Fuse2TaskError: _failed, Exception: _unexpected}
+    handlers = dict.fromkeys((Fuse2TaskError, Exception), _failed)
     # The guard is outermost, so that errors of all kinds have its headers.
     return Guard(Starlette(routes=routes, exception_handlers=handlers), allowed)
 
@@ -84,11 +84,8 @@ def _example() -> Scene:
 
 async def _failed(_: Request, error: Exception) -> Response:
     status = 413 if isinstance(error, TooLargeError) else 400 if isinstance(error, RequestError) else 500
-    return JSONResponse({"error": str(error)}, status)
-
-
-async def _unexpected(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": f"unexpected {type(error).__name__}; the terminal has more"}, 500)
+    unexpected = f"unexpected {type(error).__name__}; the terminal has more"
+    return JSONResponse({"error": str(error) if isinstance(error, Fuse2TaskError) else unexpected}, status)
 
 
 class TooLargeError(RequestError):
@@ -111,10 +108,8 @@ class _Named(io.BytesIO):
 
 
 async def read_form(request: Request) -> tuple[str, bytes, bytes]:
-    """Method name, infrared file and visible file of a multipart request; nothing touches the disk.
-
-    TooLargeError: the body or a file is over the limit. RequestError: not a form of `method`, `infrared` and `visible`.
-    """
+    """Method name, infrared file and visible file of a multipart request; nothing touches the disk. TooLargeError: the
+    body or a file is over the limit. RequestError: not a form of `method`, `infrared` and `visible`."""
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > MAX_BODY:
         raise _too_many_bytes("the request")

@@ -92,10 +92,8 @@ def is_loopback(host: str) -> bool:
 
 
 def host_rule(host: str) -> Callable[[str], bool]:
-    """Which names a request may call this server by when it is bound to `host`.
-
-    On loopback those of loopback; elsewhere any address (none can be rebound), and the machine's own names.
-    """
+    """Which names a request may call this server by when it is bound to `host`. On loopback those of loopback;
+    elsewhere any address (none can be rebound), and the machine's own names."""
     names = LOOPBACK | {host.lower()}
     if is_loopback(host):
         return lambda name: name in names
@@ -104,10 +102,8 @@ def host_rule(host: str) -> Callable[[str], bool]:
 
 
 def bind(host: str, port: int, allow_remote: bool) -> socket.socket:
-    """A bound socket; port 0 takes any free one.
-
-    RequestError: another machine could reach `host` and `allow_remote` is off, or the address cannot be had.
-    """
+    """A bound socket; port 0 takes any free one. RequestError: another machine could reach `host` and `allow_remote` is
+    off, or the address cannot be had."""
     if not is_loopback(host) and not allow_remote:
         reason = "other machines could reach the page, which has no password and no encryption"
         raise RequestError(f"--host {host}: {reason}; add --allow-remote if that is what you want")

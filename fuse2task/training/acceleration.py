@@ -35,10 +35,8 @@ def make_accelerator(device: str, precision: Precision) -> Accelerator:
 
 
 def numbers_of(losses: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, float]:
-    """Losses (scalars) as numbers: means over the processes, each of which has an equal share of the batch.
-
-    One transfer for all of them: each makes the CPU wait for a GPU.
-    """
+    """Losses (scalars) as numbers: means over the processes, each of which has an equal share of the batch. One
+    transfer for all of them: each makes the CPU wait for a GPU."""
     values = accelerator.reduce(torch.stack([loss.detach() for loss in losses.values()]), "mean")
     return dict(zip(losses, values.tolist(), strict=True))
 

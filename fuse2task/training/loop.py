@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,19 +26,13 @@ from fuse2task.training.run_folder import RunFolder, load_state, peek_counters, 
 Batch = tuple[Tensor, ...]
 
 
-class SampleSource(Protocol):
-    """Samples by draw, from any thread: arrays of the same shapes for every draw, then the number of the item."""
-
-    def __getitem__(self, draw: Any, /) -> tuple[Any, ...]:
-        """One sample."""
-
-
 class TrainingStage(ABC):
     """A network's way from one set of weights to the next: samples, losses, validation, checkpoints.
 
     name: in log and messages. seed: of weights and random layers. count: samples an epoch. batch: samples a step, over
     all processes. clip: largest gradient norm. data: identity of the data (JSON), which a resumed run must find again.
-    samples: what `draws` are drawn from, set by `build` at the latest. held_out: ids of what `validate` looks at.
+    samples: what `draws` are drawn from, by any thread, set by `build` at the latest: `samples[draw]` is arrays, of the
+    same shapes for every draw, then the number of the item. held_out: ids of what `validate` looks at.
     """
 
     name: str
@@ -46,7 +40,7 @@ class TrainingStage(ABC):
     epochs: int
     count: int
     batch: int
-    samples: SampleSource
+    samples: Any
     clip: float | None = None
     data: Any = None
     held_out: Sequence[str] = ()
@@ -77,10 +71,8 @@ class TrainingStage(ABC):
         """Names of the items with these numbers, for messages."""
 
     def frozen(self, network: nn.Module, numbers: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:
-        """What frozen parts of the network make of a batch, appended to what `losses` gets; nothing by default.
-
-        Without a graph; the network is on its device. numbers: (B,), of the batch's items.
-        """
+        """What frozen parts of the network make of a batch, appended to what `losses` gets; nothing by default. Without
+        a graph; the network is on its device. numbers: (B,), of the batch's items."""
         return ()
 
     @abstractmethod
@@ -334,9 +326,7 @@ def share_of(draws: Sequence[Any], batch: int, process: int, processes: int) -> 
     return [draw for place, draw in enumerate(draws) if place % batch in mine]
 
 
-def batches(
-    samples: SampleSource, draws: Sequence[Any], batch: int, threads: int, pinned: bool
-) -> Iterator[tuple[Tensor, ...]]:
+def batches(samples: Any, draws: Sequence[Any], batch: int, threads: int, pinned: bool) -> Iterator[tuple[Tensor, ...]]:
     """The samples of `draws`, `batch` at a time, in order: for each part of a sample one tensor, its dtype kept.
 
     Threads, because decoding and cutting release the interpreter's lock, and what is decoded once is kept for all of

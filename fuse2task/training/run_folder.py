@@ -142,9 +142,7 @@ def save_state(
     folder: Path, modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer, counters: Mapping[str, Any]
 ) -> None:
     """Write modules, optimiser state and `counters` (JSON values) to `folder`, replacing the former state at once.
-
-    Learning rates are not kept: a trainer sets them from its step counter.
-    """
+    Learning rates are not kept: a trainer sets them from its step counter."""
     parts = {name: module.state_dict() for name, module in modules.items()}
     parts |= {f"optimizer/{index}": state for index, state in optimizer.state_dict()["state"].items()}
     tensors = {
@@ -173,10 +171,8 @@ def peek_counters(folder: Path) -> dict[str, Any] | None:
 def load_state(
     folder: Path, modules: Mapping[str, torch.nn.Module], optimizer: torch.optim.Optimizer
 ) -> dict[str, Any] | None:
-    """Restore what `save_state` wrote; returns its counters, or None where nothing was saved.
-
-    RequestError: the state is damaged or belongs to another network.
-    """
+    """Restore what `save_state` wrote; returns its counters, or None where nothing was saved. RequestError: the state
+    is damaged or belongs to another network."""
     path = Path(folder) / STATE
     if not path.is_file():
         return None
