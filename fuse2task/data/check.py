@@ -24,6 +24,8 @@ COLOURED = 8.0  # grey levels between channels, on average, above which infrared
 CONSTANT = 2  # grey levels between darkest and brightest pixel, up to which an image shows nothing
 AT_A_TIME = 1000  # pairs given to the threads
 SHIFTED = 3.0  # pixels from which a pair counts as perhaps misaligned
+REACH = 8  # pixels of the image in each direction
+_SHORT_SIDE = 480  # larger images are reduced by a whole factor
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def count(dataset: Dataset) -> dict[str, Any]:
 
 def _examine(pair: Pair) -> PairReport:
     findings, images = Findings(), []
-    for path in (pair.infrared, pair.visible):
+    for path, thermal in ((pair.infrared, True), (pair.visible, False)):
         try:
             pixels = read_visible(path)
         except RequestError as error:
@@ -113,7 +115,7 @@ def _examine(pair: Pair) -> PairReport:
         if int(pixels.max()) - int(pixels.min()) <= CONSTANT:
             findings.add("constant-image", f"{path}: shows nothing, all pixels are {pixels.max()}")
         spread = float(np.ptp(pixels, axis=2).mean()) if pixels.ndim == 3 else 0.0
-        if spread > COLOURED and path == pair.infrared:
+        if spread > COLOURED and thermal:
             text = f"{path}: infrared in false colour (channels differ by {spread:.0f}); use the raw infrared"
             findings.add("coloured-infrared", text)
         images.append(luma(pixels))
@@ -149,10 +151,6 @@ def _note_shifts(reports: Sequence[PairReport], checked: Report) -> None:
         f"above {SHIFTED:g} px in {share:.0%} of {len(shifts)} pairs; a large median is worth a look, "
         "a large share is common at night"
     )
-
-
-REACH = 8  # pixels of the image in each direction
-_SHORT_SIDE = 480  # larger images are reduced by a whole factor
 
 
 def edge_shift(infrared: np.ndarray, visible: np.ndarray) -> tuple[float, float] | None:

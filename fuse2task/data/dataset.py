@@ -15,6 +15,9 @@ from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import lines_hash
 from fuse2task.runtime.reading import read_text
 
+VALIDATION = ("val", "valid", "validation", "dev")  # names of the split that selects a checkpoint
+MAX_ID = 230  # bytes; file systems allow 255 with suffix and what a temporary name adds
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -87,9 +90,6 @@ class Dataset:
         return tuple(pair for pair in self.pairs if pair.split == split)
 
 
-VALIDATION = ("val", "valid", "validation", "dev")  # names of the split that selects a checkpoint
-
-
 def validation_split(splits: Collection[str]) -> str | None:
     """The one among `splits` that selects a checkpoint; None without any: the test split never does."""
     return next((name for name in VALIDATION if name in splits), None)
@@ -126,9 +126,6 @@ class Findings(list[Finding]):
 def defects(findings: Iterable[Finding]) -> list[Finding]:
     """The findings without the notes."""
     return [finding for finding in findings if not finding.note]
-
-
-MAX_ID = 230  # bytes; file systems allow 255 with suffix and what a temporary name adds
 
 
 def is_safe_id(name: str) -> bool:

@@ -11,6 +11,7 @@ from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import file_digest, read_json, value_hash
 
 FORMAT = "fuse2task.fused"
+FIX = "put the files back, or fuse again into an empty folder"
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,6 @@ def _is_row(row: Any) -> bool:
     # Ids and splits become paths: a manifest of others must lead nowhere else.
     name, split = (row.get("id"), row.get("split")) if isinstance(row, dict) else (None, None)
     return isinstance(name, str) and isinstance(split, str) and is_safe_id(name) and is_split_name(split)
-
-
-FIX = "put the files back, or fuse again into an empty folder"
 
 
 def verify_images(dataset: FusedDataset, splits: Iterable[str]) -> None:

@@ -13,6 +13,9 @@ from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.packages import load_plugin, plugin_names
 from fuse2task.runtime.reading import read_yaml
 
+PLUGINS = "fuse2task.layouts"
+"""Entry-point group of layouts from other packages: `fuse2task.data.layouts.Layout` objects."""
+
 
 @dataclass(frozen=True)
 class Folders:
@@ -93,10 +96,6 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "folder": Layout(trees=_PLAIN),
 }  # fmt: skip
-
-
-PLUGINS = "fuse2task.layouts"
-"""Entry-point group of layouts from other packages: `fuse2task.data.layouts.Layout` objects."""
 
 
 class FoldersSection(Recipe):

@@ -17,6 +17,16 @@ _LEVELS = np.arange(_STEPS + 1) / _STEPS
 _CODED = np.where(_LEVELS <= 0.0031308, 12.92 * _LEVELS, 1.055 * _LEVELS ** (1 / 2.4) - 0.055)
 _TO_CODE = np.rint(255 * _CODED).astype(np.uint8)
 _MEAN_REFLECTANCE = 0.35  # of what stands about a road, relative to the light that the air scatters
+NOISE_ELECTRONS = (5000, 1500, 500, 150, 50)  # photoelectrons of white
+READ_NOISE = 3.0  # electrons rms
+NOISE_NETD = (0.1, 0.25, 0.5, 1.0, 2.0)  # kelvin rms, temporal
+COLUMN_SHARE = 0.5  # fixed column pattern, rms over temporal rms
+KELVIN_SPAN = 40.0  # taken for the range that 0 to 255 stand for
+BAD_PIXELS = (0, 1e-4, 5e-4, 2e-3, 1e-2)  # share of all; level 1 is a single hot pixel
+NIGHT_STOPS = (1.0, 2.0, 3.0, 4.0, 5.0)  # exposure values by which the image is darker
+NIGHT_ELECTRONS = (4000, 1200, 400, 120, 40)  # photoelectrons of a white surface
+BLUR_RADIUS = (1, 2, 3, 5, 8)  # pixels, of the circle of confusion
+JPEG_QUALITY = (70, 40, 20, 10, 5)  # of libjpeg, chroma halved in both directions
 
 
 def to_linear(pixels: np.ndarray) -> np.ndarray:
@@ -71,14 +81,6 @@ class Shot:
         return generator(self.seed, "degrade", self.kind, part, "sensor")
 
 
-NOISE_ELECTRONS = (5000, 1500, 500, 150, 50)  # photoelectrons of white
-READ_NOISE = 3.0  # electrons rms
-NOISE_NETD = (0.1, 0.25, 0.5, 1.0, 2.0)  # kelvin rms, temporal
-COLUMN_SHARE = 0.5  # fixed column pattern, rms over temporal rms
-KELVIN_SPAN = 40.0  # taken for the range that 0 to 255 stand for
-BAD_PIXELS = (0, 1e-4, 5e-4, 2e-3, 1e-2)  # share of all; level 1 is a single hot pixel
-
-
 def noise(shot: Shot, level: int, camera: Camera) -> np.ndarray:
     """Noise of either camera.
 
@@ -116,17 +118,10 @@ def photons(light: np.ndarray, electrons: tuple[float, ...], level: int, rng: np
     return counts + READ_NOISE * read
 
 
-NIGHT_STOPS = (1.0, 2.0, 3.0, 4.0, 5.0)  # exposure values by which the image is darker
-NIGHT_ELECTRONS = (4000, 1200, 400, 120, 40)  # photoelectrons of a white surface
-
-
 def night(shot: Shot, level: int, camera: Camera) -> np.ndarray:
     """Photons are counted at a lower light, and the gain brings back only a part of the brightness."""
     counts = photons(to_linear(shot.image(camera)), NIGHT_ELECTRONS, level, shot.random(camera))
     return to_code(counts / (NIGHT_ELECTRONS[level - 1] * 2 ** NIGHT_STOPS[level - 1]))
-
-
-BLUR_RADIUS = (1, 2, 3, 5, 8)  # pixels, of the circle of confusion
 
 
 def blur(shot: Shot, level: int, camera: Camera) -> np.ndarray:
@@ -143,9 +138,6 @@ def _defocused(light: np.ndarray, level: int) -> np.ndarray:
     disc = (reach[:, None] ** 2 + reach**2 <= radius**2).astype(np.float32)
     kernel = cv2.GaussianBlur(disc / disc.sum(), (3, 3), sigmaX=0.3)
     return np.clip(cv2.filter2D(light, -1, kernel), 0, 1)
-
-
-JPEG_QUALITY = (70, 40, 20, 10, 5)  # of libjpeg, chroma halved in both directions
 
 
 def jpeg(shot: Shot, level: int, camera: Camera) -> np.ndarray:

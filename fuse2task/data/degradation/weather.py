@@ -12,6 +12,21 @@ from fuse2task.data.synthetic.canvas import View
 FARTHEST = 100.0  # metres, of what stands on the ground
 SKY = 3000.0  # metres
 _SMOOTH = 6.0  # grey levels of gradient below which sky is smooth
+NEAREST = 0.3  # metres; what is nearer would be on the window
+APERTURE = 3.0  # millimetres, of a lens focused far away: blurs what is near
+_WIDTHS = (0.35, 0.7, 1.4, 2.8, 5.6, 11.2)  # limits of the classes of Gaussian blur, pixels
+HAZE_VISIBILITY = (2000, 1000, 500, 250, 120)  # metres, meteorological visibility
+RAIN_RATE = (5, 15, 40, 80, 150)  # millimetres an hour
+SNOW_VISIBILITY = (2000, 1000, 500, 250, 125)  # metres
+EXPOSURE = {"visible": 0.008, "infrared": 0.012}  # seconds; the second is a microbolometer's time constant
+_KOSCHMIEDER = 3.912  # extinction times visibility at 2 % contrast
+_FORWARD = 0.3  # share of scattered light that keeps nearly its direction: the glow about lamps
+_RAIN_DROPS = (1.0, 6.0)  # millimetres, diameters that are drawn one by one
+_RAIN_REACH = 5.0  # metres to which they are
+_FLAKES = (1.0, 1.5, 10.0)  # millimetres: least, mean excess, greatest diameter
+_FLAKE_AREA = np.pi / 4 * 8.5e-6  # square metres, mean of these
+_SNOW_REACH = 4.0
+_NO_COVER = np.zeros((1, 1), np.float32)
 
 
 def metres(image: np.ndarray, sky: bool) -> np.ndarray:
@@ -54,11 +69,6 @@ def _guided(guide: np.ndarray, values: np.ndarray, radius: int, epsilon: float) 
     guide_mean, value_mean = mean(guide), mean(values)
     slope = (mean(guide * values) - guide_mean * value_mean) / (mean(guide * guide) - guide_mean**2 + epsilon)
     return mean(slope) * guide + mean(value_mean - slope * guide_mean)
-
-
-NEAREST = 0.3  # metres; what is nearer would be on the window
-APERTURE = 3.0  # millimetres, of a lens focused far away: blurs what is near
-_WIDTHS = (0.35, 0.7, 1.4, 2.8, 5.6, 11.2)  # limits of the classes of Gaussian blur, pixels
 
 
 @dataclass(frozen=True)
@@ -139,21 +149,6 @@ def _drawn(x: np.ndarray, y: np.ndarray, path: np.ndarray, area: np.ndarray, siz
         index = row[inside] * width + column[inside]
         layer += np.bincount(index, weights=(weight * share)[inside], minlength=width * height)
     return layer.reshape(height, width).astype(np.float32)
-
-
-HAZE_VISIBILITY = (2000, 1000, 500, 250, 120)  # metres, meteorological visibility
-RAIN_RATE = (5, 15, 40, 80, 150)  # millimetres an hour
-SNOW_VISIBILITY = (2000, 1000, 500, 250, 125)  # metres
-EXPOSURE = {"visible": 0.008, "infrared": 0.012}  # seconds; the second is a microbolometer's time constant
-
-_KOSCHMIEDER = 3.912  # extinction times visibility at 2 % contrast
-_FORWARD = 0.3  # share of scattered light that keeps nearly its direction: the glow about lamps
-_RAIN_DROPS = (1.0, 6.0)  # millimetres, diameters that are drawn one by one
-_RAIN_REACH = 5.0  # metres to which they are
-_FLAKES = (1.0, 1.5, 10.0)  # millimetres: least, mean excess, greatest diameter
-_FLAKE_AREA = np.pi / 4 * 8.5e-6  # square metres, mean of these
-_SNOW_REACH = 4.0
-_NO_COVER = np.zeros((1, 1), np.float32)
 
 
 def haze(shot: Shot, level: int, camera: Camera) -> np.ndarray:

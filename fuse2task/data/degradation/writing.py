@@ -23,6 +23,12 @@ from fuse2task.runtime.progress import Meter
 
 Role = Literal["visible", "infrared", "voc", "yolo", "masks", "list"]
 _TRUTH_SUFFIXES = {"voc": (".xml",), "yolo": (".txt",), "masks": SUFFIXES}
+FORMAT = "fuse2task.degraded"
+MANIFEST = "degraded.json"
+WORK = ".fuse2task"  # plan and journal of an unfinished copy
+_PACKAGES = ("numpy", "opencv-python-headless", "pillow")
+_MODALITIES = ("infrared", "visible")
+_MOVED = {"voc": moved_voc, "yolo": moved_yolo, "masks": moved_mask}
 
 
 @dataclass(frozen=True)
@@ -54,14 +60,6 @@ def parts_of(dataset: Dataset) -> list[Part]:
         lists += [folder / "classes.txt" for folder in folders if (folder / "classes.txt").is_file()]
     found += [Part(path, "list") for path in lists if not path.name.startswith(".")]
     return sorted(found, key=lambda part: part.path.relative_to(root).as_posix())
-
-
-FORMAT = "fuse2task.degraded"
-MANIFEST = "degraded.json"
-WORK = ".fuse2task"  # plan and journal of an unfinished copy
-_PACKAGES = ("numpy", "opencv-python-headless", "pillow")
-_MODALITIES = ("infrared", "visible")
-_MOVED = {"voc": moved_voc, "yolo": moved_yolo, "masks": moved_mask}
 
 
 @dataclass(frozen=True)

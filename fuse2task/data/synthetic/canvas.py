@@ -10,6 +10,10 @@ from fuse2task.data.dataset import Box
 from fuse2task.data.synthetic.objects import Material, Part
 
 CAMERA_HEIGHT = 2.0  # metres above a flat road
+MIN_SIDE = 0.055  # of the image's shorter side: 14 px of 256
+MIN_VISIBLE = 0.5  # of the object's own pixels
+MIN_VISIBLE_MARKING = 0.25  # of those within the picture: a marking runs out of it, and under what stands there
+_SUBPIXEL_BITS = 4
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,6 @@ class View:
         """(metres to the right, metres ahead) of the road point seen at each pixel below the horizon."""
         ahead = self.focal * CAMERA_HEIGHT / np.maximum(rows - self.horizon, 0.5)
         return (columns - self.width / 2) * ahead / self.focal, ahead
-
-
-MIN_SIDE = 0.055  # of the image's shorter side: 14 px of 256
-MIN_VISIBLE = 0.5  # of the object's own pixels
-MIN_VISIBLE_MARKING = 0.25  # of those within the picture: a marking runs out of it, and under what stands there
-_SUBPIXEL_BITS = 4
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from fuse2task.runtime.reading import read_yaml
 RGB = tuple[float, float, float]
 
 DARK: RGB = (0.0, 0.0, 0.0)
+_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 17)[:-1]), np.sin(np.linspace(0, 2 * np.pi, 17)[:-1])], axis=1)
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,6 @@ def tinted(colour: RGB, factor: float) -> RGB:
 
 
 Part = tuple[np.ndarray, Material]
-
-_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 17)[:-1]), np.sin(np.linspace(0, 2 * np.pi, 17)[:-1])], axis=1)
 
 
 def polygon(*points: tuple[float, float] | float) -> np.ndarray:

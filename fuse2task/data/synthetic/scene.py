@@ -16,6 +16,12 @@ from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
 
 _FAR = 60.0  # metres, to the houses
+MOST_OVERLAP = 0.25  # of the smaller outline, when an object looks for its place
+TRIES = 12
+MIN_SIZE, MAX_SIZE = 64, 4096
+Task = Literal["detection", "segmentation"]
+Lamp = tuple[float, float, float]  # metres to the right, ahead, above the road
+_PAINTED = {"curve": objects.curve, "bump": objects.bump}
 
 
 def backdrop(view: View, rng: np.random.Generator) -> list[Item]:
@@ -89,16 +95,6 @@ def _sheet(name: str, view: View, top: float, bottom: float, flat: bool = False)
     return Item(None, 10 * _FAR, 0.0, [(rectangle(-2, top - 2, view.width + 2, bottom), material(name))], flat=flat)
 
 
-Task = Literal["detection", "segmentation"]
-Lamp = tuple[float, float, float]  # metres to the right, ahead, above the road
-
-MOST_OVERLAP = 0.25  # of the smaller outline, when an object looks for its place
-TRIES = 12
-
-
-_PAINTED = {"curve": objects.curve, "bump": objects.bump}
-
-
 def classes_of(task: Task) -> tuple[str, ...]:
     """Names of the labelled classes of `task`, in the order of M3FD, or of MSRS without its background."""
     return M3FD if task == "detection" else MSRS[1:]
@@ -150,9 +146,6 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
     height = min(a[3], b[3]) - max(a[1], b[1])
     smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
     return max(width, 0.0) * max(height, 0.0) / smaller
-
-
-MIN_SIZE, MAX_SIZE = 64, 4096
 
 
 @dataclass(frozen=True)

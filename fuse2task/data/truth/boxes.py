@@ -19,6 +19,7 @@ CLIP = 0.5  # pixels beyond the border that are rounding (YOLO's fractions), not
 MAX_LABELS = 2**20  # bytes of one image's file of boxes
 _NOISE = 1e-6  # pixels of floating-point noise, clipped without being counted
 Edges = tuple[float, float, float, float]
+EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def truth_files(
@@ -102,9 +103,6 @@ class BoxCollector:
             self.findings.add("duplicate-box", text, note=True)
         boxes = {name: tuple(found) for name, found in self.boxes.items()}
         return BoxTruth(self.classes, boxes, self.clipped), self.findings
-
-
-EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read_voc(
