@@ -57,15 +57,13 @@ def read_visible(path: Path) -> np.ndarray:
     with _opened(path) as image:
         mode = image.mode
         if _is_deep(image):
-            raise RequestError(
-                f"{path}: {mode} with more than 8 bits a channel; convert it to 8 bits with a range you choose"
-            )
+            fix = "convert it to 8 bits with a range you choose"
+            raise RequestError(f"{path}: {mode} with more than 8 bits a channel; {fix}")
         if mode == "1":
             raise RequestError(f"{path}: a 1-bit image; a camera image has 8 bits a channel")
         if mode not in ("L", "RGB", "P", "LA", "PA", "RGBA"):
-            raise RequestError(
-                f"{path}: colours as {mode}, which lose something in RGB; convert it to RGB or grey yourself"
-            )
+            fix = "convert it to RGB or grey yourself"
+            raise RequestError(f"{path}: colours as {mode}, which lose something in RGB; {fix}")
         image = _upright(path, image)
         flat = (image.getpalette("RGB") or []) if mode == "P" else []
         grey = mode in ("L", "LA", "P") and flat[0::3] == flat[1::3] == flat[2::3]

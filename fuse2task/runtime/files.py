@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -95,6 +95,24 @@ def remove_leftovers(folder: Path, stems: Collection[str] | None = None) -> None
         target = leftover.name[1:].rsplit(".", 2)[0]  # .NAME.PID.tmp
         if stems is None or Path(target).stem in stems:
             leftover.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def filling(folder: Path, plan: Any, refuse: Callable[[], None]) -> Iterator[None]:
+    """Fill `folder` as its sole writer; `.fuse2task/plan.json` in it stays if the block does not end well.
+
+    refuse: raises where the folder holds something else than the beginning of `plan`.
+    """
+    work = folder / ".fuse2task"
+    refuse()
+    with sole_writer(folder, work / "lock"):
+        refuse()  # again: another process may have been quicker
+        remove_leftovers(folder)
+        write_json(work / "plan.json", plan)
+        yield
+        (work / "plan.json").unlink()
+    with contextlib.suppress(OSError):  # another process waits for the lock there
+        work.rmdir()
 
 
 def file_digest(path: Path) -> str:

@@ -1,6 +1,5 @@
 """Degraded copies of datasets: same layout and names, resumable, equal bytes for equal requests."""
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +15,7 @@ from fuse2task.data.loading import load_dataset
 from fuse2task.data.truth.boxes import file_of, format_yolo, truth_files
 from fuse2task.runtime import files
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import bytes_digest, file_digest, read_json, remove_leftovers, write_bytes, write_json
-from fuse2task.runtime.locks import sole_writer
+from fuse2task.runtime.files import bytes_digest, file_digest, read_json, write_bytes, write_json
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter
 
@@ -139,17 +137,10 @@ class _Copy:
 
     def run(self) -> DegradedFolder:
         """Write what is missing or differs."""
-        self._refuse_foreign()
-        with sole_writer(self.out, self.work / "lock"):
-            done = self._written()
-        with contextlib.suppress(OSError):  # another process waits for the lock there
-            self.work.rmdir()
-        return done
+        with files.filling(self.out, self.plan, self._refuse_foreign):
+            return self._written()
 
     def _written(self) -> DegradedFolder:
-        self._refuse_foreign()  # again: another process may have been quicker
-        remove_leftovers(self.out)
-        write_json(self.work / "plan.json", self.plan)
         done = self._journalled()
         parts = parts_of(self.dataset)
         rows = []
@@ -174,7 +165,6 @@ class _Copy:
             manifest["motions"] = {name: [each.dx, each.dy, each.degrees] for name, each in motions.items()}
         write_json(self.out / MANIFEST, manifest)
         (self.work / "journal.jsonl").unlink()
-        (self.work / "plan.json").unlink()
         return DegradedFolder(self.out, truth or self.given)
 
     def _refuse_foreign(self) -> None:

@@ -132,10 +132,7 @@ class Canvas:
         return True
 
     def _box(self, name: str, visible: np.ndarray, x: int, y: int) -> Box | None:
-        columns, rows = np.flatnonzero(visible.any(axis=0)), np.flatnonzero(visible.any(axis=1))
-        if not columns.size:
-            return None
-        w, h = int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1
+        left, top, w, h = cv2.boundingRect(visible.astype(np.uint8))
         if max(w, h) < max(6, MIN_SIDE * self.view.unit) or min(w, h) < 3:
             return None
-        return Box(name, float(x + columns[0]), float(y + rows[0]), float(w), float(h))
+        return Box(name, float(x + left), float(y + top), float(w), float(h))

@@ -12,7 +12,6 @@ import numpy as np
 from fuse2task.runtime.reading import read_yaml
 
 RGB = tuple[float, float, float]
-
 DARK: RGB = (0.0, 0.0, 0.0)
 _CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 17)[:-1]), np.sin(np.linspace(0, 2 * np.pi, 17)[:-1])], axis=1)
 

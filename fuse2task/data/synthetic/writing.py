@@ -1,7 +1,6 @@
 """Synthetic scenes on disk, laid out as M3FD and MSRS are."""
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ from fuse2task.data.splits import write_split
 from fuse2task.data.synthetic.scene import check_size, render
 from fuse2task.data.truth.boxes import format_voc
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import read_json, remove_leftovers, write_json, write_text
-from fuse2task.runtime.locks import sole_writer
+from fuse2task.runtime.files import filling, read_json, write_text
 from fuse2task.runtime.progress import Meter
 
 
@@ -34,7 +32,7 @@ def write_m3fd(
     check_size(size)
     split, scenes = {}, []
     plan = {"layout": "m3fd", "count": count, "seed": seed, "size": list(size), "shares": [val_share, test_share]}
-    with _claimed(root, plan), Meter(f"synthetic scenes in {root}", count) as meter:
+    with _filling(root, plan), Meter(f"synthetic scenes in {root}", count) as meter:
         for index in range(count):
             name = f"{index:05d}"
             scene = render(seed, index, size, night=index % 2 == 1, task="detection")
@@ -58,7 +56,7 @@ def write_msrs(root: Path, train: int, test: int, seed: int, size: tuple[int, in
         raise RequestError(f"{train} train and {test} test scenes: each split needs at least one")
     check_size(size)
     plan = {"layout": "msrs", "train": train, "test": test, "seed": seed, "size": list(size)}
-    with _claimed(root, plan), Meter(f"synthetic scenes in {root}", train + test) as meter:
+    with _filling(root, plan), Meter(f"synthetic scenes in {root}", train + test) as meter:
         for index in range(train + test):
             scene = render(seed, index, size, night=index % 2 == 1, task="segmentation")
             folder, name = root / ("train" if index < train else "test"), f"{index + 1:05d}{'DN'[index % 2]}.png"
@@ -68,23 +66,12 @@ def write_msrs(root: Path, train: int, test: int, seed: int, size: tuple[int, in
             meter.advance()
 
 
-@contextlib.contextmanager
-def _claimed(root: Path, plan: dict[str, Any]) -> Iterator[None]:
+def _filling(root: Path, plan: dict[str, Any]) -> AbstractContextManager[None]:
     # An interrupted call has left its plan and starts over: equal plans give equal files.
-    work = root / ".fuse2task"
-    kept = work / "plan.json"
-
     def refuse_used() -> None:
+        kept = root / ".fuse2task" / "plan.json"
         begun = kept.is_file() and read_json(kept, "plan of scenes") == plan
-        if root.exists() and not begun and not (root.is_dir() and set(root.iterdir()) <= {work}):
+        if root.exists() and not begun and not (root.is_dir() and set(root.iterdir()) <= {kept.parent}):
             raise RequestError(f"{root}: not an empty folder; name a new one for the synthetic scenes, or empty it")
 
-    refuse_used()
-    with sole_writer(root, work / "lock"):
-        refuse_used()  # again: another process may have been quicker
-        remove_leftovers(root)
-        write_json(kept, plan)
-        yield
-        kept.unlink()
-    with contextlib.suppress(OSError):  # another process waits for the lock there
-        work.rmdir()
+    return filling(root, plan, refuse_used)
