@@ -76,10 +76,9 @@ def main() -> None:
                 print(f"| {count} | {step} | {cost.seconds:.1f} | {each} | {cost.files} |", flush=True)
     for step, found in costs.items():
         for (few, less), (many, more) in itertools.pairwise(zip(given.pairs, found, strict=True)):
-            print(
-                f"{step}, {few} to {many} pairs (x {many / few:g}): time x {more.seconds / less.seconds:.1f}, "
-                f"{1024 * (more.peak - less.peak) / (many - few):.1f} KiB for every further pair"
-            )
+            slower, memory = more.seconds / less.seconds, 1024 * (more.peak - less.peak) / (many - few)
+            print(f"{step}, {few} to {many} pairs (x {many / few:g}): time x {slower:.1f}, ", end="")
+            print(f"{memory:.1f} KiB for every further pair")
 
 
 def write_pairs(root: Path, count: int) -> None:

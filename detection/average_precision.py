@@ -30,10 +30,8 @@ _PACKED = ("matched", "ignored")  # eight to the byte
 @dataclass(frozen=True)
 class Matches:
     """What pycocotools' matching decided for every detection, N in all, K classes, I images, T IoU thresholds.
-
-    Detections stand class after class; within a class in COCOeval's order: by falling score, ties by image, then
-    by the order of the predictions. At most 100 a class and image.
-    """
+    Detections stand class after class; within a class in COCOeval's order: by falling score, ties by image, then by the
+    order of the predictions. At most 100 a class and image."""
 
     classes: tuple[str, ...]  # K names, by category id, without those left out
     images: np.ndarray  # (I,) image ids, sorted

@@ -140,11 +140,9 @@ def write_results(path: Path, results: list[dict[str, Any]], truth: dict[str, An
 
 
 def refuse_foreign(path: Path, truth: dict[str, Any]) -> None:
-    """Refuse results that were made for other images or classes than those of `truth`.
-
-    Without a file beside them, or with one that is of another state of the results, nothing is known.
-    RequestError: they were; or the file beside them is damaged.
-    """
+    """Refuse results that were made for other images or classes than those of `truth`. Without a file beside them, or
+    with one that is of another state of the results, nothing is known. RequestError: they were; or the file beside them
+    is damaged."""
     if not (beside := _beside(path)).is_file():
         return
     about = read_json(beside, "description of predictions")
@@ -177,11 +175,9 @@ class Matching:
 
 
 def load_class_map(reference: str) -> dict[str, str | None]:
-    """Judge class name -> truth class name, from a YAML file or a shipped map such as `m3fd-coco`.
-
-    An entry whose value is null has a truth class as its key: one that the judge lacks. RequestError: no such map, not
-    YAML, or not a mapping of names to names.
-    """
+    """Judge class name -> truth class name, from a YAML file or a shipped map such as `m3fd-coco`. An entry whose value
+    is null has a truth class as its key: one that the judge lacks. RequestError: no such map, not YAML, or not a
+    mapping of names to names."""
     path, folder = Path(reference), configs_folder() / "class-maps"
     if not os.path.isfile(path):
         shipped = {file.stem: file for file in sorted(folder.glob("*.yaml"))}

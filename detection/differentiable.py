@@ -51,11 +51,9 @@ class DetectionLoss(nn.Module):
         return self
 
     def forward(self, rgb: Tensor, boxes: Tensor) -> Tensor:
-        """Mean loss an image (box + class + dfl with Ultralytics' gains).
-
-        rgb: (B, 3, H, W) in [0, 1], sides divisible by 32. boxes: (B, N, 5) with class index (-1: no box),
-        then centre x, centre y, width, height as fractions of the image.
-        """
+        """Mean loss an image (box + class + dfl with Ultralytics' gains). rgb: (B, 3, H, W) in [0, 1], sides divisible
+        by 32. boxes: (B, N, 5) with class index (-1: no box), then centre x, centre y, width, height as fractions of
+        the image."""
         if self._criterion is None or self._criterion.device != rgb.device:
             self._criterion = self._make_criterion(self.module.to(rgb.device))
         image, place = torch.nonzero(boxes[..., 0] >= 0, as_tuple=True)

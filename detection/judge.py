@@ -30,11 +30,9 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 class LoadedDetector:
-    """Detector weights with what prediction needs.
-
-    names: classes in index order. image_size: side of the square letterbox in pixels. digest: sha256 of
-    the weights file; hash: its first 12 hex digits. source: what messages call it, its file.
-    """
+    """Detector weights with what prediction needs. names: classes in index order. image_size: side of the square
+    letterbox in pixels. digest: sha256 of the weights file; hash: its first 12 hex digits. source: what messages call
+    it, its file."""
 
     def __init__(
         self, forward: Forward, names: Sequence[str], image_size: int, digest: str, device: torch.device,
@@ -75,11 +73,9 @@ class LoadedDetector:
 
 
 def load_judge(path: Path, device: str = "auto") -> LoadedDetector:
-    """The judge in a weights file: `.onnx` (which runs on the CPU), `.pt`, or `.safetensors` of a training run.
-
-    device: as in `pick_device`. RequestError: no such file, unreadable, not a detector, a pickle that the user has not
-    said to trust, or an ONNX judge without onnxruntime.
-    """
+    """The judge in a weights file: `.onnx` (which runs on the CPU), `.pt`, or `.safetensors` of a training run. device:
+    as in `pick_device`. RequestError: no such file, unreadable, not a detector, a pickle that the user has not said to
+    trust, or an ONNX judge without onnxruntime."""
     path = Path(path)
     if path.suffix not in (".onnx", ".pt", ".safetensors"):
         known = ".onnx, .pt or .safetensors (RUN/best.safetensors of a training run)"

@@ -37,22 +37,18 @@ def class_names(reference: str) -> tuple[str, ...]:
 
 
 def evaluate(labels: Path, predictions: Path, classes: Sequence[str]) -> dict[str, Any]:
-    """Scores of the masks in `predictions` against those in `labels`, matched by file name without suffix.
-
-    Returns the metrics file's content: mIoU, mIoU_foreground, mAcc, aAcc, images, pixels, per_class (IoU, accuracy,
-    pixels, in class order) and definition. RequestError: as `matrices`.
-    """
+    """Scores of the masks in `predictions` against those in `labels`, matched by file name without suffix. Returns the
+    metrics file's content: mIoU, mIoU_foreground, mAcc, aAcc, images, pixels, per_class (IoU, accuracy, pixels, in
+    class order) and definition. RequestError: as `matrices`."""
     found = matrices(labels, predictions, classes)
     total = np.stack(list(found.values())).sum(axis=0)
     return {**scores(total, classes), "images": len(found)}
 
 
 def matrices(labels: Path, predictions: Path, classes: Sequence[str]) -> dict[str, np.ndarray]:
-    """The confusion matrix of every image, by id, in sorted order.
-
-    RequestError, which lists all of them: an empty folder, missing or extra predictions, unequal sizes, indices outside
-    `classes` (255 is allowed in the labels alone), labels of a fused dataset that are not as its manifest says.
-    """
+    """The confusion matrix of every image, by id, in sorted order. RequestError, which lists all of them: an empty
+    folder, missing or extra predictions, unequal sizes, indices outside `classes` (255 is allowed in the labels alone),
+    labels of a fused dataset that are not as its manifest says."""
     truth, predicted = _masks(labels), _masks(predictions)
     verify_truth_at(labels)
     problems = [f"{name}: no prediction" for name in sorted(truth.keys() - predicted.keys())]
@@ -117,11 +113,9 @@ class WeightedIoU:
 
 
 def weighted_iou(matrices: np.ndarray, weights: np.ndarray) -> WeightedIoU:
-    """Scores of the weighted sum of the images' confusion matrices, for every row of image weights.
-
-    matrices: (I, C, C) pixel counts, rows truth. weights: (R, I), finite, >= 0; a weight of 2 counts as the image being
-    there twice. ValueError: other shapes, or weights that are negative or not finite.
-    """
+    """Scores of the weighted sum of the images' confusion matrices, for every row of image weights. matrices: (I, C, C)
+    pixel counts, rows truth. weights: (R, I), finite, >= 0; a weight of 2 counts as the image being there twice.
+    ValueError: other shapes, or weights that are negative or not finite."""
     matrices, weights = np.asarray(matrices), np.asarray(weights)
     if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2]:
         raise ValueError(f"confusion matrices are {matrices.shape}, not (images, classes, classes)")

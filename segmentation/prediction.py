@@ -24,10 +24,8 @@ ROW, SWATCH, LETTER = 16, 10, 7  # legend geometry in pixels
 
 def predict(segmenter: Segmenter, data: FusedDataset, split: str, out: Path, overlays: Path | None = None) -> int:
     """Write the mask of every image of `split` to `out`/<id>.png, 8-bit indices of the image's size; returns how many.
-
     overlays: where sheets of image, truth (if the dataset has masks) and prediction go; None for none. RequestError: no
-    such split, images that are not as the manifest says, or the dataset's classes are not the segmenter's.
-    """
+    such split, images that are not as the manifest says, or the dataset's classes are not the segmenter's."""
     if data.truth == "masks" and data.classes != segmenter.classes:
         raise RequestError(
             f"{data.root}: its classes are {', '.join(data.classes)}, but the segmenter knows "

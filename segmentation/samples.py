@@ -88,11 +88,9 @@ def draws_of_epoch(pairs: int, seed: int, epoch: int) -> list[Draw]:
 
 
 class Augment:
-    """Random size, crop, flip and colour of (image, mask), fixed by a key; from any thread.
-
-    recipe: ranges and probabilities. crop: (height, width) of what comes out. fill: RGB colour, 0 to 255, with which an
-    image smaller than the crop is padded; its mask gets 255. Fuse2TaskError: albumentations is not the pinned release.
-    """
+    """Random size, crop, flip and colour of (image, mask), fixed by a key; from any thread. recipe: ranges and
+    probabilities. crop: (height, width) of what comes out. fill: RGB colour, 0 to 255, with which an image smaller than
+    the crop is padded; its mask gets 255. Fuse2TaskError: albumentations is not the pinned release."""
 
     def __init__(self, recipe: Augmentation, crop: tuple[int, int], fill: Sequence[float]):
         _check_release()

@@ -28,11 +28,9 @@ def tensor_hash(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], kind: str, **about: Any) -> str:
-    """Write `tensors` atomically as safetensors with metadata format=`kind`, version, tensor hash and `about`.
-
-    `about` values are stored as JSON, with a hash of their own. Returns the tensor hash. Fuse2TaskError: a value is
-    NaN or infinite.
-    """
+    """Write `tensors` atomically as safetensors with metadata format=`kind`, version, tensor hash and `about`. `about`
+    values are stored as JSON, with a hash of their own. Returns the tensor hash. Fuse2TaskError: a value is NaN or
+    infinite."""
     ready = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     if bad := _not_finite(ready):
         raise Fuse2TaskError(f"{path}: not written: {bad}; train with a lower learning rate, or in fp32")
@@ -57,10 +55,8 @@ def _with_ordered_header(data: bytes) -> bytes:
 
 def load_checkpoint(path: Path, *kinds: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors (on the CPU) and metadata (JSON values decoded) of a checkpoint of one of the formats `kinds`.
-
     RequestError: missing, not safetensors, of another network, its tensors or metadata do not match their hash, or a
-    weight is NaN or infinite.
-    """
+    weight is NaN or infinite."""
     tensors, metadata = read_safetensors(path)
     found = metadata.get("format")
     if found not in kinds:
@@ -122,11 +118,9 @@ def load_into(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors by name in a file that `torch.save` wrote, on the CPU; of a checkpoint its `state_dict`.
-
-    It is read by PyTorch's restricted unpickler (weights_only), which makes tensors and plain containers only.
-    RequestError: missing, damaged, or anything else than tensors by name.
-    """
+    """The tensors by name in a file that `torch.save` wrote, on the CPU; of a checkpoint its `state_dict`. It is read
+    by PyTorch's restricted unpickler (weights_only), which makes tensors and plain containers only. RequestError:
+    missing, damaged, or anything else than tensors by name."""
     refuse_compressed(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -52,11 +52,9 @@ def seed_everything(seed: int) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what this process frees instead of returning it to the system; no effect elsewhere.
-
-    By default every temporary of a few megabytes is mapped again, and filling its pages costs more than the
-    arithmetic on them (2.5 times as much for a local similarity in float64 on images of 640x480).
-    """
+    """Let glibc keep what this process frees instead of returning it to the system; no effect elsewhere. By default
+    every temporary of a few megabytes is mapped again, and filling its pages costs more than the arithmetic on them
+    (2.5 times as much for a local similarity in float64 on images of 640x480)."""
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

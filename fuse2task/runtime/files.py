@@ -19,11 +19,9 @@ _MARK = b', "check": '  # the last key of every line: a checksum of the row with
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed onto it when the block ends well, removed when it does not.
-
-    The temporary name starts with a dot and ends in `.tmp`, so that no image reader takes it for data.
-    Fuse2TaskError, which names `path`: no space left, a folder that was removed in the meantime, or the like.
-    """
+    """A temporary path beside `path`, renamed onto it when the block ends well, removed when it does not. The temporary
+    name starts with a dot and ends in `.tmp`, so that no image reader takes it for data. Fuse2TaskError, which names
+    `path`: no space left, a folder that was removed in the meantime, or the like."""
     path = Path(path)
     check_held(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -86,11 +84,9 @@ def remove_halves(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path, stems: Collection[str] | None = None) -> None:
-    """Remove the temporary files that a killed run left in `folder` and below for files of these stems.
-
-    Where other processes, on this host or another, may be writing theirs into `folder`, the stems must be the
-    caller's alone; None, for a folder of one's own, means all.
-    """
+    """Remove the temporary files that a killed run left in `folder` and below for files of these stems. Where other
+    processes, on this host or another, may be writing theirs into `folder`, the stems must be the caller's alone; None,
+    for a folder of one's own, means all."""
     for leftover in Path(folder).rglob(".*.tmp"):
         target = leftover.name[1:].rsplit(".", 2)[0]  # .NAME.PID.tmp
         if stems is None or Path(target).stem in stems:

@@ -116,11 +116,9 @@ def ahead(items: Iterable[Item], load: Callable[[Item], Loaded], readers: Execut
 
 
 def in_batches(items: Iterable[Any], pixels: int) -> list[list[Any]]:
-    """Groups of items of one `size` (width, height), of at most `pixels` pixels each, but of one item at least.
-
-    A group stands where its first item stands, and its items keep their order, so that the same items always give
-    the same groups.
-    """
+    """Groups of items of one `size` (width, height), of at most `pixels` pixels each, but of one item at least. A group
+    stands where its first item stands, and its items keep their order, so that the same items always give the same
+    groups."""
     groups: list[list[Any]] = []
     open_group: dict[tuple[int, int], list[Any]] = {}
     for item in items:

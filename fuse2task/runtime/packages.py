@@ -80,11 +80,9 @@ def lazy_names(package: str, places: Mapping[str, str]) -> tuple[Callable[[str],
 
 
 def go_offline() -> None:
-    """Set the environment so that Ultralytics, albumentations and the model hubs open no connection.
-
-    Ultralytics' settings are kept in a folder of our own, so that the user's are neither read nor changed.
-    Fuse2TaskError: that folder is another user's.
-    """
+    """Set the environment so that Ultralytics, albumentations and the model hubs open no connection. Ultralytics'
+    settings are kept in a folder of our own, so that the user's are neither read nor changed. Fuse2TaskError: that
+    folder is another user's."""
     settings = Path(tempfile.gettempdir()) / f"fuse2task-ultralytics-{os.getuid()}"
     settings.mkdir(mode=0o700, exist_ok=True)
     found = settings.lstat()

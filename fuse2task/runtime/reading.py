@@ -20,11 +20,9 @@ VARIABLE = "FUSE2TASK_TRUST_PICKLE"  # an environment variable, so that worker p
 
 
 def check_regular(path: Path, what: str, limit: int | None = None, hint: str = "") -> None:
-    """Refuse what would block or never end when it is read: pipes, devices, folders, too large files.
-
-    RequestError: missing, not a regular file, more than `limit` bytes; `what` names its role in the message,
-    `hint` ends it where the file is missing.
-    """
+    """Refuse what would block or never end when it is read: pipes, devices, folders, too large files. RequestError:
+    missing, not a regular file, more than `limit` bytes; `what` names its role in the message, `hint` ends it where the
+    file is missing."""
     try:
         found = os.stat(path)
     except FileNotFoundError:
@@ -103,11 +101,9 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def read_yaml(path: Path, what: str) -> Any:
-    """The plain values (dict, list, str, numbers, dates, None) in a YAML file.
-
-    RequestError: as `read_text` (at most 128 KiB); not YAML, a tag that makes other objects, more than 100 000 values
-    with aliases written out, or an alias inside itself.
-    """
+    """The plain values (dict, list, str, numbers, dates, None) in a YAML file. RequestError: as `read_text` (at most
+    128 KiB); not YAML, a tag that makes other objects, more than 100 000 values with aliases written out, or an alias
+    inside itself."""
     return parse_yaml(read_text(path, what, MAX_YAML), f"{path}: not a readable {what} (YAML expected)")
 
 

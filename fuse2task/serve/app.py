@@ -136,11 +136,9 @@ async def _limited(request: Request) -> AsyncGenerator[bytes, None]:
 
 
 def decode_pair(infrared: bytes, visible: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) uint8 infrared, and (H, W, 3) RGB or (H, W) grey uint8 visible, of two image files.
-
-    TooLargeError: a file of more than `MAX_BYTES` or `MAX_PIXELS`. RequestError: not a readable image, too thin, not
-    8-bit, an alpha channel, or two different sizes.
-    """
+    """(H, W) uint8 infrared, and (H, W, 3) RGB or (H, W) grey uint8 visible, of two image files. TooLargeError: a file
+    of more than `MAX_BYTES` or `MAX_PIXELS`. RequestError: not a readable image, too thin, not 8-bit, an alpha channel,
+    or two different sizes."""
     names = ("the infrared image", "the visible image")
     first, second = map(_checked_size, (infrared, visible), names)
     if first != second:

@@ -86,10 +86,8 @@ class PairFuser:
 
 def load_fuser(checkpoint: Path | None = None, judge: Path | None = None, device: str = "auto") -> PairFuser:
     """Every method that can be made here (not one whose weights are missing, or a broken plug-in), and the judge.
-
     checkpoint: weights of crossfuse or crossfuse-plus, a file or the name of shipped ones, offered first. judge:
-    weights, as `detection.judge.load_judge` takes them. RequestError: unreadable weights, an unknown device.
-    """
+    weights, as `detection.judge.load_judge` takes them. RequestError: unreadable weights, an unknown device."""
     pick_device(device)  # refuses an unknown one before any method does
     given = [make_method(None, checkpoint, device)] if checkpoint else []
     methods: dict[str, Method] = {method.name: method for method in given}

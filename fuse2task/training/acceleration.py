@@ -43,10 +43,8 @@ def numbers_of(losses: Mapping[str, Tensor], accelerator: Accelerator) -> dict[s
 
 def open_tracker(name: str, folder: Path, recipe: dict[str, Any]) -> GeneralTracker:
     """The tracker `name` (tensorboard, wandb or mlflow), writing into `folder`, with the recipe beside the curves.
-
     Nothing is sent anywhere unless WANDB_MODE or MLFLOW_TRACKING_URI ask for it: W&B works offline (`wandb sync`
-    uploads later), MLflow in a file of its own. RequestError: its package is missing.
-    """
+    uploads later), MLflow in a file of its own. RequestError: its package is missing."""
     from pandas import json_normalize
 
     folder = Path(folder)

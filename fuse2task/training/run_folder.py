@@ -5,6 +5,7 @@ resume/ holds what a killed run needs to continue to the same weights: one atomi
 
 import contextlib
 import csv
+import fnmatch
 import io
 import json
 import shutil
@@ -44,11 +45,9 @@ def forget(root: Path) -> None:
 
 
 class RunFolder:
-    """A run folder bound to its resolved recipe (a plain mapping of JSON values).
-
-    Opening an existing folder continues it; the recipe must be the same but for device and workers. It is written
-    within `held`. RequestError: a run of another recipe, one that cannot be read, or files that are no run.
-    """
+    """A run folder bound to its resolved recipe (a plain mapping of JSON values). Opening an existing folder continues
+    it; the recipe must be the same but for device and workers. It is written within `held`. RequestError: a run of
+    another recipe, one that cannot be read, or files that are no run."""
 
     def __init__(self, root: Path, recipe: Mapping[str, Any]):
         self.root = Path(root)
@@ -124,7 +123,9 @@ class RunFolder:
 
     def _check(self) -> None:
         if not self._kept.is_file():
-            if self.root.is_dir() and any(not self._is_beginning(path.name) for path in self.root.iterdir()):
+            names = {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
+            # The lock and half a recipe are what a run leaves that is killed before its recipe is written.
+            if names - {_LOCK, *fnmatch.filter(names, f".{self._kept.name}.*.tmp")}:
                 raise RequestError(f"{self.root}: not empty and not a run folder; give another -o")
             return
         before, recipe = kept_recipe(self.root), self._recipe
@@ -132,10 +133,6 @@ class RunFolder:
         if differing := [key for key in keys if before.get(key) != recipe.get(key)]:
             what = f"holds a run of another recipe (different: {', '.join(map(str, differing))})"
             raise RequestError(f"{self.root}: {what}; give another -o, or remove the folder")
-
-    def _is_beginning(self, name: str) -> bool:
-        # What a run leaves that is killed before its recipe is written.
-        return name == _LOCK or (name.startswith(f".{self._kept.name}.") and name.endswith(".tmp"))
 
 
 def save_state(
