@@ -98,6 +98,8 @@ class Summary:
                 self.comparisons += compare(rows, load, other, self.recipe.intervals, self.methods)
         about = rows.iloc[0].to_dict()
         task, scores = find_task(about["task"]), {}
+        if not task.image_metric:  # nothing to rank or to show image by image
+            return
         for method in (name for name in self.methods if name in present):
             own = rows[rows["method"] == method].drop_duplicates("seed").to_dict("records")
             scores[method] = np.mean([task.image_values(self._file(row, "matches.npz")) for row in own], axis=0)
@@ -121,8 +123,7 @@ class Summary:
 
     def load(self, row: Row) -> Measured | None:
         """The distributions behind a row; None where the folder has none, or those of other rows."""
-        texts = {str(key): "" if value is None else str(value) for key, value in row.items()}
-        return Measured.load(self._file(row, "replicates.npz"), identity(texts))
+        return Measured.load(self._file(row, "replicates.npz"), identity({str(key): row[key] for key in row}))
 
     def _file(self, row: Row, name: str) -> Path:
         truth = self.truths[row["truth_hash"]]
@@ -144,15 +145,13 @@ def compare(
     Args:
         results: rows of results.csv that agree in all of `KEYS`.
         load: gives the distributions of one method and seed.
-        baseline: the method that the others are compared with.
         methods: the order of methods; by default that of the rows.
 
     Returns:
         Rows of comparisons.csv.
 
     Raises:
-        RequestError: rows whose keys differ (the message says which), no baseline among them, or a method
-            whose seeds are not the baseline's.
+        RequestError: rows whose keys differ, no baseline among them, or a method whose seeds are not the baseline's.
     """
     refuse_unlike(results)
     present = list(dict.fromkeys(results["method"]))
@@ -189,10 +188,8 @@ def compare(
 def ranking(about: Row, scores: Mapping[str, np.ndarray], alpha: float) -> dict[str, Any] | None:
     """Friedman's test and Nemenyi's critical difference with images as blocks; None below five methods.
 
-    Args:
-        about: dataset, task, judge, truth_hash.
-        scores: method -> its number on every image, (I,), mean over seeds; NaN where undefined.
-        alpha: level of the critical difference.
+    about: dataset, task, judge, truth_hash. scores: method -> its number on every image, (I,), mean over seeds; NaN
+    where undefined. alpha: level of the critical difference.
     """
     if len(scores) < statistics.MINIMUM_METHODS:
         return None
@@ -206,10 +203,7 @@ def ranking(about: Row, scores: Mapping[str, np.ndarray], alpha: float) -> dict[
 
 
 def extremes(about: Row, scores: Mapping[str, np.ndarray], baseline: str, ids: Sequence[str]) -> Rows:
-    """The images on which each method wins most over the baseline, and those on which it loses most.
-
-    Args and numbers as in `ranking`; ids: of the images in order.
-    """
+    """The images on which each method wins or loses most against the baseline; as `ranking`. ids: of the images."""
     rows: Rows = []
     for method in scores:
         away = scores[method] - scores[baseline]  # 0 of the baseline itself: neither wins nor losses
@@ -224,9 +218,7 @@ def extremes(about: Row, scores: Mapping[str, np.ndarray], baseline: str, ids: S
 def correlations(results: pd.DataFrame, groups: Sequence[pd.DataFrame]) -> Rows:
     """Rank correlation over methods of every image score's mean with every metric that is a mean over classes.
 
-    Args:
-        results: all rows.
-        groups: the comparable tables of task metrics.
+    groups: the comparable tables of task metrics among all rows `results`.
     """
     rows = []
     judged = [name for name in task_names() if find_task(name).is_judged]
@@ -254,9 +246,7 @@ def _named(about: Row) -> dict[str, str]:
 def beside_published(results: pd.DataFrame, truths: Mapping[str, Mapping[str, Any]], recipe: BenchRecipe) -> Rows:
     """What published.json says: the recipe's `published` rows, each with our number.
 
-    Args:
-        results: all rows of results.csv.
-        truths: content of truths.json; numbers by other truths than the primary one are left out.
+    results: all rows. truths: content of truths.json; numbers by other truths than the primary one are left out.
 
     Returns:
         The row's keys with `ours` (fraction or bits as in results.csv, mean over seeds; None where there is no such

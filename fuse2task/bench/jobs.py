@@ -45,13 +45,15 @@ class Job:
 
     @property
     def what(self) -> str:
-        """What the job's speed depends on: judge, or method, on a dataset."""
-        return " ".join(part for part in (self.judge, source_of(self.dataset)) if part)
+        """What the job's speed depends on: judge, or method that fuses, on a dataset."""
+        name = self.method if self.kind == "fuse" else self.judge
+        return f"{name} {source_of(self.dataset)}".strip()
 
     @property
     def serves(self) -> bool:
         """Whether it is done for other jobs alone, and can be spared when these are done."""
-        return False
+        # Fused images of the recipe's own datasets are a result by themselves; those of copies may be removed.
+        return self.kind in ("degrade", "train") or (self.kind == "fuse" and self.dataset != source_of(self.dataset))
 
     def is_done(self, bench: Workspace) -> bool:
         """Whether the bench folder holds the job's result."""
@@ -66,10 +68,6 @@ class Degrade(Job):
     """Make one degraded copy of a dataset."""
 
     kind = "degrade"
-
-    @property
-    def serves(self) -> bool:
-        return True
 
     def is_done(self, bench: Workspace) -> bool:
         copy = bench.recipe.degraded[self.dataset]
@@ -91,15 +89,6 @@ class Fuse(Job):
     """Fuse one dataset by one method."""
 
     kind = "fuse"
-
-    @property
-    def what(self) -> str:
-        return f"{self.method} {source_of(self.dataset)}"
-
-    @property
-    def serves(self) -> bool:
-        # Fused images of the recipe's own datasets are a result by themselves; those of copies may be removed.
-        return self.dataset != source_of(self.dataset)
 
     def is_done(self, bench: Workspace) -> bool:
         """Whether the fused dataset is finished, and is the one that the recipe means."""
@@ -148,10 +137,6 @@ class Train(Job):
     """Train one judge on one method's images with one seed."""
 
     kind = "train"
-
-    @property
-    def serves(self) -> bool:
-        return True
 
     def is_done(self, bench: Workspace) -> bool:
         """Whether the run is finished and was trained on the images that lie there now, by the recipe's judge."""

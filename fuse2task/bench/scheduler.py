@@ -1,10 +1,11 @@
 """Scheduler: the jobs of a recipe and their cost; does those that are missing, beside others and after interruption."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -19,6 +20,8 @@ from fuse2task.runtime.progress import say
 from fuse2task.tasks import find_task
 from fusion.methods.registry import CROSSFUSE
 
+Result = tuple[list[dict[str, Any]], float]
+"""What a job gives back: rows of the results table, and the seconds it took."""
 POLL = 2.0  # seconds between looks at work that another process does
 # Guesses of seconds a unit, see `Job`.
 FUSE, CROSSFUSE_FUSE, OTHERS = 0.1, 0.5, {"degrade": 0.3, "cost": 10.0, "score": 1.0, "evaluate": 0.3}
@@ -147,17 +150,10 @@ def prepare(bench: Workspace) -> None:
     record_truths(bench, bench.datasets)
 
 
-class Result(NamedTuple):
-    """What a job gives back: rows of the results table, and the seconds it took."""
-
-    rows: list[dict[str, Any]]
-    seconds: float
-
-
 def do(bench: Workspace, job: Job) -> Result:
     """Do one job; its files go into the bench folder, its rows to whoever asked."""
     started = time.monotonic()
-    return Result(job.do(bench), time.monotonic() - started)
+    return job.do(bench), time.monotonic() - started
 
 
 class Engine:
@@ -237,15 +233,15 @@ class Scheduler:
         return True
 
     def _finish_one(self) -> None:
-        finished, result = self.engine.wait([handle for handle, _, _ in self.running])
+        finished, (rows, seconds) = self.engine.wait([handle for handle, _, _ in self.running])
         handle, job, lock = next(item for item in self.running if item[0] == finished)
         self.running.remove((handle, job, lock))
-        self.bench.table.append(result.rows)
+        self.bench.table.append(rows)
         lock.release()
-        record_time(self.bench.at, job, result.seconds)
+        record_time(self.bench.at, job, seconds)
         if job.kind == "evaluate":
             record_openings(self.bench)
-        self._ended(job, result.seconds)
+        self._ended(job, seconds)
 
     def _ended(self, job: Job, seconds: float | None = None) -> None:
         self.done.add(job.id)
@@ -258,8 +254,8 @@ class Progress:
     def __init__(self, steps: Sequence[Step]):
         self.left = {step.job.id: step for step in steps if not step.done}
         self.total, self.finished = len(steps), len(steps) - len(self.left)
-        self.expected: dict[str, float] = {}
-        self.spent: dict[str, float] = {}
+        self.expected: dict[str, float] = defaultdict(float)
+        self.spent: dict[str, float] = defaultdict(float)
         if self.left:
             say(f"bench: {self.finished}/{self.total} jobs are done, about {duration(self._seconds(1))} left")
 
@@ -269,16 +265,13 @@ class Progress:
         self.finished += 1
         if step is not None and seconds is not None:
             # A guess is corrected by what jobs of its kind have taken so far.
-            self.expected[job.kind] = self.expected.get(job.kind, 0.0) + step.seconds
-            self.spent[job.kind] = self.spent.get(job.kind, 0.0) + seconds
+            self.expected[job.kind] += step.seconds
+            self.spent[job.kind] += seconds
         say(f"bench: {self.finished}/{self.total} jobs, about {duration(self._seconds(slots))} left")
 
     def _seconds(self, slots: int) -> float:
-        total = 0.0
-        for step in self.left.values():
-            expected = self.expected.get(step.job.kind, 0.0)
-            total += step.seconds * (self.spent[step.job.kind] / expected if expected > 0 else 1.0)
-        return total / slots
+        factors = {kind: self.spent[kind] / expected for kind, expected in self.expected.items() if expected > 0}
+        return sum(step.seconds * factors.get(step.job.kind, 1.0) for step in self.left.values()) / slots
 
 
 def duration(seconds: float) -> str:

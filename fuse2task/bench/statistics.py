@@ -63,10 +63,9 @@ def recentre(point: float, replicates: np.ndarray, jackknife: np.ndarray, order:
     well simulation knows it, and by Student's over the normal 97.5 % quantile for few images.
 
     Args:
-        point: the number on the images themselves.
-        replicates: (R,) the number under bootstrap weights; NaN where undefined, left out.
-        jackknife: (J,) leave-one-out values; NaN where undefined, left out.
-        order: of the bias in the number of images; infinite for a number without bias.
+        point: the number on the images themselves. order: of its bias in their number; infinite without bias.
+        replicates: (R,) the number under bootstrap weights, jackknife (J,) leave-one-out values; NaN where undefined,
+            left out.
 
     Returns:
         None where there is nothing to compute: the point is undefined, or there are fewer than two different
@@ -94,15 +93,9 @@ def standard_error(jackknife: np.ndarray) -> tuple[float, int]:
 def bca(point: float, replicates: np.ndarray, acceleration: float, level: float = 0.95) -> Interval | None:
     """The bias-corrected and accelerated interval (Efron 1987; Efron and Tibshirani 1993, eq. 14.9 to 14.14).
 
-    Args:
-        point: the number on the images themselves.
-        replicates: (R,) the number under bootstrap weights; NaN where undefined, left out and counted.
-        acceleration: from `acceleration`; 0 gives the bias-corrected percentile interval.
-        level: confidence, between 0 and 1.
-
-    Returns:
-        None where there is nothing to compute: the point is undefined, there are fewer than two different
-        replicates, or all lie on one side of the point.
+    point, replicates: as in `recentre`; undefined ones are counted. acceleration: from `acceleration`; 0 gives the
+    bias-corrected percentile interval. level: confidence, between 0 and 1. None where there is nothing to compute: the
+    point is undefined, there are fewer than two different replicates, or all lie on one side of the point.
     """
     usable = _usable(point, replicates)
     if usable is None:
@@ -166,18 +159,12 @@ def bootstrap(images: int, replicates: int, seed: int, groups: Sequence[Hashable
     """Counts (replicates, images) float64 of the ordinary bootstrap (Efron 1979): drawn with replacement.
 
     The same arguments give the same weights, so that methods scored on the same images in the same order share
-    them, which is what makes a comparison paired.
-
-    Args:
-        images: number of images, > 0.
-        replicates: number of rows, > 0.
-        seed: >= 0.
-        groups: one label an image. Neighbouring frames of a film resemble each other; where labels say which
-            belong together, whole groups are drawn (cluster bootstrap: Davison and Hinkley 1997, section 3.8), as
-            many as there are.
+    them, which is what makes a comparison paired. groups: one label an image. Neighbouring frames of a film resemble
+    each other; where labels say which belong together, whole groups are drawn, as many as there are (cluster
+    bootstrap: Davison and Hinkley 1997, section 3.8).
 
     Raises:
-        ValueError: a number out of range, or not one label an image.
+        ValueError: no images or replicates, or not one label an image.
     """
     if images < 1 or replicates < 1:
         raise ValueError(f"{images} images and {replicates} replicates; both must be positive")
@@ -188,11 +175,7 @@ def bootstrap(images: int, replicates: int, seed: int, groups: Sequence[Hashable
 
 
 def jackknife(images: int, groups: Sequence[Hashable] | None = None) -> np.ndarray:
-    """Leave-one-out weights (images, images) float64; with groups (groups, images), one whole group out a row.
-
-    Raises:
-        ValueError: no images, or not one label an image.
-    """
+    """Leave-one-out weights (images, images) float64, or (groups, images): one group out; raises as `bootstrap`."""
     if images < 1:
         raise ValueError(f"{images} images; there must be some")
     group = group_numbers(images, groups)
@@ -200,11 +183,7 @@ def jackknife(images: int, groups: Sequence[Hashable] | None = None) -> np.ndarr
 
 
 def group_numbers(images: int, groups: Sequence[Hashable] | None = None) -> np.ndarray:
-    """Number (images,) int64 of each image's group, from 0, in order of first appearance; every image its own if None.
-
-    Raises:
-        ValueError: not one label an image.
-    """
+    """Number (images,) int64 of each image's group, from 0, in order of first appearance; each its own if None."""
     if groups is None:
         return np.arange(images)
     if len(groups) != images:
@@ -231,11 +210,8 @@ def over_seeds(
     """Mean over seeds; a replicate in which the number is undefined for one seed is undefined.
 
     Args:
-        points: (S,) or a scalar, one number a seed.
-        replicates: (S, R) or (R,), under the same weights for all seeds.
-        jackknife: (S, J) or (J,), leave-one-out values.
-        seed: of the draws that stand for other seeds.
-        order: see `recentre`.
+        points: (S,), replicates (S, R) under the same weights for all seeds, jackknife (S, J) leave-one-out values;
+            S = 1 may be dropped. seed: of the draws that stand for other seeds. order: see `recentre`.
 
     Raises:
         ValueError: shapes that do not fit.
@@ -273,18 +249,13 @@ class Comparison:
 
 
 def compare(a: Distribution, b: Distribution, level: float = 0.95, seed: int = 0) -> Comparison:
-    """Compare two methods scored under the same weights (`resampling.bootstrap`), pairing images and seeds.
+    """Compare two methods scored under the same weights (`bootstrap`), pairing images and seeds.
 
     The p value belongs to the interval: it is 1 minus the level at which the interval would end at 0. A method
     against itself gives 1. No bias is taken off: two methods on the same images have much the same, and it cancels.
 
-    Args:
-        a: of the first method; S = 1 may be dropped.
-        b: of the second; seed s of a is paired with seed s of b.
-        level: confidence of the interval. seed: see `over_seeds`.
-
-    Raises:
-        ValueError: shapes that do not fit.
+    S = 1 may be dropped; seed s of a is paired with seed s of b. level: confidence of the interval. seed: see
+    `over_seeds`. Raises ValueError for shapes that do not fit.
     """
     parts = [(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)) for x, y in zip(a, b, strict=True)]
     if any(x.shape != y.shape for x, y in parts):
@@ -412,12 +383,8 @@ class FriedmanRanking:
 def rank(scores: np.ndarray, alpha: float = 0.05) -> FriedmanRanking | None:
     """Rank methods within blocks (images, or datasets and seeds) and test (Friedman 1937; Demsar 2006, section 3.2.2).
 
-    Args:
-        scores: (blocks, methods), higher is better; blocks with NaN are left out.
-        alpha: level of the critical difference.
-
-    Returns:
-        None with fewer than 5 methods or 2 complete blocks, or where every block ties all methods.
+    scores: (blocks, methods), higher is better; blocks with NaN are left out. alpha: level of the critical difference.
+    None with fewer than 5 methods or 2 complete blocks, or where every block ties all methods.
     """
     from scipy.stats import friedmanchisquare, rankdata, studentized_range
 

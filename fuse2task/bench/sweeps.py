@@ -33,10 +33,8 @@ def write_sweeps(
 ) -> None:
     """Write conditions.csv and robustness.csv for the recipe's conditions.
 
-    Args:
-        results: all rows of results.csv.
-        truths: content of truths.json; curves are by the primary truth.
-        load: gives the distributions behind a row of a task metric, None where they are not in the folder.
+    results: all rows. truths: content of truths.json; curves are by the primary truth. load: gives the distributions
+    behind a row of a task metric, None where they are not in the folder.
     """
 
     @cache  # level 0 is in every sweep
@@ -129,10 +127,8 @@ def curve_tables(
     the baseline's as well, Holm's correction being over all other methods. Image scores have no comparisons: the single
     cameras are what they refer to.
 
-    Args:
-        about: the columns `ABOUT`.
-        levels: (L,) rising.
-        measured: method -> for each level, for each seed, its numbers. Those of condition `all` are taken.
+    about: the columns `ABOUT`. levels: (L,) rising. measured: method -> for each level, for each seed, its numbers, of
+    which those of condition `all` are taken.
     """
     points: Rows = []
     areas: Rows = []
@@ -223,11 +219,8 @@ class _Table:
 
 
 def trapezoid_weights(levels: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Weights (L,) float64, summing to 1, with which values at the levels give the area by the trapezoidal rule over
-    the range of the levels: the mean height of the curve, in the unit of the values.
-
-    Args:
-        levels: (L,), rising, at least two.
+    """Weights (L,) float64, summing to 1, with which values at the levels (L,) give the area by the trapezoidal rule
+    over the range of the levels: the mean height of the curve, in the unit of the values.
 
     Raises:
         ValueError: fewer than two levels, or not rising.

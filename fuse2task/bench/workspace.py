@@ -202,7 +202,8 @@ def record_truths(bench: Workspace, datasets: Sequence[str]) -> None:
             for truth in data.truths if data.ready else ():
                 # A copy whose truth stayed where it was shares the hash; it is described as the first one's.
                 if name == source_of(name) or truth.hash not in known:
-                    known[truth.hash] = truth.describe(name)
+                    known[truth.hash] = {"dataset": name, "name": truth.name, "kind": truth.kind,
+                                         "classes": list(truth.classes), "primary": truth.primary}  # fmt: skip
                 if not truth.primary and truth.boxes is not None:
                     content = coco_truth(data.evaluated, truth.boxes)
                     write_json(bench.at.further_truth(name, truth.name, data.part), content)

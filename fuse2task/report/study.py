@@ -1,17 +1,27 @@
-"""Everything that the report says about one comparable group and those beside it."""
+"""Studies: everything that the report says about one comparable group and those beside it, findings in plain words."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fuse2task.report import charts, metric_tables
-from fuse2task.report.estimates import Estimate, Numbers
-from fuse2task.report.findings import GroupFinding, finding, sensitivity_sentences
-from fuse2task.report.metric_tables import summary_table
-from fuse2task.report.tables import Table
+from fuse2task.report.estimates import Difference, Estimate, Numbers
+from fuse2task.report.metric_tables import summary_table, variant
+from fuse2task.report.tables import Table, fraction, interval, p_text, signed
+from fuse2task.results.schema import SINGLE
 from fuse2task.results.tables import Group
 from fuse2task.tasks import find_task
 
 PANELS = 12  # more bar charts than this side by side are a wall; the table has them all
+
+
+@dataclass(frozen=True)
+class GroupFinding:
+    """Sentences about one table; the headline is the shortest answer."""
+
+    title: str
+    headline: str
+    sentences: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -118,3 +128,127 @@ def _bars(numbers: Numbers, titles: dict[str, tuple[str, str, str]], name: str) 
     return tuple(
         charts.bars(title, values, top, f"{name}-{number}") for number, (title, values) in enumerate(found.items())
     )
+
+
+def finding(numbers: Numbers) -> GroupFinding:
+    """The finding of one comparable group."""
+    ranked = numbers.ranked()
+    if not ranked:
+        return GroupFinding(numbers.group.title, "No numbers yet.", ())
+    floor_metric, floor = numbers.task.floor
+    highest = max((value for _, value in numbers.ranked(floor_metric)), default=math.nan) if floor else math.nan
+    if highest < floor:
+        text = f"Too low to rank: {floor_metric} is below {fraction(floor)} for every method"
+        return GroupFinding(numbers.group.title, f"{text} (highest {fraction(highest)}).", ())
+    headline = f"{_leader(numbers, ranked)} {_fusion_helps(numbers, ranked)}".strip()
+    return GroupFinding(numbers.group.title, headline, (*_against_baseline(numbers), *_against_single(numbers, ranked)))
+
+
+def sensitivity_sentences(first: Numbers, others: Sequence[Numbers]) -> list[str]:
+    """For each other truth or judge: whether the ranking changes, with Kendall's tau over the common methods."""
+    from scipy.stats import kendalltau
+
+    mine = dict(first.ranked())
+    sentences = []
+    for other in others:
+        theirs = dict(other.ranked())
+        common = [method for method in mine if method in theirs]
+        if len(common) < 2:
+            continue
+        tau = float(kendalltau([mine[method] for method in common], [theirs[method] for method in common]).statistic)
+        order = sorted(common, key=lambda method: -theirs[method])
+        same = order == sorted(common, key=lambda method: -mine[method])
+        verb, end = ("stays the same", "") if same else ("changes", f"; {order[0]} stays first")
+        if order[0] != common[0]:
+            end = f"; {order[0]} comes first instead of {common[0]}"
+        measure = "" if math.isnan(tau) else f" (Kendall τ {tau:.2f})".replace("-", "−")
+        start = f"With {variant(first.group, other.group)} the ranking of {len(common)} methods"
+        sentences.append(f"{start} {verb}{measure}{end}.")
+    return sentences
+
+
+def _leader(numbers: Numbers, ranked: list[tuple[str, float]]) -> str:
+    best, *others = (method for method, _ in ranked)
+    text = f"{best} has the highest {numbers.main}: {_value(numbers, best)}"
+    if not others:
+        return f"{text}; there is no other method to compare it with."
+    found = {other: numbers.difference(best, other, numbers.main) for other in others}
+    tied = [other for other, item in found.items() if item is not None and not item.significant]
+    untested = [other for other, item in found.items() if item is None]
+    if tied:
+        return f"{text}. Its lead over {_and(tied)} is not significant."
+    if untested:
+        second = f"{others[0]} follows with {_value(numbers, others[0])}"
+        return f"{text}. {second}. The lead over {_and(untested)} was not tested for significance."
+    return f"{text}. It is significantly ahead of every other method."
+
+
+def _fusion_helps(numbers: Numbers, ranked: list[tuple[str, float]]) -> str:
+    """Whether the best fused method beats the better single camera."""
+    fused = [method for method, _ in ranked if method not in SINGLE]
+    single = [method for method, _ in ranked if method in SINGLE]
+    if not fused or not single:
+        return ""
+    if ranked[0][0] in SINGLE:
+        return "No fused method scores above this single camera."
+    found = next((item for name in fused if (item := numbers.difference(name, single[0], numbers.main))), None)
+    if found is None:
+        text = f"{fused[0]} scores above the better single camera, {single[0]}"
+        return f"{text}, but no fused method was tested against that camera."
+    if found.significant and found.value > 0:
+        return f"Fusion helps: {found.a} scores significantly above the better single camera, {single[0]}."
+    return f"This does not show that fusion helps: {found.a} is not significantly better than {single[0]} alone."
+
+
+def _value(numbers: Numbers, method: str) -> str:
+    estimate = numbers.estimate(method, numbers.main)
+    assert estimate is not None  # the method comes from the ranking
+    text = fraction(estimate.value)
+    if estimate.seeds > 1:
+        return f"{text} (mean of {estimate.seeds} seeds, standard deviation {fraction(estimate.deviation)})"
+    return f"{text} {interval(estimate.low, estimate.high)}".strip()
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _against_baseline(numbers: Numbers) -> list[str]:
+    found = [numbers.against_baseline(method, numbers.main) for method, _ in numbers.ranked()]
+    tested = [item for item in found if item is not None]
+    sentences = []
+    texts = {"better": "Significantly better than", "worse": "Significantly worse than",
+             "": "No significant difference from"}  # fmt: skip
+    for mark, text in texts.items():
+        if listed := "; ".join(_measured(item) for item in tested if item.mark == mark):
+            sentences.append(f"{text} the baseline {numbers.baseline}: {listed}.")
+    if detectable := numbers.detectable():
+        size = f"a difference from {numbers.baseline} smaller than about {fraction(max(detectable))}"
+        sentences.append(f"With these images, {size} can remain undetected.")
+    return sentences
+
+
+def _against_single(numbers: Numbers, ranked: list[tuple[str, float]]) -> list[str]:
+    """How many fused methods score above the better single camera, and by how much where tested."""
+    single = next((item for item in ranked if item[0] in SINGLE), None)
+    fused = [item for item in ranked if item[0] not in SINGLE]
+    if single is None or not fused:
+        return []
+    above = sum(value > single[1] for _, value in fused)
+    count = f"{above} of {len(fused)} fused methods score" if len(fused) > 1 else "The only fused method scores"
+    count = count if above else "No fused method scores"
+    text = f"{count} above the better single camera ({single[0]}, {numbers.main} {fraction(single[1])})."
+    tested = [item for method, _ in fused if (item := numbers.difference(method, single[0], numbers.main)) is not None]
+    if not tested:
+        return [f"{text} None of these differences was tested."]
+    level = f"at the {100 * (1 - numbers.alpha):g} % level"
+    for item in tested:  # `average: .030 lower, p = .01, a real difference at the 95 % level.`
+        size = f"{fraction(abs(item.value))} {'higher' if item.value > 0 else 'lower'}"
+        verdict = f"{'a real difference' if item.significant else 'not significant'} {level}"
+        text += f" {item.a}: {', '.join(part for part in (size, p_text(item.p), verdict) if part)}."
+    return [text]
+
+
+def _measured(found: Difference) -> str:
+    parts = [part for part in (interval(found.low, found.high, signed=True), p_text(found.p)) if part]
+    return f"{found.a} {signed(found.value)} {', '.join(parts)}".strip()

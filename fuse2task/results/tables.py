@@ -99,7 +99,9 @@ class ResultsTable:
         """Add rows, all or none; what the table says already about the same number does not count any more."""
         if not rows:
             return
-        texts = [_as_texts(row) for row in rows]
+        if wrong := [set(row) ^ set(RESULTS) for row in rows if set(row) != set(RESULTS)]:
+            raise ValueError(f"columns of a results row that are missing or too many: {sorted(wrong[0])}")
+        texts = [{column: _text(row[column]) for column in RESULTS} for row in rows]
         with self.folder.lock("results"):
             self._repair()
             known = self._read()
@@ -266,9 +268,3 @@ def _text(value: Any) -> str:
     if value is None or (isinstance(value, float) and value != value):
         return ""
     return repr(float(value)) if isinstance(value, float) else str(value)
-
-
-def _as_texts(row: Row) -> dict[str, str]:
-    if set(row) != set(RESULTS):
-        raise ValueError(f"columns of a results row that are missing or too many: {sorted(set(RESULTS) ^ set(row))}")
-    return {column: _text(row[column]) for column in RESULTS}

@@ -32,11 +32,6 @@ class EvaluatedTruth:
     primary: bool
     boxes: BoxTruth | None
 
-    def describe(self, dataset: str) -> dict[str, Any]:
-        """What truths.json says about it."""
-        return {"dataset": dataset, "name": self.name, "kind": self.kind, "classes": list(self.classes),
-                "primary": self.primary}  # fmt: skip
-
     def file(self, name: str) -> str:
         """The name of an evaluation's file by this truth."""
         return suffixed(name, self.name, self.primary)
@@ -102,7 +97,7 @@ class Task:
     sweep_metrics: tuple[str, ...] = ()
     """Metrics whose curves over degradation levels are shown."""
     image_metric = ""
-    """The metric that an image has by itself."""
+    """The metric that an image has by itself; "" for none: no ranking over images, no wins and losses."""
     bounds = (-np.inf, np.inf)
     """What intervals are cut to."""
     floor = ("", 0.0)
@@ -158,7 +153,7 @@ class Task:
 
     def image_values(self, file: Path) -> np.ndarray:
         """`image_metric` of every image in a matches.npz by itself, (I,); NaN where undefined."""
-        raise NotImplementedError
+        raise RequestError(f"task {self.name}: no image_values for its image_metric; write it, or leave both out")
 
     def judge(self, weights: Path, device: str) -> Any:
         """`load`, once in each process for the same file and device."""

@@ -1,5 +1,6 @@
 """A task in one file of its own, and what a bench folder opens and loads once."""
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,9 +12,11 @@ import fuse2task.tasks as tasks
 from fuse2task.bench.api import run_bench
 from fuse2task.bench.printing import print_results
 from fuse2task.bench.recipe import BenchRecipe
+from fuse2task.report import write_report
 from fuse2task.report.contents import read_contents
 from fuse2task.results.schema import KEYS
 from fuse2task.results.tables import ResultsTable, comparable_groups
+from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import file_digest
 
 BRIGHTNESS = '''
@@ -104,6 +107,24 @@ def test_a_fourth_task_is_one_file(tmp_path, recipe_values, brightness, capsys):
     assert "mean - average" in printed
     assert all(f"{value:.4f}" in printed for value in means["value"])
     assert [group.keys["task"] for group in read_contents(folder).groups][:1] == ["brightness"]
+
+
+def test_a_task_without_values_of_single_images_has_no_ranking(tmp_path, recipe_values, brightness):
+    weights, path = tmp_path / "factor.safetensors", tmp_path / "tasks" / "brightness.py"
+    weights.write_text("0.5")
+    judges = {"half": {"task": "brightness", "protocol": "frozen", "weights": str(weights)}}
+    recipe, folder = BenchRecipe.model_validate(recipe_values(judges=judges)), tmp_path / "run"
+    without = BRIGHTNESS.partition("    def image_values")[0] + "TASK = Brightness()\n"
+    path.write_text(without)
+    with pytest.raises(RequestError, match="task brightness: no image_values for its image_metric"):
+        run_bench(recipe, folder)
+    path.write_text(without.replace("    bounds", '    image_metric = ""\n    bounds'))
+    sys.modules.pop("fuse2task.tasks.brightness", None)
+    tasks.find_task.cache_clear()
+    assert run_bench(recipe, folder)
+    assert json.loads((folder / "ranking.json").read_text()) == []
+    assert json.loads((folder / "extremes.json").read_text()) == []
+    assert write_report(folder).is_file()
 
 
 def test_console_and_report_have_one_headline_and_one_level(tmp_path, finished, make_recipe, capsys):

@@ -7,9 +7,8 @@ from scipy.stats import kendalltau
 
 from fuse2task.report.contents import read_contents
 from fuse2task.report.estimates import Numbers
-from fuse2task.report.findings import finding
 from fuse2task.report.provenance import opening_sentences
-from fuse2task.report.study import studies
+from fuse2task.report.study import finding, studies
 from fuse2task.report.sweeps import sweeps
 
 

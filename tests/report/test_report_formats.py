@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from fuse2task.report import write_report
 from fuse2task.report.contents import read_contents
+from fuse2task.report.documents import latex, latex_text, markdown
 from fuse2task.report.estimates import Numbers
-from fuse2task.report.formats import latex, latex_text, markdown
 from fuse2task.report.metric_tables import class_table, seed_table, summary_table
 from fuse2task.report.tables import Cell, Table, fraction, name_cell, p_value, placed, plain
 
