@@ -281,15 +281,12 @@ class FusedWriter:
             text = json.dumps(coco_truth(self.dataset.part(split), boxes), sort_keys=True, allow_nan=False)
             yield self.out / "annotations" / f"{split}.json", text + "\n"
         folders = {split: f"images/{split}" for split in self.dataset.splits}
-        any_split = folders.get("test", next(iter(folders.values())))
+        train = folders.get("train", folders.get("test", next(iter(folders.values()))))
         validation = validation_split(self.dataset.splits)
         # Ultralytics needs both keys. Without a validation split it validates on what it trains on: never on test.
-        config: dict[str, Any] = {"train": folders.get("train", any_split)}
-        config["val"] = folders[validation] if validation else config["train"]
-        config.update({"test": folders["test"]} if "test" in folders else {})
-        config["names"] = dict(enumerate(boxes.classes))
-        if self.color == "gray":
-            config["channels"] = 1
+        config: dict[str, Any] = {"train": train, "val": folders[validation] if validation else train}
+        config |= {"test": folders["test"]} if "test" in folders else {}
+        config |= {"names": dict(enumerate(boxes.classes))} | ({"channels": 1} if self.color == "gray" else {})
         text = yaml.safe_dump(config, sort_keys=False)
         if validation is None and "train" in folders:
             text = "# No validation split: val is the training images, which say nothing about new ones.\n" + text

@@ -29,10 +29,8 @@ class ShippedWeights:
 def shipped_weights() -> list[ShippedWeights]:
     """All shipped weights, the default first."""
     cards = sorted(FOLDER.glob("*.json"), key=lambda path: (path.stem != DEFAULT, path.stem))
-    return [
-        ShippedWeights(path.stem, path.with_suffix(".safetensors"), json.loads(path.read_text("utf-8")))
-        for path in cards
-    ]
+    texts = ((path, path.read_text("utf-8")) for path in cards)
+    return [ShippedWeights(path.stem, path.with_suffix(".safetensors"), json.loads(text)) for path, text in texts]
 
 
 def find_checkpoint(reference: Path | None) -> Path:

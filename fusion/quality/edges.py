@@ -18,11 +18,10 @@ HAAR_POWERS = (2 / 3, 1 / 3)  # weight of each level of QM, finest first, as a p
 def qabf(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
     """Qabf: share of the sources' edges that the fused image keeps, in strength and in direction; [0, 0.99].
 
-    Xydeas and Petrovic, "Objective image fusion performance measure", Electronics Letters 36 (2000), eq. 1-8, with
-    L = 1 and the constants of Hong's code, which every kit has copied with its two habits: zeros around the image, and
-    a relative strength of gF (not 1) where both strengths are equal. On images in [0, 255] the second only matters
-    where both are 0; on images in [0, 1] it counts those edges as lost. Higher is better; NaN where both sources are
-    black: there is no edge to keep.
+    Xydeas and Petrovic, Electronics Letters 36 (2000), eq. 1-8, L = 1 and the constants of Hong's code, which every
+    kit has copied with its two habits: zeros around the image, and a relative strength of gF (not 1) where both
+    strengths are equal. On images in [0, 255] the second only matters where both are 0; on images in [0, 1] it counts
+    those edges as lost. Higher is better; NaN where both sources are black: there is no edge to keep.
     """
     strengths = [strength(image) for image in (infrared, visible, fused)]
     directions = [_hong_direction(image) for image in (infrared, visible, fused)]
@@ -39,11 +38,9 @@ def qabf(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
 def qg(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
     """QG: as Qabf, but other constants and the mean over pixels of each pixel's own share; (0, 1).
 
-    Liu et al., "Objective assessment of multiresolution image fusion algorithms", TPAMI 34 (2012), there Q_G, as
-    their toolbox (metricXydeas.m) computes it: k = -10, -20, thresholds 0.5, 0.75, zeros around the image, 1e-5 in
-    place of zeros. The toolbox guards the fused strength after it has compared the first source, before it compares
-    the second: the two sources are not quite equal (1e-7 of the score). Higher is better; never NaN (black images
-    count as edges that agree).
+    Q_G of Liu et al., TPAMI 34 (2012), as their toolbox (metricXydeas.m) computes it: 1e-5 in place of zeros. It guards
+    the fused strength after it has compared the first source, before it compares the second: the two sources are not
+    quite equal (1e-7 of the score). Higher is better; never NaN (black images count as edges that agree).
     """
     edges, direction = strength(fused), _liu_direction(fused)
     guarded = _guarded(edges)
@@ -53,12 +50,10 @@ def qg(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
 
 
 def nabf(infrared: Tensor, visible: Tensor, fused: Tensor, least_weight: float = 0.001) -> Tensor:
-    """Nabf: share of fusion artefacts, edges stronger in the fused image than in both sources; [0, 1].
+    """Nabf: share of fusion artefacts, edges stronger in the fused image than in both sources; [0, 1], lower is better.
 
-    Shreyamsha Kumar, "Multifocus and multispectral image fusion based on pixel significance using discrete cosine
-    harmonic wavelet transform", Signal, Image and Video Processing 7 (2013): his modified N_ABF, the measure of
-    Petrovic and Xydeas (2005) with each source's own weight. Sobel / 8 on mirrored borders, threshold 2, exponent 1.5.
-    H and W are at least 2. Lower is better.
+    Shreyamsha Kumar, Signal, Image and Video Processing 7 (2013): the measure of Petrovic and Xydeas (2005) with each
+    source's own weight. Sobel / 8 on mirrored borders, threshold 2, exponent 1.5. H and W are at least 2.
 
     least_weight: of a pixel whose source edge is weaker than the threshold; with 0, NaN where no source has an edge
     of 2 or more.
@@ -81,9 +76,7 @@ def nabf(infrared: Tensor, visible: Tensor, fused: Tensor, least_weight: float =
 def edge_intensity(fused: Tensor, border: str = "replicate") -> Tensor:
     """EI: mean length of the Sobel gradient; [0, 1141), higher is better, never NaN.
 
-    Rajalingam and Priya, "Hybrid multimodality medical image fusion technique for feature enhancement in medical
-    diagnosis" (2018), as VIFB (Zhang et al., CVPR Workshops 2020) computes it, which repeats the border. Borders are
-    modes of torch.nn.functional.pad.
+    Rajalingam and Priya (2018), as VIFB computes it, which repeats the border. Borders are modes of F.pad.
     """
     return strength(fused, border).mean(dim=(1, 2))
 
@@ -91,10 +84,8 @@ def edge_intensity(fused: Tensor, border: str = "replicate") -> Tensor:
 def qm(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
     """QM of Wang & Wang (ICSP 2008, pp. 965-968): edges kept in two levels of Haar bands; [0, 3], higher is better.
 
-    As Liu et al. (IEEE TPAMI 2012) compute it: at each level a source's coefficients are kept to the sum over three
-    bands of exp(-|difference to the fused image|), weighted by the source's energy there (sum of squares over the
-    bands), divided by the energy of both; the levels' values to the powers 2/3 and 1/3 are multiplied.
-
+    As Liu et al. (IEEE TPAMI 2012): at each level exp(-|difference to the fused image|), summed over three bands, is
+    weighted by the source's energy there (sum of squares over the bands) and divided by the energy of both.
     NaN where neither source has an edge at one of the levels (0 / 0), and below 4 x 4.
     """
     a, b, f = (haar_bands(image) for image in (infrared, visible, fused))

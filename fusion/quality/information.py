@@ -66,8 +66,7 @@ def mutual_information(source: Tensor, fused: Tensor) -> Tensor:
 def byte_mutual_information(source: Tensor, fused: Tensor) -> Tensor:
     """MI in bits where the joint histogram alone has 254 and 255 in one bin (x + 1 is cut off); [0, 16).
 
-    Too large by what the merged bins lose of the joint entropy. No paper defines it: MATLAB's uint8 in the kit of Tang
-    et al. (2022) gives it.
+    Too large by what the merged bins lose of the joint entropy: MATLAB's uint8 in the kit of Tang et al. (2022).
     """
     return entropy(source) + entropy(fused) - entropy_of(joint_histogram(source.clamp(max=254), fused.clamp(max=254)))
 
@@ -80,10 +79,9 @@ def stretched_mutual_information(source: Tensor, fused: Tensor) -> Tensor:
 def cross_entropy(source: Tensor, fused: Tensor) -> Tensor:
     """CE of one source and the fused image in bits: how far their histograms are apart; lower is better.
 
-    sum p_A log2(p_A / p_F), which is the Kullback-Leibler divergence: Bulanon et al., Biosystems Engineering 2009;
-    Zhang et al., "VIFB", CVPRW 2020, where CE is the mean over the sources. Levels that one of the two images lacks
-    are left out as in VIFB's kit, for the sum would be infinite: so it may be below 0, and is 0 where the images have
-    no level in common.
+    sum p_A log2(p_A / p_F), the Kullback-Leibler divergence, averaged over the sources by VIFB (CVPRW 2020).
+    Levels that one image lacks are left out as in VIFB's kit, for the sum would be infinite: so it may be below 0, and
+    is 0 where the images have no level in common.
     """
     p, q = histogram(source), histogram(fused)
     return torch.where((p > 0) & (q > 0), p * (p / q).log2(), 0.0).sum(dim=1)
@@ -92,19 +90,17 @@ def cross_entropy(source: Tensor, fused: Tensor) -> Tensor:
 def normalised_mutual_information(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
     """NMI: mutual information over mean entropy, summed over the sources; [0, 2].
 
-    2 [MI(A, F) / (H(A) + H(F)) + MI(B, F) / (H(B) + H(F))]: Hossny et al., Electronics Letters 2008; Q_MI of Liu et
-    al., TPAMI 2012. NaN where the fused image and a source are both constant: 0 / 0.
+    Hossny et al., Electronics Letters 2008. NaN where the fused image and a source are both constant: 0 / 0.
     """
     a, b = (mutual_information(source, fused) / (entropy(source) + entropy(fused)) for source in (infrared, visible))
     return 2 * (a + b)
 
 
 def nonlinear_correlation(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """QNCIE: how unequal the eigenvalues of the three images' nonlinear correlation matrix are.
+    """QNCIE: how unequal the eigenvalues of the images' matrix of H(X) + H(Y) - H(X, Y) are, in units of log 256.
 
-    1 + sum of (lambda / 3) log256(lambda / 3) over the eigenvalues of the 3 x 3 matrix of H(X) + H(Y) - H(X, Y),
-    entropies to the base of 256 levels, diagonal 1: Wang and Shen, "Image Fusion: Algorithms and Applications" 2008,
-    chapter 19; Q_NCIE of Liu et al., TPAMI 2012. [0.802, 1]: 1 - log256(3) for unrelated images.
+    Wang and Shen, "Image Fusion: Algorithms and Applications" 2008, chapter 19. [0.802, 1]: 1 - log256(3) for unrelated
+    images.
     """
     pairs = ((infrared, visible), (infrared, fused), (visible, fused))
     return _correlation_information(*(mutual_information(*pair) / math.log2(LEVELS) for pair in pairs))
@@ -118,10 +114,9 @@ def linear_correlation_information(infrared: Tensor, visible: Tensor, fused: Ten
 def tsallis_information(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
     """TE: mutual information by Tsallis entropy of order q = 0.43137, normalised; [0, inf).
 
-    [I(A, F) + I(B, F)] / [H(A) + H(B) - I(A, B)] with H(X) = (1 - sum p^q) / (q - 1) and
-    I(X, Y) = (1 - sum p_XY^q (p_X p_Y)^(1 - q)) / (1 - q): Q_TE of Liu et al., TPAMI 2012, after Cvejic et al.,
-    Electronics Letters 2006, in the normalised form and with the order of Nava et al., SPIE Newsroom 2008. (With
-    Cvejic's q = 1.85 the denominator is negative.) NaN where both sources are constant: 0 / 0.
+    H(X) = (1 - sum p^q) / (q - 1) and I(X, Y) = (1 - sum p_XY^q (p_X p_Y)^(1 - q)) / (1 - q): Q_TE of Liu et al., TPAMI
+    2012, after Cvejic et al., Electronics Letters 2006, in the normalised form and with the order of Nava et al., SPIE
+    Newsroom 2008. (With Cvejic's q = 1.85 the denominator is negative.) NaN where both sources are constant: 0 / 0.
     """
     denominator = _tsallis(infrared) + _tsallis(visible) - _tsallis_mutual(infrared, visible)
     return _over(_tsallis_mutual(infrared, fused) + _tsallis_mutual(visible, fused), denominator)

@@ -19,32 +19,27 @@ REGION = 16
 def qcb(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
     """QCB of Chen & Blum (Image and Vision Computing 27, 2009), section 4; [0, 1], higher is better.
 
-    As Liu et al. (IEEE TPAMI 2012) compute it: images stretched to 0-255, difference-of-Gaussians contrast sensitivity
+    As Liu et al. (IEEE TPAMI 2012): images stretched to 0-255, difference-of-Gaussians contrast sensitivity
     (f0 = 15.387, f1 = 1.3456, a = .7622), contrast of Gaussians sigma 2 over sigma 4 less 1, contrast masking with
     k = h = 1, p = 3, q = 2, Z = 1e-4; each source's preserved contrast weighted by its squared masked contrast.
 
-    NaN where one of the images is flat (its contrast is 0 / 0). An image with a black part deeper than about 80 pixels
-    has no contrast there but rounding errors, which then move the score.
+    NaN where an image is flat (0 / 0). An image with a black part deeper than about 80 pixels has no contrast there but
+    rounding errors, which then move the score.
     """
     return _preserved(masked_contrast(stretched(image)) for image in (infrared, visible, fused))
 
 
 def zoo_qcb(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """QCB of IVIF_ZOO, on images stretched to [0, 1] and at half the paper's frequencies; [0, 1], higher is better.
-
-    NaN where an image is constant: it cannot be stretched.
-    """
+    """QCB of IVIF_ZOO, on images stretched to [0, 1] and at half the frequencies; NaN where an image is constant."""
     return _preserved((_zoo_contrast(image) for image in (infrared, visible, fused)), 1e-10)
 
 
 def qcv(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
     """QCV of Chen & Varshney (Information Fusion 8, 2007), section 3; [0, inf), lower is better.
 
-    As Liu et al. (IEEE TPAMI 2012) and VIFB compute it: images stretched to 0-255, differences to the fused image
-    filtered with Mannos & Sakrison's contrast sensitivity, their mean squares in regions of 16 x 16 (the last ones
-    filled up with zeros) weighted by the source's saliency there, the sum of its Sobel magnitudes to the power 5.
-
-    NaN where both sources are flat (no region is salient).
+    As Liu et al. (IEEE TPAMI 2012) and VIFB: images stretched to 0-255, differences filtered with Mannos & Sakrison's
+    contrast sensitivity, their mean squares in regions of 16 x 16 (the last ones filled up with zeros) weighted by the
+    source's saliency there. NaN where both sources are flat (no region is salient).
     """
     a, b, f = (stretched(image) for image in (infrared, visible, fused))
     salient_a, salient_b = saliency(a), saliency(b)

@@ -16,18 +16,9 @@ from torch import Tensor
 
 from fuse2task.data.dataset import Pair, defects, files_by_id
 from fuse2task.data.images import SUFFIXES, image_size, read_visible
+from fuse2task.runtime import files
 from fuse2task.runtime.compute import keep_freed_memory, pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
-from fuse2task.runtime.files import (
-    JournalWriter,
-    file_digest,
-    journal_rows,
-    remove_halves,
-    sole_file,
-    value_hash,
-    write_json,
-    write_text,
-)
 from fuse2task.runtime.overlap import SPARE, ahead, in_batches
 from fuse2task.runtime.progress import Meter
 from fusion.quality.definitions import Profile, Score, definition, score_batch
@@ -76,12 +67,12 @@ def score_folders(
     """
     chosen, where = find_profile(profile), pick_device(device)
     scores = chosen.chosen(names)
-    files = match_folders(pairs, fused)
+    matched = match_folders(pairs, fused)
     keep_freed_memory()
-    key = value_hash([chosen.hash, [score.name for score in scores]])
+    key = files.value_hash([chosen.hash, [score.name for score in scores]])
     out = Path(out)
-    with sole_file(out), Journal(out, key) as journal, Meter("score", len(pairs) * len(fused)) as meter:
-        for batch in _batches(pairs, files, chosen, workers, PIXELS.get(where.type, PIXELS["cpu"])):
+    with files.sole_file(out), Journal(out, key) as journal, Meter("score", len(pairs) * len(fused)) as meter:
+        for batch in _batches(pairs, matched, chosen, workers, PIXELS.get(where.type, PIXELS["cpu"])):
             infrared = _stacked([item.infrared for item in batch], where)
             visible = _stacked([item.visible for item in batch], where)
             with sharing(infrared, visible):
@@ -89,10 +80,10 @@ def score_folders(
                     _score_method(method, batch, infrared, visible, chosen, names, journal)
                     meter.advance(len(batch))
         rows = {(method, pair.id): journal.rows[method, pair.id] for method in fused for pair in pairs}
-        write_text(out, table(list(fused), scores, rows))
+        files.write_text(out, table(list(fused), scores, rows))
         found = summary(chosen, list(fused), scores, rows)
-        remove_halves(out.with_suffix(".json"))
-        write_json(out.with_suffix(".json"), found, sort_keys=False)
+        files.remove_halves(out.with_suffix(".json"))
+        files.write_json(out.with_suffix(".json"), found, sort_keys=False)
         journal.remove()
     return found
 
@@ -158,11 +149,12 @@ def match_folders(pairs: Sequence[Pair], folders: Mapping[str, Path]) -> Files:
     found = {method: _files(folder) for method, folder in folders.items()}
     wanted = {pair.id for pair in pairs}
     problems = []
-    for method, files in found.items():
-        problems += [f"{folders[method]}: no fused image {name}" for name in sorted(wanted - files.keys())]
-        problems += [f"{path}: there is no such pair" for name, path in sorted(files.items()) if name not in wanted]
+    for method, own in found.items():
+        problems += [f"{folders[method]}: no fused image {name}" for name in sorted(wanted - own.keys())]
+        problems += [f"{path}: there is no such pair" for name, path in sorted(own.items()) if name not in wanted]
     if not problems:
-        sizes = ((files[pair.id], image_size(files[pair.id]), pair.size) for pair in pairs for files in found.values())
+        paths = ((own[pair.id], pair.size) for pair in pairs for own in found.values())
+        sizes = ((path, image_size(path), size) for path, size in paths)
         problems = [
             f"{path}: {size[0]}x{size[1]}, but the pair is {own[0]}x{own[1]}"
             for path, size, own in sizes
@@ -176,14 +168,14 @@ def match_folders(pairs: Sequence[Pair], folders: Mapping[str, Path]) -> Files:
 def _files(folder: Path) -> dict[str, Path]:
     if not Path(folder).is_dir():
         raise RequestError(f"{folder}: no such folder of fused images")
-    files, findings = files_by_id(Path(folder), SUFFIXES)
+    found, findings = files_by_id(Path(folder), SUFFIXES)
     if bad := defects(findings):
         raise RequestError(f"{folder}: unusable names\n{listing(finding.message for finding in bad)}")
-    return files
+    return found
 
 
 def _batches(
-    pairs: Sequence[Pair], files: Files, profile: Profile, workers: int, pixels: int
+    pairs: Sequence[Pair], fused: Files, profile: Profile, workers: int, pixels: int
 ) -> Iterator[list[DecodedTriple]]:
     """Batches of one size whose sources have equal shapes: as many as `pixels` hold, at least one.
 
@@ -192,25 +184,26 @@ def _batches(
     groups = in_batches(pairs, pixels)
     bound = max(workers + SPARE, *map(len, groups))
     with ThreadPoolExecutor(workers) as pool:
-        decoded = ahead(chain.from_iterable(groups), lambda pair: _decode(pair, files, profile), pool, bound)
+        decoded = ahead(chain.from_iterable(groups), lambda pair: _decode(pair, fused, profile), pool, bound)
         for group in groups:
             # A profile that keeps colour has grey and colour files of one size in unlike shapes.
             for _, part in groupby(islice(decoded, len(group)), lambda item: (item.infrared.shape, item.visible.shape)):
                 yield list(part)
 
 
-def _decode(pair: Pair, files: Files, profile: Profile) -> DecodedTriple:
-    sources, fused = (pair.infrared, pair.visible), {method: own[pair.id] for method, own in files.items()}
+def _decode(pair: Pair, fused: Files, profile: Profile) -> DecodedTriple:
+    sources = pair.infrared, pair.visible
+    paths = {method: own[pair.id] for method, own in fused.items()}
     infrared, visible = (profile.prepare(read_visible(path)) for path in sources)
-    known = [file_digest(path) for path in sources]
+    known = [files.file_digest(path) for path in sources]
     return DecodedTriple(
         pair.id, infrared, visible,
-        fused={method: profile.prepare(read_visible(path)) for method, path in fused.items()},
-        digests={method: [*known, file_digest(path)] for method, path in fused.items()},
+        fused={method: profile.prepare(read_visible(path)) for method, path in paths.items()},
+        digests={method: [*known, files.file_digest(path)] for method, path in paths.items()},
     )  # fmt: skip
 
 
-class Journal(JournalWriter):
+class Journal(files.JournalWriter):
     """Scored images beside the table that is being made, for one set of definitions (`key`).
 
     rows: scores by method and image.
@@ -218,7 +211,7 @@ class Journal(JournalWriter):
 
     def __init__(self, out: Path, key: str):
         self.path, self.key = out.with_name(f".{out.name}.journal.jsonl"), key
-        kept = {(row["method"], row["image"]): row for row in journal_rows(self.path) if row["key"] == key}
+        kept = {(row["method"], row["image"]): row for row in files.journal_rows(self.path) if row["key"] == key}
         self.rows: dict[tuple[str, str], Row] = {at: row["scores"] for at, row in kept.items()}
         self._inputs: dict[tuple[str, str], list[str]] = {at: row["inputs"] for at, row in kept.items()}
         super().__init__(self.path)

@@ -137,24 +137,21 @@ def unit_ms_ssim(source: Tensor, fused: Tensor) -> Tensor:
 def qs(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
     """QS of Piella & Heijmans (ICIP 2003), the unweighted fusion quality index; [-1, 1].
 
-    As Liu et al. (IEEE TPAMI 2012, section 3.3.1) compute it: SSIM of Wang et al. with its usual window and constants
-    to both sources, weighted by each source's share of the local variances (half where both are 0), mean over valid
-    windows. NaN below 11 x 11.
+    As Liu et al. (IEEE TPAMI 2012, section 3.3.1): `ssim` to both sources, weighted by each source's share of the local
+    variances (half where both are 0). NaN below 11 x 11.
     """
     a, b = moments(infrared, fused), moments(visible, fused)
     return _weighted(a.var_a, b.var_a, ssim_map(infrared, fused), ssim_map(visible, fused)).mean(dim=(1, 2))
 
 
 def qy(infrared: Tensor, visible: Tensor, fused: Tensor) -> Tensor:
-    """QY of Yang et al. (Information Fusion 9, 2008, pp. 156-160); [-1, 1].
+    """QY of Yang et al. (Information Fusion 9, 2008, pp. 156-160); [-1, 1]. NaN below 7 x 7.
 
-    As Liu et al. (IEEE TPAMI 2012, section 3.3.3) compute it: SSIM in Gaussian windows of 7 pixels and sigma 1.5 with
-    both constants 2e-16; where the sources are alike (SSIM of .75 or more) the similarities to both weighted as in
-    `qs`, elsewhere the greater one; mean over valid windows.
+    As Liu et al. (TPAMI 2012, section 3.3.3): SSIM in Gaussian windows of 7 pixels and sigma 1.5 with both constants
+    2e-16; where the sources are alike (SSIM of .75 or more) weighted as in `qs`, elsewhere the greater one.
 
     A window that is flat in both images counts as of equal structure, and one that is flat in both sources is
-    weighted by halves: the formula in exact arithmetic. With such small constants the kit has rounding errors there,
-    or 0 / 0. NaN below 7 x 7.
+    weighted by halves: the formula in exact arithmetic. The kit has rounding errors there, or 0 / 0.
     """
     alike, (var_a, var_b) = _yang(infrared, visible)
     similarity_a, similarity_b = _yang(infrared, fused)[0], _yang(visible, fused)[0]

@@ -108,7 +108,8 @@ class BoxSamples(PairDataset):
         if small := [pair.id for pair in self.pairs if min(pair.size) < size]:
             raise RequestError(f"task: {small[0]} is smaller than the crops; lower task.size={size}")
         self.size, self._kept = size, kept
-        self._boxes = [_rows(boxes[pair.infrared], classes) for pair in self.pairs]
+        rows = ([[classes.index(b.name), b.x, b.y, b.w, b.h] for b in boxes[pair.infrared]] for pair in self.pairs)
+        self._boxes = [np.array(own, dtype=np.float32).reshape(-1, 5) for own in rows]
 
     def __getitem__(self, draw: Draw) -> TaskSample:
         """infrared (1, S, S), visible luma (1, S, S) and chroma Cr, Cb (2, S, S), all uint8, boxes (64, 5) float32 as
@@ -149,11 +150,6 @@ class WithGeneral(PairDataset):
 def _decoded(pair: Pair) -> torch.Tensor:
     ycrcb = cv2.cvtColor(as_rgb(read_visible(pair.visible)), cv2.COLOR_RGB2YCrCb)
     return torch.from_numpy(np.concatenate([read_infrared(pair.infrared)[None], ycrcb.transpose(2, 0, 1)]))
-
-
-def _rows(boxes: Sequence[Box], classes: Sequence[str]) -> np.ndarray:
-    rows = [[classes.index(box.name), box.x, box.y, box.w, box.h] for box in boxes]
-    return np.array(rows, dtype=np.float32).reshape(-1, 5)
 
 
 def _cropped(boxes: np.ndarray, left: int, top: int, size: int) -> np.ndarray:

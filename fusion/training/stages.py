@@ -73,7 +73,10 @@ class PairStage(TrainingStage):
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + value.item() * len(infrared)
             if number == 0:
-                write_image(sheets / f"{self.name}-{epoch + 1:03d}.png", sample_sheet(infrared, visible, out))
+                # Up to four rows of infrared, visible, output side by side.
+                sheet = torch.cat([images[:4, 0].flatten(0, 1) for images in (infrared, visible, out)], dim=1)
+                pixels = np.clip(sheet.float().cpu().numpy(), 0, 255).astype(np.uint8)
+                write_image(sheets / f"{self.name}-{epoch + 1:03d}.png", pixels)
         return {name: value / len(self.held_out) for name, value in sums.items()}
 
     def cost(self, found: Mapping[str, float]) -> float | None:
@@ -242,9 +245,3 @@ def learning_rate(stage: Stage, step: int, steps_per_epoch: int) -> float:
     if step < warmup:
         return stage.lr * (step + 1) / warmup
     return stage.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
-
-
-def sample_sheet(infrared: Tensor, visible: Tensor, out: Tensor, rows: int = 4) -> np.ndarray:
-    """Up to `rows` rows of infrared, visible, output side by side: (rows * S, 3 S) uint8."""
-    sheet = torch.cat([images[:rows, 0].flatten(0, 1) for images in (infrared, visible, out)], dim=1)
-    return np.clip(sheet.float().cpu().numpy(), 0, 255).astype(np.uint8)

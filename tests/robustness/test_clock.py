@@ -98,7 +98,7 @@ def test_scores_go_on_whatever_times_say(folder_dataset, tmp_path, jumping, monk
     whole, out, fused = tmp_path / "whole.csv", tmp_path / "out.csv", {"vi": root / "vi"}
     scorer.score_folders(pairs, fused, "standard", whole, ["EN", "MI"], "cpu")
     with monkeypatch.context() as patch:
-        patch.setattr(scorer, "write_text", None)
+        patch.setattr(scorer.files, "write_text", None)
         with pytest.raises(TypeError):
             scorer.score_folders(pairs, fused, "standard", out, ["EN", "MI"], "cpu")
     shift_times(root, YEARS)
