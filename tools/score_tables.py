@@ -37,21 +37,16 @@ def definitions() -> None:
         print(f"### `{profile.name}`\n\n{profile.about}. Source: {profile.source}. Channel: {profile.channel}.\n")
         print("| score | better | range | formula | sources | scale | from |\n|---|---|---|---|---|---|---|")
         for entry in profile.scores:
-            cells = (
-                entry.name, "higher" if entry.higher_is_better else "lower", entry.range, entry.formula,
-                entry.aggregation, entry.scale, entry.source,
-            )  # fmt: skip
+            better = "higher" if entry.higher_is_better else "lower"
+            cells = entry.name, better, entry.range, entry.formula, entry.aggregation, entry.scale, entry.source
             print("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         print()
 
 
 def agreement(data: Path) -> None:
     print("| profile | score | published in | numbers | largest relative difference |\n|---|---|---|---|---|")
-    for profile, folder, column in (
-        ("standard", "TNO_scores", "value"),
-        ("tang", "TNO_scores", "as_published"),
-        ("vifb", "VIFB_scores", "value"),
-    ):
+    tno, vifb = "TNO_scores", "VIFB_scores"
+    for profile, folder, column in (("standard", tno, "value"), ("tang", tno, "as_published"), ("vifb", vifb, "value")):
         published: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
         for row in csv.DictReader((data / folder / "scores.csv").open()):
             published[row["method"], row["image"]][row["metric"]] = float(row[column])

@@ -111,15 +111,12 @@ def parse_yaml(text: str, complaint: str) -> Any:
     """The plain values in a YAML text; RequestError: as `read_yaml`, its message begun by `complaint`."""
     try:
         loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return None
-            if _size(node, {}) > MAX_NODES:
-                raise RequestError(f"{complaint}: its aliases stand for more than {MAX_NODES} values; write fewer")
-            return loader.construct_document(node)
-        finally:
-            loader.dispose()
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _size(node, {}) > MAX_NODES:
+            raise RequestError(f"{complaint}: its aliases stand for more than {MAX_NODES} values; write fewer")
+        return loader.construct_document(node)
     except RequestError:
         raise
     except Exception as error:  # PyYAML's constructors raise anything, KeyError and IndexError too

@@ -99,12 +99,10 @@ class _InMemory(MultiPartParser):
 class _Named(io.BytesIO):
     """Bytes whose `str` is the file's name, which is what the readers put into their messages."""
 
-    def __init__(self, data: bytes, name: str):
-        super().__init__(data)
-        self._name = name
+    name = ""
 
     def __str__(self) -> str:
-        return self._name
+        return self.name
 
 
 async def read_form(request: Request) -> tuple[str, bytes, bytes]:
@@ -150,7 +148,9 @@ def decode_pair(infrared: bytes, visible: bytes) -> tuple[np.ndarray, np.ndarray
 
 
 def _named(data: bytes, name: str) -> Path:
-    return cast(Path, _Named(data, name))  # the readers take anything that Pillow opens
+    file = _Named(data)
+    file.name = name
+    return cast(Path, file)  # the readers take anything that Pillow opens
 
 
 def _checked_size(data: bytes, name: str) -> str:

@@ -33,13 +33,13 @@ HEADERS = {
 }
 
 
-def is_address(name: str) -> bool:
-    """Whether `name` is an IP address, in brackets or not."""
+def is_address(name: str, loopback: bool = False) -> bool:
+    """Whether `name` is an IP address, in brackets or not; loopback: one that only this machine can reach."""
     try:
-        ipaddress.ip_address(name.strip("[]"))
+        address = ipaddress.ip_address(name.strip("[]"))
     except ValueError:
         return False
-    return True
+    return address.is_loopback or not loopback
 
 
 def host_name(header: str) -> str:
@@ -88,7 +88,7 @@ class Guard:
 
 def is_loopback(host: str) -> bool:
     """Whether only programs on this machine can reach `host`."""
-    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+    return host == "localhost" or is_address(host, loopback=True)
 
 
 def host_rule(host: str) -> Callable[[str], bool]:
