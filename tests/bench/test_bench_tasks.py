@@ -113,9 +113,9 @@ def test_a_task_without_values_of_single_images_has_no_ranking(tmp_path, recipe_
     weights, path = tmp_path / "factor.safetensors", tmp_path / "tasks" / "brightness.py"
     weights.write_text("0.5")
     judges = {"half": {"task": "brightness", "protocol": "frozen", "weights": str(weights)}}
-    recipe, folder = BenchRecipe.model_validate(recipe_values(judges=judges)), tmp_path / "run"
     without = BRIGHTNESS.partition("    def image_values")[0] + "TASK = Brightness()\n"
     path.write_text(without)
+    recipe, folder = BenchRecipe.model_validate(recipe_values(judges=judges)), tmp_path / "run"
     with pytest.raises(RequestError, match="task brightness: no image_values for its image_metric"):
         run_bench(recipe, folder)
     path.write_text(without.replace("    bounds", '    image_metric = ""\n    bounds'))
