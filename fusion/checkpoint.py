@@ -26,10 +26,7 @@ def save_crossfuse(path: Path, network: AnyCrossFuse, recipe: Any) -> str:
 
 
 def load_crossfuse(path: Path) -> tuple[AnyCrossFuse, str]:
-    """The network of a checkpoint (faithful or plus), in eval mode on the CPU, and its tensor hash.
-
-    Raises RequestError: missing, damaged, or a checkpoint of another network.
-    """
+    """Network (eval mode, CPU) and tensor hash of a checkpoint. Raises RequestError: missing, damaged or another."""
     return _load(path, NETWORKS)
 
 

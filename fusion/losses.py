@@ -60,10 +60,7 @@ def release_ms_ssim(out: Tensor, image: Tensor) -> Tensor:
 
 
 def standard_ms_ssim(out: Tensor, image: Tensor) -> Tensor:
-    """MS-SSIM of Wang, Simoncelli & Bovik (2003), range 255, per image, then the batch mean.
-
-    Raises ValueError: a side is below 176, where five levels of an 11-pixel window do not fit.
-    """
+    """MS-SSIM of Wang, Simoncelli & Bovik (2003), range 255, per image, then the batch mean; ValueError below 176."""
     if min(out.shape[-2:]) < 176:
         raise ValueError(f"the standard MS-SSIM needs at least 176x176 pixels, not {tuple(out.shape[-2:])}")
     product = out.new_ones(out.shape[0])

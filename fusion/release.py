@@ -54,10 +54,7 @@ def _unused(name: str) -> bool:
 
 
 def rename(tensors: Mapping[str, Tensor], table: Mapping[str, str], path: Path) -> dict[str, Tensor]:
-    """Tensors under our names.
-
-    Raises RequestError: a name that the release does not have; `path` is named as the source.
-    """
+    """Tensors under our names. Raises RequestError (about `path`): a name that the release does not have."""
     renamed = {}
     for name, tensor in tensors.items():
         layer, _, kind = name.rpartition(".")
@@ -70,10 +67,7 @@ def rename(tensors: Mapping[str, Tensor], table: Mapping[str, str], path: Path) 
 
 
 def read_model_file(path: Path) -> dict[str, Tensor]:
-    """The state dict in a `.model` file, loaded without running pickled code.
-
-    Raises RequestError: missing, not a plain state dict, it would run code, or a weight is not finite.
-    """
+    """The state dict in a `.model` file, no code run. Raises RequestError: missing, unsafe or not finite weights."""
     loaded = read_state_dict(path)
     check_finite(path, loaded)
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}

@@ -90,9 +90,7 @@ class CrossFuseNetwork(nn.Module):
     ) -> Tensor:
         """Fuse (B, 1, H, W) float images in [0, 255] into (B, 1, H, W) fp32, min-max stretched to [0, 255).
 
-        Deep features (B, 128, H//8, W//8) of both, where they are known already, save most of the work.
-
-        Raises ValueError: as `check_pair`.
+        Known deep features (B, 128, H//8, W//8) of both save most of the work. Errors as `check_pair`.
         """
         check_pair(infrared, visible)
         if infrared_deep is None or visible_deep is None:

@@ -16,7 +16,7 @@ from fusion.network.attention import Mlp
 from fusion.network.crossfuse import EPS, CrossFuseNetwork, FusionDecoder, box_sum, deep_weights
 from fusion.network.layers import Conv, full_precision, pad_one, pad_to
 from fusion.network.plus import CrossFusePlus
-from fusion.network.spectral_block import InferenceEncoder
+from fusion.network.spectral_block import spectral_encoder
 
 TOKENS = 256  # of a tile: what the packed layout is chosen for
 ROWS = 32  # of the shallow maps at once: what lies between stays in the cache of a CPU
@@ -167,8 +167,7 @@ class InferenceNetwork(nn.Module):
         if isinstance(made, CrossFuseNetwork):
             made.decoder = FoldedDecoder(made.decoder)  # type: ignore[assignment]
             if device.type == "cpu" and not self.autocast:
-                made.encoder_ir = InferenceEncoder(made.encoder_ir)  # type: ignore[assignment]
-                made.encoder_vi = InferenceEncoder(made.encoder_vi)  # type: ignore[assignment]
+                made.encoder_ir, made.encoder_vi = spectral_encoder(made.encoder_ir), spectral_encoder(made.encoder_vi)
         if device.type == "cpu":
             pack(made.attention, torch.bfloat16 if self.autocast else torch.float32)  # type: ignore[arg-type]
         self.network = made.to(device)

@@ -118,10 +118,7 @@ class CrossFusePlus(nn.Module):
         self.decoder = PlusFusionDecoder()
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        """Fuse (B, 1, H, W) float images in [0, 255] into (B, 1, H, W) fp32 in [0, 255].
-
-        Raises ValueError: as `check_pair`.
-        """
+        """Fuse (B, 1, H, W) float images in [0, 255] into (B, 1, H, W) fp32 in [0, 255]; errors as `check_pair`."""
         check_pair(infrared, visible)
         # Channels last as the features are, so that what is made of both is not converted at full size.
         images = (torch.cat([infrared, visible], dim=1) / 255).contiguous(memory_format=torch.channels_last)

@@ -7,6 +7,7 @@ layer reflects its own border, are computed layer by layer. The transforms are m
 size they are faster than a general FFT on channels-last maps.
 """
 
+import copy
 import math
 
 import torch
@@ -101,26 +102,17 @@ class SpectralDenseBlock(nn.Module):
         return self.block.adjust.conv(F.pad(x, pad, mode="reflect"))
 
 
-class InferenceEncoder(nn.Module):
-    """A trained `Encoder` with its dense blocks in the frequency domain."""
-
-    def __init__(self, encoder: Encoder):
-        super().__init__()
-        self.shallow = encoder.shallow
-        self.dense1, self.dense2 = SpectralDenseBlock(encoder.dense1), SpectralDenseBlock(encoder.dense2)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Encoder.forward`, in fp32."""
-        shallow = self.shallow(image)
-        x = self.dense1(F.max_pool2d(shallow, 2))
-        return shallow, F.max_pool2d(self.dense2(F.max_pool2d(x, 2)), 2)
+def spectral_encoder(encoder: Encoder) -> Encoder:
+    """A copy of a trained encoder with its dense blocks in the frequency domain."""
+    made = copy.deepcopy(encoder)
+    made.dense1, made.dense2 = SpectralDenseBlock(made.dense1), SpectralDenseBlock(made.dense2)  # type: ignore[assignment]
+    return made
 
 
 def impulse_response(block: DenseBlock) -> tuple[Tensor, Tensor]:
-    """What the block is without borders: y = sum over inputs of (response * x) + bias.
+    """What the block is without borders: y = sum over inputs of (response * x) + bias, both fp64.
 
-    Returns:
-        response (inputs, outputs, 9, 9), of which [..., 4, 4] is the centre, and bias (outputs,), both fp64.
+    response: (inputs, outputs, 9, 9), of which [..., 4, 4] is the centre; bias: (outputs,).
     """
     layers = [layer.conv for layer in (*block.layers, block.adjust)]  # type: ignore[union-attr]
     weights = [layer.weight.detach().double() for layer in layers]  # type: ignore[union-attr, operator]

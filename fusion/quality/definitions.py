@@ -64,10 +64,7 @@ class Profile:
         return value_hash([self.name, self.prepare.__name__, self.dtype, scores])
 
     def chosen(self, names: Sequence[str] | None) -> tuple[Score, ...]:
-        """The scores called `names`, in column order; all of them for None.
-
-        Raises RequestError: a name that the profile does not define.
-        """
+        """The scores called `names` in column order, all for None. Raises RequestError: a name it does not define."""
         if unknown := sorted(set(names or ()) - set(self.names)):
             known = ", ".join(self.names)
             raise RequestError(f"profile {self.name} does not define {', '.join(unknown)}; it has {known}")

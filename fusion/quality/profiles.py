@@ -20,36 +20,18 @@ def _of_stretched(function: Compute) -> Compute:
     return lambda *images: function(*(information.stretched(image) for image in images))
 
 
+# fmt: off
 PAPERS: dict[str, Compute] = {
-    "EN": of_fused(information.entropy),
-    "SD": of_fused(pixels.standard_deviation),
-    "SF": of_fused(pixels.spatial_frequency),
-    "AG": of_fused(pixels.average_gradient),
-    "EI": of_fused(edges.edge_intensity),
-    "CE": averaged(information.cross_entropy),
-    "MI": summed(information.mutual_information),
-    "NMI": information.normalised_mutual_information,
-    "CC": averaged(pixels.pearson),
-    "SCD": pixels.correlation_of_differences,
-    "VIF": summed(fidelity.vif),
-    "Qabf": edges.qabf,
-    "QG": edges.qg,
-    "QM": edges.qm,
-    "QS": similarity.qs,
-    "QY": similarity.qy,
-    "QCB": perception.qcb,
-    "QCV": perception.qcv,
-    "SSIM": averaged(similarity.ssim),
-    "MS_SSIM": averaged(similarity.ms_ssim),
-    "FMI_pixel": fmi_pixel,
-    "FMI_dct": fmi_dct,
-    "FMI_w": fmi_w,
-    "Nabf": edges.nabf,
-    "QNCIE": information.nonlinear_correlation,
-    "TE": information.tsallis_information,
-    "MSE": pixels.mse,
-    "RMSE": pixels.rmse,
-    "PSNR": pixels.psnr,
+    "EN": of_fused(information.entropy), "CE": averaged(information.cross_entropy),
+    "MI": summed(information.mutual_information), "NMI": information.normalised_mutual_information,
+    "QNCIE": information.nonlinear_correlation, "TE": information.tsallis_information,
+    "SD": of_fused(pixels.standard_deviation), "SF": of_fused(pixels.spatial_frequency),
+    "AG": of_fused(pixels.average_gradient), "CC": averaged(pixels.pearson), "SCD": pixels.correlation_of_differences,
+    "MSE": pixels.mse, "RMSE": pixels.rmse, "PSNR": pixels.psnr, "VIF": summed(fidelity.vif),
+    "EI": of_fused(edges.edge_intensity), "Qabf": edges.qabf, "QG": edges.qg, "QM": edges.qm, "Nabf": edges.nabf,
+    "SSIM": averaged(similarity.ssim), "MS_SSIM": averaged(similarity.ms_ssim), "QS": similarity.qs,
+    "QY": similarity.qy, "QCB": perception.qcb, "QCV": perception.qcv,
+    "FMI_pixel": fmi_pixel, "FMI_dct": fmi_dct, "FMI_w": fmi_w,
 }
 UNTRIMMED_AG = of_fused(lambda fused: pixels.average_gradient(fused, trimmed=False))
 KITS: dict[str, dict[str, Compute]] = {
@@ -64,40 +46,25 @@ KITS: dict[str, dict[str, Compute]] = {
         "PSNR": channelwise(pixels.psnr_of_roots, rounded=False),
     },
     "tang": {
-        "SF": of_fused(lambda fused: pixels.spatial_frequency(fused / 255)),
-        "SD": of_fused(pixels.byte_deviation),
-        "PSNR": pixels.grey_level_psnr,
-        "MI": summed(information.byte_mutual_information),
-        "VIF": summed(fidelity.byte_vif),
-        "Qabf": lambda *images: edges.qabf(*(image / 255 for image in images)),
+        "SF": of_fused(lambda fused: pixels.spatial_frequency(fused / 255)), "SD": of_fused(pixels.byte_deviation),
+        "PSNR": pixels.grey_level_psnr, "MI": summed(information.byte_mutual_information),
+        "VIF": summed(fidelity.byte_vif), "Qabf": lambda *images: edges.qabf(*(image / 255 for image in images)),
         "Nabf": lambda infrared, visible, fused: edges.nabf(visible, fused, infrared),
-        "SSIM": averaged(similarity.matlab_unit_ssim),
-        "MS_SSIM": similarity.mef_ms_ssim,
-        "FMI_pixel": fmi_edge,
+        "SSIM": averaged(similarity.matlab_unit_ssim), "MS_SSIM": similarity.mef_ms_ssim, "FMI_pixel": fmi_edge,
     },
     "cddfuse": {
-        "AG": UNTRIMMED_AG,
+        "AG": UNTRIMMED_AG, "VIF": summed(fidelity.vif_or_one), "SSIM": summed(similarity.uniform_ssim),
         "MI": summed(lambda source, fused: information.mutual_information(source, fused) * math.log(2)),
-        "VIF": summed(fidelity.vif_or_one),
-        "MSE": averaged(pixels.squared_error),
-        "PSNR": pixels.peak_psnr,
-        "SSIM": summed(similarity.uniform_ssim),
+        "MSE": averaged(pixels.squared_error), "PSNR": pixels.peak_psnr,
     },
     "ivif_zoo": {
-        "EN": of_fused(information.zoo_entropy),
-        "AG": UNTRIMMED_AG,
-        "VIF": summed(fidelity.padded_vif),
-        "PSNR": pixels.grey_level_psnr,
+        "EN": of_fused(information.zoo_entropy), "AG": UNTRIMMED_AG, "PSNR": pixels.grey_level_psnr,
+        "VIF": summed(fidelity.padded_vif), "QCB": perception.zoo_qcb, "QY": similarity.unnormalised_qy,
         "Nabf": lambda infrared, visible, fused: edges.nabf(infrared, visible, fused, least_weight=0.0),
-        "SSIM": summed(similarity.unit_ssim),
-        "MS_SSIM": summed(similarity.unit_ms_ssim),
-        "CE": information.sigmoid_cross_entropy,
+        "SSIM": summed(similarity.unit_ssim), "MS_SSIM": summed(similarity.unit_ms_ssim),
+        "CE": information.sigmoid_cross_entropy, "NMI": information.zoo_normalised_information,
+        "QNCIE": information.linear_correlation_information, "TE": information.entropy_excess,
         "EI": of_fused(lambda fused: edges.edge_intensity(fused, "constant")),
-        "NMI": information.zoo_normalised_information,
-        "QNCIE": information.linear_correlation_information,
-        "TE": information.entropy_excess,
-        "QY": similarity.unnormalised_qy,
-        "QCB": perception.zoo_qcb,
     },
     "liu": {
         "NMI": _of_stretched(information.normalised_mutual_information),
@@ -105,6 +72,7 @@ KITS: dict[str, dict[str, Compute]] = {
         "TE": information.tsallis_information_of_kit,
     },
 }
+# fmt: on
 PREPARE = {"vifb": definitions.planar, "cddfuse": definitions.opencv_gray, "ivif_zoo": definitions.pil_gray}
 WORDS = yaml.safe_load(Path(__file__).with_name("definitions.yaml").read_text("utf-8"))
 
@@ -116,7 +84,7 @@ def _profile(name: str, kit: str = "", scores: dict[str, dict[str, Any]] | None 
         words = WORDS["scores"][of] | changes
         return Score(of, functions[of], **words | {"source": "; ".join(filter(None, (kit, file, words["source"])))})
 
-    chosen = tuple(score(of, **changes) for of, changes in (scores or {of: {} for of in PAPERS}).items())
+    chosen = tuple(score(of, **changes) for of, changes in (scores or {of: {} for of in WORDS["scores"]}).items())
     return Profile(name, prepare=PREPARE.get(name, definitions.matlab_gray), scores=chosen, **about)
 
 

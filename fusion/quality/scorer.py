@@ -153,13 +153,9 @@ def match_folders(pairs: Sequence[Pair], folders: Mapping[str, Path]) -> Files:
         problems += [f"{folders[method]}: no fused image {name}" for name in sorted(wanted - own.keys())]
         problems += [f"{path}: there is no such pair" for name, path in sorted(own.items()) if name not in wanted]
     if not problems:
-        paths = ((own[pair.id], pair.size) for pair in pairs for own in found.values())
-        sizes = ((path, image_size(path), size) for path, size in paths)
-        problems = [
-            f"{path}: {size[0]}x{size[1]}, but the pair is {own[0]}x{own[1]}"
-            for path, size, own in sizes
-            if size != own
-        ]
+        paths = [(own[pair.id], pair.size) for pair in pairs for own in found.values()]
+        sizes = ((path, *image_size(path), *size) for path, size in paths)
+        problems = [f"{at}: {w}x{h}, but the pair is {x}x{y}" for at, w, h, x, y in sizes if (w, h) != (x, y)]
     if problems:
         raise RequestError(f"{len(problems)} fused images do not fit the pairs\n{listing(problems)}")
     return found

@@ -73,10 +73,7 @@ def in_colour(luma: Tensor, chroma: Tensor) -> Tensor:
 
 
 def boxes_of(recipe: FusionRecipe) -> tuple[tuple[str, ...], dict[Path, tuple[Box, ...]]]:
-    """Classes, and the boxes of every pair of the sources that have some, by infrared file.
-
-    Raises RequestError: no source has boxes, or two sources differ in their classes.
-    """
+    """Classes, and boxes by infrared file. Raises RequestError: no source has boxes, or their classes differ."""
     classes: tuple[str, ...] = ()
     boxes: dict[Path, tuple[Box, ...]] = {}
     for source in recipe.data:

@@ -33,10 +33,7 @@ KEY = "kept"
 
 
 def gather(recipe: FusionRecipe) -> tuple[list[Pair], list[Pair]]:
-    """Training and held-out pairs of all sources; the held-out ones are spread evenly over the list.
-
-    Raises RequestError: a source is broken, or there are too few pairs.
-    """
+    """Training and held-out pairs, these evenly spread over the list. Raises RequestError: too few, broken source."""
     pairs: list[Pair] = []
     for source in recipe.data:
         dataset = load_dataset(source.root, source.layout, split=source.split)
@@ -70,10 +67,7 @@ class PairDataset(ABC):
 
 
 class KeptTensors:
-    """Tensors by number, under a name within a run folder; any thread may ask and keep.
-
-    What goes to the folder can be made again at any time.
-    """
+    """Tensors by number, under a name within a run folder, from any thread; they can be made again at any time."""
 
     def __init__(self, run: Path, name: str):
         self.folder = run / SCRATCH / name
@@ -100,10 +94,7 @@ class KeptTensors:
         return found
 
     def keep(self, number: int, tensor: Tensor) -> None:
-        """Keep a tensor of the CPU that nobody changes.
-
-        Raises Fuse2TaskError: it is too much for the memory, and cannot be written to the folder either.
-        """
+        """Keep a tensor of the CPU that nobody changes. Raises Fuse2TaskError: no room in memory, nor in the folder."""
         with self._lock:
             if self._left >= tensor.nbytes:
                 self._left -= tensor.nbytes
@@ -152,10 +143,7 @@ class PairSamples(PairDataset):
 
 
 class TrainingPairs:
-    """The pairs that a run in the folder `root` trains on and those held out for validation, with their samples.
-
-    Raises RequestError: as `gather`.
-    """
+    """The pairs that a run in `root` trains on, those held out, and their samples; errors as `gather`."""
 
     def __init__(self, recipe: FusionRecipe, root: Path):
         self.recipe, self.root = recipe, root

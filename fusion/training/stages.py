@@ -19,7 +19,7 @@ from fusion.losses import fusion_loss, plus_loss, reconstruction_loss
 from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.layers import AutoEncoder
 from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
-from fusion.network.spectral_block import InferenceEncoder
+from fusion.network.spectral_block import spectral_encoder
 from fusion.quality.information import entropy, mutual_information
 from fusion.quality.similarity import ssim
 from fusion.recipe import PlusStage2, Stage, Stage1, Stage2
@@ -211,10 +211,10 @@ class FrozenEncoders:
     """
 
     def __init__(self, network: CrossFuseNetwork, kept: KeptTensors | None):
-        self.network, self.kept = network, kept
-        self._fast: tuple[InferenceEncoder, InferenceEncoder] | None = None
+        self.kept = kept
+        self._encoders = network.encoder_ir, network.encoder_vi
         if next(network.parameters()).device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
-            self._fast = InferenceEncoder(network.encoder_ir), InferenceEncoder(network.encoder_vi)
+            self._encoders = spectral_encoder(network.encoder_ir), spectral_encoder(network.encoder_vi)
 
     @torch.no_grad()
     def __call__(self, infrared: Tensor, visible: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
@@ -232,8 +232,7 @@ class FrozenEncoders:
         return torch.cat(self._deep(infrared, visible)).cpu().contiguous()
 
     def _deep(self, infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-        infrared_encoder, visible_encoder = self._fast or (self.network.encoder_ir, self.network.encoder_vi)
-        return infrared_encoder(infrared / 255)[1], visible_encoder(visible / 255)[1]
+        return self._encoders[0](infrared / 255)[1], self._encoders[1](visible / 255)[1]
 
 
 def learning_rate(stage: Stage, step: int, steps_per_epoch: int) -> float:
