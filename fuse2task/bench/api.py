@@ -73,8 +73,7 @@ def run_bench(
 def report_bench(folder: Path) -> Path:
     """Compare again what `folder` holds by its recipe, and write the report; returns its page. Needs no data.
 
-    Raises:
-        RequestError: not a bench folder.
+    RequestError: not a bench folder.
     """
     from fuse2task.report import write_report
 
@@ -114,8 +113,7 @@ def compare(
 def comparisons(folder: Path) -> pd.DataFrame:
     """The rows of a bench folder's comparisons.csv, numbers as float, everything else as text.
 
-    Raises:
-        RequestError: the file is not what a benchmark writes.
+    RequestError: the file is not what a benchmark writes.
     """
     return read_frame(BenchFolder(folder).table("comparisons"), COMPARISONS)
 
@@ -123,8 +121,7 @@ def comparisons(folder: Path) -> pd.DataFrame:
 def plan_rows(recipe: BenchRecipe, folder: Path, device: str = "auto") -> list[dict[str, Any]]:
     """The jobs of a recipe as `bench run --dry-run` lists them: what, done or not, expected seconds.
 
-    Raises:
-        RequestError: wrong recipe, data, methods or judges.
+    RequestError: wrong recipe, data, methods or judges.
     """
     bench = Workspace(recipe, folder, local_devices(device)[0])
     return [

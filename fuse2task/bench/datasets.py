@@ -152,8 +152,7 @@ def _further(name: str, dataset: Dataset, other: str, path: Path, recipe: BenchR
 def write_copy(folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy, section: DatasetSection) -> None:
     """Write the copy of what is evaluated of `source`; a finished one is checked and completed.
 
-    Raises:
-        RequestError: as `degrade_dataset`, for instance a copy made otherwise.
+    RequestError: as `degrade_dataset`, for instance a copy made otherwise.
     """
     from fuse2task.data.degradation.writing import degrade_dataset
 

@@ -97,8 +97,7 @@ class OnRay(Engine):
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise RequestError(f"--address {address}: no Ray cluster can be used there ({error})") from None
         total, wanted = ray.cluster_resources(), {"CPU": cpus, "GPU": gpus}
-        slots = [total.get(name, 0) / amount for name, amount in wanted.items() if amount > 0]
-        self.slots = int(min(slots)) if slots else 1
+        self.slots = int(min((total.get(name, 0) / amount for name, amount in wanted.items() if amount > 0), default=1))
         if self.slots < 1:
             self.close()
             have = ", ".join(f"{total.get(name, 0):g} {name}" for name in wanted)

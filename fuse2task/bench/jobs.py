@@ -76,8 +76,7 @@ class Degrade(Job):
     def do(self, bench: Workspace) -> Rows:
         """Write DIR/degraded/<dataset>, and its truth into truths.json.
 
-        Raises:
-            RequestError: the folder holds a copy made otherwise.
+        RequestError: the folder holds a copy made otherwise.
         """
         copy = bench.recipe.degraded[self.dataset]
         write_copy(bench.at, bench.dataset(copy.source), copy, bench.recipe.datasets[copy.source])
@@ -104,8 +103,7 @@ class Fuse(Job):
     def do(self, bench: Workspace) -> Rows:
         """Write DIR/fused/<dataset>/<method>.
 
-        Raises:
-            RequestError: the folder holds the same dataset fused otherwise, or the method cannot fuse a pair.
+        RequestError: the folder holds the same dataset fused otherwise, or the method cannot fuse a pair.
         """
         from fusion.dataset_writer import write_fused
 
@@ -152,8 +150,7 @@ class Train(Job):
     def do(self, bench: Workspace) -> Rows:
         """Write DIR/judges/<dataset>/<method>/<judge>-s<seed>; a finished run there is taken over.
 
-        Raises:
-            RequestError: the folder holds a run of another recipe or on other images; what the training refuses.
+        RequestError: the folder holds a run of another recipe or on other images; what the training refuses.
         """
         folder, fused = self._folder(bench), bench.at.fused(self.dataset, self.method)
         if (folder / "recipe.yaml").is_file():

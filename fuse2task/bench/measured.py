@@ -20,8 +20,7 @@ class Measured:
     """K numbers on I images with R bootstrap replicates.
 
     points: (K,). replicates: (K, R), under weights that are the same for every method on the same images.
-    leave_one_out: (K, I) values without one image, NaN for images outside the condition. images: (K,) how many
-    images the number is from.
+    leave_one_out: (K, I) values without one image, NaN for those outside the condition. images: (K,) how many each has.
     """
 
     keys: tuple[Key, ...]
@@ -35,10 +34,8 @@ class Measured:
         rows, task = [], find_task(str(about["task"]))
         for index, (metric, name, condition) in enumerate(self.keys):
             point = float(self.points[index])
-            found = recentred(
-                point, self.replicates[index], self.leave_one_out[index], intervals.level, task.bias_order(metric),
-                task.bounds,
-            )  # fmt: skip
+            distribution, order = (self.replicates[index], self.leave_one_out[index]), task.bias_order(metric)
+            found = recentred(point, *distribution, intervals.level, order, task.bounds)
             low, high, method = (found.low, found.high, found.method) if found else (None, None, "none")
             rows.append({
                 **about, "metric": metric, "class": name, "condition": condition, "value": point, "ci_low": low,
@@ -59,8 +56,7 @@ class Measured:
     def load(path: Path, identity: Sequence[str]) -> "Measured | None":
         """Read what `save` wrote; None where there is nothing, or what belongs to other rows.
 
-        Raises:
-            RequestError: not such a file.
+        RequestError: not such a file.
         """
         if not path.is_file():
             return None
@@ -69,11 +65,10 @@ class Measured:
                 if tuple(file["identity"].tolist()) != tuple(identity):
                     return None
                 keys = tuple((str(metric), str(name), str(condition)) for metric, name, condition in file["keys"])
-                names = ("points", "replicates", "leave_one_out", "images")
-                found = Measured(keys, *(file[name] for name in names))
-                if any(len(getattr(found, name)) != len(keys) for name in names):
+                arrays = [file[name] for name in ("points", "replicates", "leave_one_out", "images")]
+                if any(len(array) != len(keys) for array in arrays):
                     raise ValueError("its arrays differ in length")
-                return found
+                return Measured(keys, *arrays)
         except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RequestError(
                 f"{path}: not readable ({error}); remove results.csv and run again: predictions are kept"
@@ -83,11 +78,9 @@ class Measured:
 def over_runs(measured: Sequence[Measured], key: Key) -> Distribution:
     """One number of S runs (seeds) that all have it, one below the other."""
     at = [(item, item.keys.index(key)) for item in measured]
-    return (
-        np.array([item.points[index] for item, index in at]),
-        np.stack([item.replicates[index] for item, index in at]),
-        np.stack([item.leave_one_out[index] for item, index in at]),
-    )
+    points = np.array([item.points[index] for item, index in at])
+    replicates = np.stack([item.replicates[index] for item, index in at])
+    return points, replicates, np.stack([item.leave_one_out[index] for item, index in at])
 
 
 def interval_settings(intervals: Intervals) -> str:

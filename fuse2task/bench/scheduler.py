@@ -57,8 +57,7 @@ def rate(finished: Iterable[dict[str, str]], job: Job) -> tuple[float, bool]:
 def make_jobs(bench: Workspace) -> list[Job]:
     """All jobs of the recipe in an order in which they can be done.
 
-    Raises:
-        RequestError: anything that is wrong with datasets, methods and judges.
+    RequestError: anything that is wrong with datasets, methods and judges.
     """
     jobs: dict[str, Job] = {}
 

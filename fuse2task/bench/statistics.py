@@ -314,8 +314,7 @@ def smallest_detectable(combined: OverSeeds, alpha: float = 0.05) -> float:
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Step-down adjusted p values (Holm 1979), same order; NaN stays NaN and does not count as a comparison.
 
-    Raises:
-        ValueError: a value outside [0, 1].
+    ValueError: a value outside [0, 1].
     """
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(p.shape, np.nan)

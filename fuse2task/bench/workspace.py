@@ -175,11 +175,7 @@ class Workspace:
 
 
 def training_recipe(section: JudgeSection, fused: Path, seed: int, device: str) -> Any:
-    """The checked recipe of a judge's training on the fused dataset in `fused`.
-
-    Raises:
-        RequestError: as `load_recipe`.
-    """
+    """The checked recipe of a judge's training on the fused dataset in `fused`; RequestError: as `load_recipe`."""
     assert section.recipe is not None
     decided = {"data": str(fused), "seed": seed, "device": device}
     clash = sorted({key.split(".")[0] for key in section.overrides} & decided.keys())

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from fuse2task.report.estimates import Difference, Estimate
@@ -159,15 +160,14 @@ def correlation_map(
     lines = max(name.count("\n") for name in names)
     with chart(130 + 110 * len(metrics), 60 + 13 * lines + 22 * len(scores)) as axes:
         colours = mpl.colormaps["PuOr"]
-        for row, score in enumerate(scores):
-            for column, metric in enumerate(metrics):
-                value, p = values.get((score, metric), (math.nan, math.nan))
-                if math.isnan(value):
-                    continue
-                axes.add_patch(mpl.patches.Rectangle((column, row), 0.97, 0.94, color=colours(0.5 + value / 2), lw=0))
-                axes.text(column + 0.49, row + 0.5, f"{value:+.2f}".replace("-", "−"), ha="center", va="center",
-                          fontsize=8.5, weight="bold" if p < 0.05 else "normal",
-                          color="#ffffff" if abs(value) > 0.55 else "#161616")  # fmt: skip
+        for (row, score), (column, metric) in product(enumerate(scores), enumerate(metrics)):
+            value, p = values.get((score, metric), (math.nan, math.nan))
+            if math.isnan(value):
+                continue
+            axes.add_patch(mpl.patches.Rectangle((column, row), 0.97, 0.94, color=colours(0.5 + value / 2), lw=0))
+            weight, ink = "bold" if p < 0.05 else "normal", "#ffffff" if abs(value) > 0.55 else "#161616"
+            axes.text(column + 0.49, row + 0.5, f"{value:+.2f}".replace("-", "−"), ha="center", va="center",
+                      fontsize=8.5, weight=weight, color=ink)  # fmt: skip
         axes.set_xlim(0, len(metrics))
         axes.set_ylim(len(scores), 0)
         axes.set_yticks([row + 0.5 for row in range(len(scores))], [short(score) for score in scores])

@@ -47,10 +47,6 @@ class Contents:
         """What the recipe calls this truth; its hash where it calls it nothing, "" for no truth."""
         return str(self.truths.get(truth_hash, {}).get("name") or truth_hash)
 
-    def is_primary(self, truth_hash: str) -> bool:
-        """Whether results are reported by this truth first; also where the folder says nothing about it."""
-        return bool(self.truths.get(truth_hash, {}).get("primary", True))
-
     @cached_property
     def groups(self) -> list[Group]:
         """All groups of rows that may be compared."""
@@ -65,8 +61,7 @@ class Contents:
 def read_contents(folder: Path) -> Contents:
     """Read the bench folder `folder`; everything but results.csv may be absent.
 
-    Raises:
-        RequestError: results.csv is missing or empty, or a file is not what it should be.
+    RequestError: results.csv is missing or empty, or a file is not what it should be.
     """
     at = BenchFolder(Path(folder))
     if not at.table("results").is_file():

@@ -142,8 +142,8 @@ def _rankings(contents: Contents) -> list[Panel]:
     panels = []
     for number, entry in enumerate(contents.ranking):
         drawing = rank_plot(entry["methods"], entry["ranks"], entry["critical_difference"], f"rank{number}")
-        truth = contents.truth_name(str(entry.get("truth_hash", "")))
-        heading = ", ".join([*(entry[key] for key in ("dataset", "task", "judge")), f"truth {truth}"])
+        truth = contents.truth_name(entry["truth_hash"])
+        heading = f"{entry['dataset']}, {entry['task']}, {entry['judge']}, truth {truth}"
         panels.append(Panel(heading, ranking_table(entry, contents.alpha), (drawing,)))
     return panels
 

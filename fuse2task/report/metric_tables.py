@@ -203,9 +203,8 @@ def _notes(numbers: Numbers) -> list[str]:
     images = [int(count) for count in dict.fromkeys(rows[rows["condition"] == "all"]["n_images"].dropna())]
     notes = [f"{' or '.join(map(str, images))} images."] if images else []
     notes.append("Values are fractions, higher is better; the best is bold, the second best underlined.")
-    several = any(item.seeds > 1 for method in _methods(numbers) if (item := numbers.estimate(method, numbers.main)))
     kinds = [name for name in dict.fromkeys(rows[rows["ci_low"].notna()]["ci_method"]) if name]
-    if several:
+    if any(item.seeds > 1 for method in _methods(numbers) if (item := numbers.estimate(method, numbers.main))):
         notes.append("Mean over seeds ± standard deviation.")
     elif kinds:
         notes.append(f"In brackets: confidence interval over images ({' / '.join(kinds)}).")

@@ -50,10 +50,11 @@ class Study:
 
 def studies(groups: Sequence[Group], baseline: str, alpha: float) -> list[Study]:
     """One study for each family of groups; see `families`."""
-    return [
-        _study(Numbers(first, baseline, alpha), [Numbers(other, baseline, alpha) for other in others], f"s{number}")
-        for number, (first, others) in enumerate(families(list(groups)))
-    ]
+    found = []
+    for number, (first, others) in enumerate(families(list(groups))):
+        numbers, *more = (Numbers(group, baseline, alpha) for group in (first, *others))
+        found.append(_study(numbers, more, f"s{number}"))
+    return found
 
 
 def families(groups: list[Group]) -> list[tuple[Group, list[Group]]]:
@@ -71,11 +72,10 @@ def families(groups: list[Group]) -> list[tuple[Group, list[Group]]]:
     pairs = []
     for members in found.values():
         seen: dict[tuple[str, str], Group] = {}
-        extra = []
         for group in members:
-            if seen.setdefault((group.keys["judge"], group.keys["truth_hash"]), group) is not group:
-                extra.append(group)
+            seen.setdefault((group.keys["judge"], group.keys["truth_hash"]), group)
         first, *others = seen.values()
+        extra = [group for group in members if not any(group is one for one in seen.values())]
         pairs += [(first, others), *((group, []) for group in extra)]
     return pairs
 
@@ -122,12 +122,10 @@ def _bars(numbers: Numbers, titles: dict[str, tuple[str, str, str]], name: str) 
         values = {method: numbers.estimate(method, metric, kind, condition) for method in methods}
         if present := {method: value for method, value in values.items() if value is not None}:
             found[title] = present
-    found = dict(list(found.items())[:PANELS])
-    ends = [charts.span(item)[1] for values in found.values() for item in values.values()]
+    shown = list(found.items())[:PANELS]
+    ends = [charts.span(item)[1] for _, values in shown for item in values.values()]
     top = min(1.0, 1.05 * max(ends, default=1.0)) or 1.0  # one scale, so that panels can be compared
-    return tuple(
-        charts.bars(title, values, top, f"{name}-{number}") for number, (title, values) in enumerate(found.items())
-    )
+    return tuple(charts.bars(title, values, top, f"{name}-{at}") for at, (title, values) in enumerate(shown))
 
 
 def finding(numbers: Numbers) -> GroupFinding:

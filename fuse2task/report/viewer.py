@@ -33,7 +33,8 @@ def viewer_scenes(contents: Contents) -> list[dict[str, Any]]:
     """
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     # Only the primary truth is drawn, so wins by another's boxes would not be seen.
-    shown = [entry for entry in contents.extremes if contents.is_primary(str(entry.get("truth_hash", "")))]
+    others = {truth_hash for truth_hash, about in contents.truths.items() if not about["primary"]}
+    shown = [entry for entry in contents.extremes if entry.get("truth_hash") not in others]
     for entry in _in_turn(shown):
         keys = tuple(str(entry.get(key, "")) for key in ("dataset", "image", "judge"))
         # A bench folder of others must not pull files from elsewhere into the page.

@@ -95,8 +95,7 @@ class Definitions(_Entry):
 def read_truths(folder: Path) -> dict[str, dict[str, Any]]:
     """truths.json: truth hash -> what it is the hash of; empty where there is no file.
 
-    Raises:
-        RequestError: the file is not what it should be.
+    RequestError: the file is not what it should be.
     """
     fix = "remove it, and let `fuse2task bench run` write it again"
     found = _read(folder / "truths.json", dict[str, TruthEntry], fix) or {}
@@ -144,8 +143,7 @@ def _in_unit(row: Mapping[str, Any], value: float, ours: bool = False) -> str:
 def read_directions(folder: Path) -> dict[str, bool]:
     """Name of an image score -> whether higher is better, of all scores whose definitions say so.
 
-    Raises:
-        RequestError: a file of definitions is not what it should be.
+    RequestError: a file of definitions is not what it should be.
     """
     fix = "remove it with the table beside it, and let `fuse2task bench run` write both again"
     files = [_read(path, Definitions, fix) for path in sorted((folder / "scores").glob("*/*.json"))]

@@ -1,5 +1,6 @@
 """Tables of a bench folder: one way to read, check, type, write and append them; which rows may be compared."""
 
+import contextlib
 import csv
 import io
 import os
@@ -141,17 +142,15 @@ class ResultsTable:
                     handle.write(b"\n")
 
     def _length(self) -> int | None:
-        try:
+        with contextlib.suppress(OSError, ValueError):
             return int(self._mark.read_text())
-        except (OSError, ValueError):
-            return None
+        return None
 
     def _signature(self) -> tuple[int, ...]:
-        try:
+        with contextlib.suppress(OSError):
             found = self.path.stat()
             return found.st_ino, found.st_size, found.st_mtime_ns, self._length() or 0
-        except OSError:
-            return ()
+        return ()
 
     def _read(self) -> dict[tuple[str, ...], dict[str, str]]:
         """Rows by number. The file is read again only where it has changed."""
@@ -222,13 +221,10 @@ def refuse_unlike(results: pd.DataFrame) -> None:
     """Raise RequestError where rows differ in a key that decides whether they can be compared."""
     if results.empty:
         raise RequestError("no rows to compare; let `fuse2task bench run` finish an evaluation first")
-    differing = [key for key in KEYS if results[key].nunique() > 1]
-    if differing:
+    if differing := [key for key in KEYS if results[key].nunique() > 1]:
         values = "; ".join(f"{key}: {', '.join(map(str, results[key].unique()))}" for key in differing)
-        raise RequestError(
-            f"these rows cannot be compared, they differ in {', '.join(differing)} ({values}); "
-            "compare rows of one dataset, truth, judge and recipe"
-        )
+        problem = f"these rows cannot be compared, they differ in {', '.join(differing)} ({values})"
+        raise RequestError(f"{problem}; compare rows of one dataset, truth, judge and recipe")
 
 
 def _checked(

@@ -134,8 +134,7 @@ class Task:
     def identify(self, setup: JudgeSetup, classes: Sequence[str], image_size: str, device: str) -> JudgeFacts:
         """Facts about a judge for a truth of these classes, on images of that size (`WxH` or mixed).
 
-        Raises:
-            RequestError: no such weights or class map, or classes that do not match the truth.
+        RequestError: no such weights or class map, or classes that do not match the truth.
         """
         raise NotImplementedError
 
@@ -171,11 +170,7 @@ def _loaded(task: Task, weights: Path, _: tuple[int, ...], device: str) -> Any:
 
 @cache
 def find_task(name: str) -> Task:
-    """The task of that name, in the module of that name.
-
-    Raises:
-        RequestError: there is none.
-    """
+    """The task of that name, in the module of that name; RequestError: there is none."""
     if name not in task_names():
         raise RequestError(f"unknown task {name!r}; known are {', '.join(task_names())}")
     return import_module(f"{__name__}.{name}").TASK

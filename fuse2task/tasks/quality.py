@@ -34,11 +34,7 @@ TASK = Quality()
 
 
 def read_scores(path: Path) -> Scores:
-    """The rows of a table of scores by method; nothing where there is no file.
-
-    Raises:
-        RequestError: not such a table.
-    """
+    """The rows of a table of scores by method; nothing where there is no file; RequestError: not such a table."""
     if not path.is_file():
         return {}
     columns, rows = read_csv(path, "table of scores")
