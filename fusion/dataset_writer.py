@@ -287,10 +287,9 @@ class FusedWriter:
         config: dict[str, Any] = {"train": train, "val": folders[validation] if validation else train}
         config |= {"test": folders["test"]} if "test" in folders else {}
         config |= {"names": dict(enumerate(boxes.classes))} | ({"channels": 1} if self.color == "gray" else {})
-        text = yaml.safe_dump(config, sort_keys=False)
-        if validation is None and "train" in folders:
-            text = "# No validation split: val is the training images, which say nothing about new ones.\n" + text
-        yield self.out / "data.yaml", text
+        note = "# No validation split: val is the training images, which say nothing about new ones.\n"
+        note = note if validation is None and "train" in folders else ""
+        yield self.out / "data.yaml", note + yaml.safe_dump(config, sort_keys=False)
 
 
 def _agrees(before: Any, planned: Any) -> bool:

@@ -74,10 +74,7 @@ def read_model_file(path: Path) -> dict[str, Tensor]:
 
 
 def import_release(infrared: Path, visible: Path, fusion: Path) -> CrossFuseNetwork:
-    """CrossFuse with the weights of the release's infrared and visible auto-encoders and fusion network.
-
-    Raises RequestError: a file is missing, unsafe, or of another network.
-    """
+    """CrossFuse with the weights of the release's two auto-encoders and fusion network; errors as `read_model_file`."""
     network = CrossFuseNetwork()
     rest = rename(read_model_file(fusion), FUSION, fusion)
     for path, name, module, tensors in (

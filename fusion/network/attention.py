@@ -62,8 +62,7 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
-        self.fc1 = TokenLinear(dim, 4 * dim)
-        self.fc2 = TokenLinear(4 * dim, dim)
+        self.fc1, self.fc2 = TokenLinear(dim, 4 * dim), TokenLinear(4 * dim, dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N, dim) to (B, N, dim)."""
@@ -85,8 +84,7 @@ class SelfBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
-        self.qkv = TokenLinear(dim, 3 * dim)
-        self.proj = TokenLinear(dim, dim)
+        self.qkv, self.proj = TokenLinear(dim, 3 * dim), TokenLinear(dim, dim)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.mlp = Mlp(dim)
 
@@ -148,8 +146,7 @@ class CrossAttention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.self1_ir, self.self1_vi = SelfBlock(), SelfBlock()
-        self.self2_ir, self.self2_vi = SelfBlock(), SelfBlock()
+        self.self1_ir, self.self1_vi, self.self2_ir, self.self2_vi = (SelfBlock() for _ in range(4))
         self.cross_ir_vi, self.cross_vi_ir = CrossBlock(), CrossBlock()
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:

@@ -72,12 +72,10 @@ class FoldedDecoder(nn.Module):
         weight, bias = fold_norm(decoder.conv1)
         self.conv1 = nn.Conv2d(weight.shape[1], weight.shape[0], 3)
         self.conv1.weight.data, self.conv1.bias.data = weight.float(), bias.float()  # type: ignore[union-attr]
-        self.conv2 = UpsampledConv(*fold_norm(decoder.conv2))
-        self.conv3 = UpsampledConv(*fold_norm(decoder.conv3))
+        self.conv2, self.conv3 = (UpsampledConv(*fold_norm(layer)) for layer in (decoder.conv2, decoder.conv3))
         # Nothing but a sum stands between the fourth and the last convolution, and padding keeps channels apart.
-        last, last_bias = fold_norm(decoder.last)
+        (last, last_bias), (weight, bias) = fold_norm(decoder.last), fold_norm(decoder.conv4)
         last = last[:, :, 0, 0]
-        weight, bias = fold_norm(decoder.conv4)
         self.conv4 = UpsampledConv(torch.einsum("oc,cikl->oikl", last, weight), last @ bias + last_bias)
         self.register_buffer("last", last[0].float(), persistent=False)
         self.requires_grad_(False)

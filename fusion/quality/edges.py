@@ -10,8 +10,7 @@ from torch import Tensor
 
 from fusion.quality.filters import padded, shared
 
-# What the toolbox of Liu et al. puts in place of a zero that it would divide by.
-LIU_GUARD = 1e-5
+LIU_GUARD = 1e-5  # what the toolbox of Liu et al. puts in place of a zero that it would divide by
 HAAR_POWERS = (2 / 3, 1 / 3)  # weight of each level of QM, finest first, as a power
 
 

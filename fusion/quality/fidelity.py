@@ -34,10 +34,9 @@ def vif_or_one(source: Tensor, fused: Tensor) -> Tensor:
 
 
 def byte_vif(source: Tensor, fused: Tensor) -> Tensor:
-    """VIFp whose products are cut off at 255 on the first scale; [0, ...), higher is better, NaN as `vif`.
+    """VIFp whose products are cut off at 255 on the first scale, as MATLAB's uint8; [0, ...), NaN as `vif`.
 
-    No paper defines it: MATLAB's uint8 in the kit of Tang et al. (2022) gives it. The variances of the first scale
-    are 0 almost everywhere, so only dark places and the three coarser scales count.
+    The variances of the first scale are 0 almost everywhere, so only dark places and the three coarser scales count.
     """
     return _over_scales(source, fused, lambda size: gaussian(size, size / 5), first=_cut_statistics)
 

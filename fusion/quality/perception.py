@@ -11,8 +11,7 @@ from fusion.quality.edges import strength
 from fusion.quality.filters import shared
 from fusion.quality.information import stretched
 
-CONTRAST_MARGIN = 15
-"""Windows of the two contrast Gaussians reach this many pixels to each side: 31 x 31, not normalised."""
+CONTRAST_MARGIN = 15  # pixels to each side that the two contrast Gaussians reach: 31 x 31, not normalised
 REGION = 16
 
 

@@ -14,10 +14,7 @@ def standard_deviation(fused: Tensor) -> Tensor:
 
 
 def byte_deviation(fused: Tensor) -> Tensor:
-    """SD in MATLAB's uint8, without the pixels below the mean, squares cut off at 255; [0, 16), higher is better.
-
-    Differences are rounded, half away from zero. No paper defines it: the kit of Tang et al. printed it in 2022.
-    """
+    """SD in MATLAB's uint8: rounded differences, none below the mean, squares cut off at 255; [0, 16)."""
     mean = fused.mean(dim=(1, 2), keepdim=True)
     above = (fused - mean).add_(0.5).floor_().clamp_(min=0)
     return above.square_().clamp_(max=255).mean(dim=(1, 2)).sqrt()

@@ -111,7 +111,6 @@ class BoxSamples(PairDataset):
     def __getitem__(self, draw: Draw) -> TaskSample:
         """infrared (1, S, S), visible luma (1, S, S) and chroma Cr, Cb (2, S, S), all uint8, boxes (64, 5) float32 as
         `DetectionLoss` takes them, number of the pair in the run's list."""
-        # infrared, Y, Cr, Cb (4, H, W) uint8
         planes = self._kept.get(draw.number, lambda: _decoded(self.pairs[draw.number])).numpy()
         size, (height, width) = self.size, planes.shape[1:]
         rng = generator(*(draw.key or ("centre",)))
@@ -144,7 +143,7 @@ class WithGeneral(PairDataset):
         return *images, infrared, visible, number
 
 
-def _decoded(pair: Pair) -> torch.Tensor:
+def _decoded(pair: Pair) -> Tensor:  # infrared, Y, Cr, Cb (4, H, W) uint8
     ycrcb = cv2.cvtColor(as_rgb(read_visible(pair.visible)), cv2.COLOR_RGB2YCrCb)
     return torch.from_numpy(np.concatenate([read_infrared(pair.infrared)[None], ycrcb.transpose(2, 0, 1)]))
 
