@@ -3,13 +3,14 @@
 import ast
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from detection.coco import ClassMap, Matching, match_classes, read_truth
+from detection.coco import read_truth
 from detection.weights import load_network
+from fuse2task.data.class_maps import ClassMap, Matching, match_classes
 from fuse2task.data.fused import FusedDataset, verify_images
 from fuse2task.data.images import as_rgb, read_visible
 from fuse2task.runtime.compute import pick_device
@@ -33,6 +34,8 @@ class LoadedDetector:
     """Detector weights with what prediction needs. names: classes in index order. image_size: side of the square
     letterbox in pixels. digest: sha256 of the weights file; hash: its first 12 hex digits. source: what messages call
     it, its file."""
+
+    batch_size = 1
 
     def __init__(
         self, forward: Forward, names: Sequence[str], image_size: int, digest: str, device: torch.device,
@@ -70,6 +73,19 @@ class LoadedDetector:
             found = non_max_suppression(raw, CONFIDENCE, NMS_IOU, classes=list(classes), max_det=MAX_BOXES)[0]
             found[:, :4] = scale_boxes(square.shape[:2], found[:, :4], image.shape[:2])
         return found.cpu().numpy()
+
+    def predict_batch(self, images: Sequence[np.ndarray], classes: Sequence[int]) -> list[np.ndarray]:
+        """`predict` of each image."""
+        return [self.predict(image, classes) for image in images]
+
+
+class Detector(Protocol):
+    """What `predict` needs of a judge; `predict_batch` as that of `LoadedDetector`."""
+
+    names: tuple[str, ...]
+    batch_size: int
+
+    def predict_batch(self, images: Sequence[np.ndarray], classes: Sequence[int]) -> list[np.ndarray]: ...
 
 
 def load_judge(path: Path, device: str = "auto") -> LoadedDetector:
@@ -131,12 +147,12 @@ def _load_onnx(path: Path) -> tuple[Forward, tuple[str, ...], int]:
 
 
 def predict(
-    dataset: FusedDataset, split: str, judge: LoadedDetector, class_map: ClassMap | None = None,
+    dataset: FusedDataset, split: str, judge: Detector, class_map: ClassMap | None = None,
     source: str = "the class map",
 ) -> tuple[list[dict[str, Any]], tuple[str, ...]]:  # fmt: skip
     """Run `judge` over every image of `split` of a fused dataset with boxes.
 
-    class_map: judge class name -> truth class name (`detection.coco`); `source` names it in messages.
+    class_map: judge class name -> truth class name (`fuse2task.data.class_maps`); `source` names it in messages.
 
     Returns COCO results (image_id and category_id of the truth file, bbox x, y, w, h in pixels, score; floats as the
     judge gave them), images in id order, boxes best first; and the truth classes the judge lacks. RequestError: no such
@@ -148,17 +164,20 @@ def predict(
     matching = match_classes(judge.names, {item["name"]: item["id"] for item in truth["categories"]}, class_map, source)
     image_ids = _image_ids(truth, dataset.ids(split), truth_file)
     results: list[dict[str, Any]] = []
-    with Meter(f"predict {split}", len(image_ids)) as meter:
-        for path in dataset.images(split):
-            results += predict_image(judge, matching, path, image_ids[path.stem])
-            meter.advance()
+    paths, size = dataset.images(split), max(judge.batch_size, 1)
+    with Meter(f"predict {split}", len(paths)) as meter:
+        for batch in (paths[start : start + size] for start in range(0, len(paths), size)):
+            results += predict_images(judge, matching, batch, [image_ids[path.stem] for path in batch])
+            meter.advance(len(batch))
     return results, matching.left_out
 
 
-def predict_image(judge: LoadedDetector, matching: Matching, path: Path, image_id: int) -> list[dict[str, Any]]:
-    """COCO results of one image file (grey files are shown to the judge in three equal channels)."""
-    bgr = np.ascontiguousarray(as_rgb(read_visible(path))[..., ::-1])
-    boxes = judge.predict(bgr, sorted(matching.category))
+def predict_images(
+    judge: Detector, matching: Matching, paths: Sequence[Path], image_ids: Sequence[int]
+) -> list[dict[str, Any]]:
+    """COCO results of image files in one call (grey files are shown to the judge in three equal channels)."""
+    images = [np.ascontiguousarray(as_rgb(read_visible(path))[..., ::-1]) for path in paths]
+    found = judge.predict_batch(images, sorted(matching.category))
     return [
         {
             "image_id": image_id,
@@ -166,8 +185,14 @@ def predict_image(judge: LoadedDetector, matching: Matching, path: Path, image_i
             "bbox": [float(x1), float(y1), float(x2) - float(x1), float(y2) - float(y1)],
             "score": float(score),
         }
+        for image_id, boxes in zip(image_ids, found, strict=True)
         for x1, y1, x2, y2, score, index in boxes
     ]
+
+
+def predict_image(judge: Detector, matching: Matching, path: Path, image_id: int) -> list[dict[str, Any]]:
+    """`predict_images` of one image file."""
+    return predict_images(judge, matching, [path], [image_id])
 
 
 def _image_ids(truth: dict[str, Any], ids: Sequence[str], truth_file: Path) -> dict[str, int]:

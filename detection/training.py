@@ -10,10 +10,11 @@ import numpy as np
 import torch
 import yaml
 
-from detection.coco import match_classes, read_truth
+from detection.coco import read_truth
 from detection.judge import load_judge, predict_image
 from detection.recipe import DetectionRecipe
 from detection.weights import load_network, save_network
+from fuse2task.data.class_maps import match_classes
 from fuse2task.data.dataset import validation_split
 from fuse2task.data.fused import FusedDataset, open_fused, verify_images, verify_truth
 from fuse2task.data.images import as_rgb, read_visible, write_image

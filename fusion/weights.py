@@ -48,3 +48,24 @@ def find_checkpoint(reference: Path | None) -> Path:
     if reference is not None and name not in (DEFAULT, TASK):
         return reference
     raise RequestError(f"{FOLDER}: the shipped weights {name} are missing; install fuse2task again")
+
+
+def detectors(name: str, checkpoint: Path | None = None) -> tuple[str, ...]:
+    """What the method's weights were trained through: file name and first 12 digits of the sha256 of a detector.
+
+    name: of a method. checkpoint: its file, or the name of shipped weights; of a file, the name in its recipe. Empty
+    for what has no weights, and for a file that is not there any more.
+    """
+    from fuse2task.runtime.checkpoints import load_checkpoint
+    from fusion.checkpoint import NETWORKS
+
+    if checkpoint is not None and checkpoint.is_file():
+        recipe = load_checkpoint(checkpoint, *NETWORKS)[1].get("recipe")
+        task = recipe.get("task") if isinstance(recipe, dict) else None
+        return (Path(str(task["detector"])).name,) if isinstance(task, dict) and task.get("detector") else ()
+    reference = name if checkpoint is None else str(checkpoint)
+    for weights in shipped_weights():
+        if weights.name == reference:
+            through = weights.card.get("trained_through", {})
+            return tuple(text for file, digest in through.items() for text in (file, digest[:12]))
+    return ()

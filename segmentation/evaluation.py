@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fuse2task.data.classes import FMB, MSRS, read_class_list
+from fuse2task.config.recipes import configs_folder
+from fuse2task.data.classes import CITYSCAPES, FMB, MSRS, VOC, read_class_list
 from fuse2task.data.dataset import defects, files_by_id
 from fuse2task.data.fused import verify_truth_at
 from fuse2task.data.images import SUFFIXES, read_mask
@@ -21,15 +22,21 @@ DEFINITION = (
     "mIoU and mAcc are means over classes that skip nulls, class 0 (background) included; mIoU_foreground "
     "is the mean without class 0. aAcc = correct pixels / counted pixels. Fractions in [0, 1]."
 )
+ADE20K = "ade20k"  # SceneParse150, in a file of its own
+LEFT_OUT = " The judge does not know {}: pixels of these are not counted, and the means are without them."
 
 
 def class_names(reference: str) -> tuple[str, ...]:
-    """Class names behind `msrs`, `fmb` or a UTF-8 text file with one `name` or `id name` a line. RequestError: no such
-    file, no names, a name given twice, more than 255 names."""
-    if known := {"msrs": MSRS, "fmb": FMB}.get(reference):
-        return known
+    """Class names behind `msrs`, `fmb`, `cityscapes`, `voc`, `ade20k` or a UTF-8 text file with one `name` or `id name`
+    a line. RequestError: no such file, no names, a name given twice, more than 255 names."""
+    known = {"msrs": MSRS, "fmb": FMB, "cityscapes": CITYSCAPES, "voc": VOC}
+    if reference in known:
+        return known[reference]
+    if reference == ADE20K:
+        return read_class_list(configs_folder() / "class-lists" / f"{ADE20K}.txt")
     if not os.path.lexists(reference):
-        raise RequestError(f"{reference}: not msrs, not fmb and not a readable text file (it does not exist)")
+        names_of = ", ".join((*known, ADE20K))
+        raise RequestError(f"{reference}: not one of {names_of} and not a readable text file (it does not exist)")
     names = read_class_list(Path(reference))
     if len(names) > IGNORE:
         raise RequestError(f"{reference}: {len(names)} classes; a mask has room for {IGNORE}")
@@ -85,8 +92,11 @@ def confusion(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.nda
     return np.bincount(rows * classes + columns, minlength=classes * classes).reshape(classes, classes)
 
 
-def scores(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """Scores of one confusion matrix (rows truth), None where undefined; see `DEFINITION`."""
+def scores(matrix: np.ndarray, classes: Sequence[str], left_out: Sequence[str] = ()) -> dict[str, Any]:
+    """Scores of one confusion matrix (rows truth), None where undefined; see `DEFINITION`.
+
+    left_out: classes that the judge does not know, whose pixels the matrix must not hold; the definition names them.
+    """
     hits, truth = np.diagonal(matrix), matrix.sum(axis=1)
     union = truth + matrix.sum(axis=0) - hits
     ious = [_ratio(hit, whole) for hit, whole in zip(hits, union, strict=True)]
@@ -96,7 +106,7 @@ def scores(matrix: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
         "mIoU": _mean(ious), "mIoU_foreground": _mean(ious[1:]), "mAcc": _mean(accuracies),
         "aAcc": _ratio(hits.sum(), matrix.sum()), "pixels": int(matrix.sum()),
         "per_class": {name: {"IoU": iou, "accuracy": right, "pixels": pixels} for name, iou, right, pixels in rows},
-        "definition": DEFINITION,
+        "definition": f"{DEFINITION}{LEFT_OUT.format(', '.join(left_out)) if left_out else ''}",
     }  # fmt: skip
 
 

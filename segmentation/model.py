@@ -59,6 +59,8 @@ class Segmenter:
         mask = logits.argmax(0)[edges[0][0] :, edges[1][0] :][:height, :width]
         return mask.to(torch.uint8).cpu().numpy()
 
+    segment = __call__
+
 
 def save_segmenter(path: Path, segmenter: Segmenter, recipe: SegmentationRecipe) -> str:
     """Write a segmenter as safetensors with recipe, classes, normalisation; returns the tensor hash."""

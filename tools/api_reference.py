@@ -6,10 +6,14 @@ import re
 
 PUBLIC = (
     "fuse2task", "fuse2task.bench", "fuse2task.tasks", "fusion", "fusion.quality", "fusion.methods", "detection",
-    "segmentation", "fuse2task.data.layouts",
+    "segmentation", "fuse2task.judges", "fuse2task.data.layouts",
 )  # fmt: skip
 # Public names of modules without __all__.
-MORE = {"fuse2task.tasks": ("Task", "find_task", "task_names"), "fuse2task.data.layouts": ("Layout",)}
+MORE = {
+    "fuse2task.tasks": ("Task", "find_task", "task_names"),
+    "fuse2task.judges": ("Judge", "DetectionJudge", "SegmentationJudge", "make_judge"),
+    "fuse2task.data.layouts": ("Layout",),
+}
 
 
 def main() -> None:

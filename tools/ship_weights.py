@@ -38,12 +38,16 @@ def main() -> None:
         root = Path(source["root"])
         source["boxes"] = source["boxes"] and str(root.name / Path(source["boxes"]).relative_to(root))
         source["root"] = root.name
+    through = {}
     if recipe["task"]:
-        recipe["task"]["detector"] = Path(recipe["task"]["detector"]).name
+        detector = Path(recipe["task"]["detector"])
+        through = {detector.name: file_digest(detector)}
+        recipe["task"]["detector"] = detector.name
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     copied = ("device", "precision", "versions")
     card = {
         "format": "fuse2task.weights", "name": options.name, "summary": options.summary, "network": about["network"],
+        "trained_through": through,
         "sha256": file_digest(target), "tensor_hash": digest, "recipe": recipe, "recipe_hash": value_hash(recipe),
         "seed": about["seed"], "commit": commit, "samples": about["samples"], "pairs": about["pairs"],
         "trained_on": sorted(pair.id for pair in training), "held_out": sorted(pair.id for pair in held_out),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fuse2task.bench import statistics
+from fuse2task.bench.across_judges import across_judges
 from fuse2task.bench.measured import Distribution, Measured, over_runs
 from fuse2task.bench.recipe import BenchRecipe, Intervals, PublishedRow
 from fuse2task.data.fused import open_fused
@@ -28,8 +29,8 @@ Load = Callable[[Row], Measured]
 
 
 def summarise(folder: Path, recipe: BenchRecipe) -> None:
-    """Write comparisons.csv, correlations.csv, ranking.json, extremes.json and published.json, and of sweeps over
-    conditions conditions.csv and robustness.csv.
+    """Write comparisons.csv, correlations.csv, ranking.json, extremes.json, judges.json and published.json, and of
+    sweeps over conditions conditions.csv and robustness.csv.
 
     Needs nothing outside the folder. Degraded copies are in the last two alone. Rows whose distributions have been
     replaced by those of another recipe, judge or truth are left out.
@@ -47,7 +48,10 @@ def summarise(folder: Path, recipe: BenchRecipe) -> None:
             for name in ("conditions", "robustness"):
                 at.table(name).unlink(missing_ok=True)
         published = beside_published(summary.results, summary.truths, recipe)
-        for name, value in (("ranking", summary.ranking), ("extremes", summary.extremes), ("published", published)):
+        for name, value in (
+            ("ranking", summary.ranking), ("extremes", summary.extremes), ("judges", summary.judges),
+            ("published", published),
+        ):  # fmt: skip
             remove_halves(at.entries(name))
             write_json(at.entries(name), value)
     say(f"{folder}: {len(summary.comparisons)} comparisons in {len(summary.groups)} tables")
@@ -73,6 +77,7 @@ class Summary:
         for rows in self.groups:
             self._add(rows)
         self.correlations = correlations(clean, self.groups)
+        self.judges = across_judges(self.groups, self.comparisons, self._loaded, recipe)
 
     def _current(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows of the recipe's methods whose distributions lie in the folder; none without the baseline."""
@@ -124,6 +129,11 @@ class Summary:
     def load(self, row: Row) -> Measured | None:
         """The distributions behind a row; None where the folder has none, or those of other rows."""
         return Measured.load(self._file(row, "replicates.npz"), identity({str(key): row[key] for key in row}))
+
+    def _loaded(self, row: Row) -> Measured:
+        found = self.load(row)
+        assert found is not None
+        return found
 
     def _file(self, row: Row, name: str) -> Path:
         truth = self.truths[row["truth_hash"]]

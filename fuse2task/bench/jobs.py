@@ -182,7 +182,7 @@ class Evaluate(Job):
         weights = bench.weights(self.dataset, self.method, self.judge, self.seed)
         made_of = {
             "images": images_hash(bench, self.dataset, self.method), "split": data.part,
-            "weights": bench.judge(self.dataset, self.judge).facts.digest or file_digest(weights),
+            "weights": bench.judge(self.dataset, self.judge).facts.digest or file_digest(Path(str(weights))),
             "class_map": section.class_map,
         }  # fmt: skip
         remove_leftovers(folder)

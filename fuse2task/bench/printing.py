@@ -1,6 +1,7 @@
 """Console tables of a benchmark: plan, results, sweeps, published numbers, opened test splits."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,24 @@ def print_results(folder: Path, methods: Sequence[str], baseline: str) -> None:
 
     methods: those to print, in this order.
     """
+    from fuse2task.report.estimates import Numbers
+    from fuse2task.report.judges import sentences
+    from fuse2task.report.metric_tables import ONE_TRAINING
+
     at, results, console = BenchFolder(folder), ResultsTable(folder).read(), _console()
+    entries = read_entries(folder, "judges")
     pairs = read_frame(at.table("comparisons"), COMPARISONS)
     for group in comparable_groups(results[results["kind"] == CLEAN["kind"]], pairs, read_truths(folder)):
         if find_task(group.keys["task"]).is_judged:
-            console.print(_table(group, methods, baseline))
-            console.print(_footnote(group, baseline), highlight=False, soft_wrap=True)
+            numbers = Numbers(group, baseline, math.nan, entries)
+            notes = [f" † {method} was trained through this judge." for method in sorted(numbers.through)]
+            notes += [f" {ONE_TRAINING}"] if numbers.one_training else []
+            console.print(_table(group, methods, baseline, numbers.label))
+            console.print("".join([_footnote(group, baseline), *notes]), highlight=False, soft_wrap=True)
+    for entry in entries:
+        if len(entry["judges"]) > 1:
+            for sentence in sentences(entry):
+                console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     areas = read_frame(at.table("robustness"), ROBUSTNESS)
     for _, rows in areas[areas["class"] == "all"].groupby(list(ABOUT), sort=False):
         for metric in find_task(rows.iloc[0]["task"]).sweep_metrics:
@@ -76,7 +89,7 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=max(console.width, 160))
 
 
-def _table(group: Group, methods: Sequence[str], baseline: str) -> Table:
+def _table(group: Group, methods: Sequence[str], baseline: str, label: Callable[[str], str]) -> Table:
     keys, task = group.keys, find_task(group.keys["task"])
     every = group.results[(group.results["condition"] == "all") & group.results["method"].isin(methods)]
     classes = [name for name in dict.fromkeys(every["class"]) if name != "all"]
@@ -98,7 +111,7 @@ def _table(group: Group, methods: Sequence[str], baseline: str) -> Table:
         own = every[(every["method"] == method) & (every["metric"] == task.headline) & (every["class"] == "all")]
         # The interval over images of a single run, the standard deviation over several seeds.
         spread = f"sd {own['value'].std():.3f}, {len(own)} seeds" if len(own) > 1 else _interval(own.iloc[0])
-        table.add_row(method, cells[0], spread, *cells[1:], *versus)
+        table.add_row(label(method), cells[0], spread, *cells[1:], *versus)
     return table
 
 

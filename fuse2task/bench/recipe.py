@@ -19,6 +19,10 @@ ALWAYS = ("visible", "infrared", "average")
 """Methods that every benchmark has: fused is often no better than one camera, or than the mean of both."""
 
 
+RESULTS_KEYS = ("predictions", "masks")
+LATER_KEYS = ("plugin", "options", *RESULTS_KEYS)
+
+
 class Fold(Recipe):
     """Block `index` (from 1) of `of` equal runs of neighbouring training pairs, kept out of the training."""
 
@@ -57,19 +61,36 @@ class DatasetSection(Recipe):
 
 
 class MethodSection(Recipe):
-    """A fusion method: a name of the registry, or a folder of fused images. checkpoint: null for shipped weights."""
+    """A fusion method: a name of the registry, or a folder of fused images. checkpoint: null for shipped weights.
+
+    trained_through: judges of the recipe whose network took part in its training; cards of weights say it themselves.
+    """
 
     name: Name
     checkpoint: Path | None = None
     folder: Path | None = None
+    trained_through: list[str] = Field(default=[])
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in serialize(self).items() if value or key != "trained_through"}
 
 
 class JudgeSection(Recipe):
-    """What scores the images: fixed weights (frozen), or a recipe that is trained on each method (retrain)."""
+    """What scores the images: fixed weights (frozen), or a recipe that is trained on each method (retrain).
+
+    plugin: a judge of another package; weights and options are given to it. options without a plug-in: of a
+    segmenter's file of another library. predictions, masks: finished results in place of a network, a file or a
+    folder of every method, `DIR/{method}.json` or `DIR/{dataset}/{method}`.
+    """
 
     task: str
-    protocol: Literal["frozen", "retrain"]
+    protocol: Literal["frozen", "retrain"] = "frozen"
     weights: Path | None = None
+    plugin: str | None = None
+    options: dict[str, Any] = Field(default={})
+    predictions: str | None = None
+    masks: str | None = None
     class_map: str | None = None
     recipe: str | None = None
     overrides: dict[str, Any] = Field(default={})
@@ -86,20 +107,43 @@ class JudgeSection(Recipe):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.protocol == "retrain" and (not self.recipe or self.weights or self.trained_on):
+        given = self.plugin or self.results
+        if self.protocol == "retrain" and (not self.recipe or self.weights or self.trained_on or given):
             raise ValueError("a retrain judge has a recipe, and neither weights nor trained_on")
-        if self.protocol == "frozen" and bool(self.weights) == bool(self.recipe and self.trained_on):
+        if self.protocol == "frozen" and bool(self.weights or given) == bool(self.recipe and self.trained_on):
             raise ValueError("a frozen judge has either weights, or recipe and trained_on")
+        if self.results and (self.weights or self.plugin):
+            raise ValueError("a judge has either results or a network: weights and plugin have no place beside results")
+        if self.options and not (self.plugin or self.weights or self.masks):
+            raise ValueError("options are for a plug-in, for weights of another library, or for masks")
         if self.overrides and not self.recipe:
             raise ValueError("overrides change a recipe; there is none")
-        if self.class_map and not find_task(self.task).takes_class_map:
-            raise ValueError(f"class_map: task {self.task} has none")
+        task = find_task(self.task)
+        if self.class_map and not (task.trained_class_map if self.is_trained else task.takes_class_map):
+            kind = "a trained judge of" if self.is_trained else "a judge of"
+            raise ValueError(f"class_map: {kind} task {self.task} takes none")
+        for key in RESULTS_KEYS:
+            template = getattr(self, key)
+            if template and task.results_key != key:
+                raise ValueError(f"{key}: task {self.task} has none")
+            if template and "{method}" not in template:
+                raise ValueError(f"{key}: holds no {{method}}; give a file or folder of every method")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Without plug-ins and results a recipe keeps the id that it had before there were any.
+        return {key: value for key, value in serialize(self).items() if value or key not in LATER_KEYS}
 
     @property
     def is_trained(self) -> bool:
         """Whether the benchmark trains this judge."""
         return self.recipe is not None
+
+    @property
+    def results(self) -> str:
+        """Where finished results lie; empty for networks."""
+        return self.predictions or self.masks or ""
 
 
 class ScoresSection(Recipe):
@@ -228,6 +272,12 @@ class BenchRecipe(Recipe):
         given = [method.name for method in self.methods if method.folder]
         if self.conditions and given:
             raise ValueError(f"conditions: {', '.join(given)} are images fused elsewhere, in one condition only")
+        given = [name for name, judge in self.judges.items() if judge.results]
+        if self.conditions and given:
+            raise ValueError(f"conditions: {', '.join(given)} are results on images in one condition only")
+        for section in self.methods:
+            if unknown := [name for name in section.trained_through if name not in self.judges]:
+                raise ValueError(f"methods.{section.name}.trained_through: {unknown[0]} is not among the judges")
         on = {f"judges.{name}.trained_on": judge.trained_on for name, judge in self.judges.items()}
         for key, method in {"baseline": self.baseline, **on}.items():
             if method and method not in names:
@@ -238,7 +288,8 @@ class BenchRecipe(Recipe):
     def id(self) -> str:
         """Hash of what decides the results, the resolved recipe without `published`: the column `run`."""
         # Without conditions a recipe keeps the id that it had before there were any.
-        undecisive = {"published"} if self.conditions else {"published", "conditions"}
+        undecisive: dict[str, Any] = {"published": True, "methods": {"__all__": {"trained_through"}}}
+        undecisive |= {} if self.conditions else {"conditions": True}
         return value_hash(self.model_dump(mode="json", exclude=undecisive))
 
     @property

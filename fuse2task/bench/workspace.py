@@ -18,13 +18,14 @@ from fuse2task.data.dataset import Pair
 from fuse2task.data.layouts import LAYOUTS
 from fuse2task.data.loading import clean_pairs
 from fuse2task.data.truth.coco import coco_truth
+from fuse2task.judges import JudgeSource, ResultsSource
 from fuse2task.results.entries import read_truths
 from fuse2task.results.schema import OPENINGS, BenchFolder, kind_and_level, source_of
 from fuse2task.results.tables import ResultsTable, read_table, write_table
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import file_digest, remove_halves, remove_leftovers, value_hash, write_json
 from fuse2task.runtime.packages import versions_hash
-from fuse2task.tasks import JudgeFacts, JudgeSetup, Task, find_task
+from fuse2task.tasks import JudgeFacts, JudgeSetup, Task, Weights, find_task
 from fuse2task.training.run_folder import NOT_DECISIVE
 
 # Not part of a judge's hash: which images, which repetition, which machine.
@@ -95,11 +96,11 @@ class Workspace:
         """The seeds that a judge is trained with; None alone where its weights are given."""
         return list(self.recipe.seeds) if self.recipe.judges[judge].is_trained else [None]
 
-    def weights(self, dataset: str, method: str, judge: str, seed: int | None) -> Path:
-        """The weights that score `method`: given, trained on it, or trained on one method for all."""
+    def weights(self, dataset: str, method: str, judge: str, seed: int | None) -> Weights:
+        """What scores `method`: given weights or results, or weights trained on it or on one method for all."""
         section = self.recipe.judges[judge]
         folder = self.at.training(dataset, section.trained_on or method, judge, seed or 0)
-        return section.weights or folder / "best.safetensors"
+        return given_weights(section, dataset, [method]) or folder / "best.safetensors"
 
     def make_method(self, method: str) -> Any:
         """The fusion method, with its weights on the device."""
@@ -162,7 +163,8 @@ class Workspace:
             if section.trained_on:
                 trained_on = {"method": self.method_hash(dataset, section.trained_on),
                               "split": data.dataset.split_hash, "truth": data.truths[0].hash}  # fmt: skip
-        setup = JudgeSetup(section.weights, recipe, section.class_map)
+        given = given_weights(section, dataset, [method.name for method in self.recipe.methods])
+        setup = JudgeSetup(given, recipe, section.class_map)
         facts = task.identify(setup, data.truths[0].classes, data.size, self.device)
         decided, hashed = dict(facts.decided), facts.digest[:12]
         if recipe is not None:
@@ -172,6 +174,16 @@ class Workspace:
                     values[key] = file_digest(Path(values[key]))
             decided["recipe"], hashed = values, value_hash({"recipe": values, **trained_on})
         return JudgeIdentity(section, task, facts, hashed, value_hash(decided))
+
+
+def given_weights(section: JudgeSection, dataset: str, methods: Sequence[str]) -> Weights | None:
+    """What a frozen judge is made from; the results of these methods, where it is results."""
+    if section.results:
+        at = [section.results.replace("{dataset}", dataset).replace("{method}", method) for method in methods]
+        return ResultsSource(tuple(map(Path, at)), json.dumps(section.options, sort_keys=True))
+    if section.plugin or section.options:
+        return JudgeSource(section.plugin or "", section.weights, json.dumps(section.options, sort_keys=True))
+    return section.weights
 
 
 def training_recipe(section: JudgeSection, fused: Path, seed: int, device: str) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
+from fuse2task.cli.judges import JudgeOptions, Plugin, judge_source
 from fuse2task.cli.options import (
     JsonOption,
     JudgeDevice,
@@ -19,6 +20,7 @@ from fuse2task.runtime.errors import RequestError
 
 if TYPE_CHECKING:
     from fuse2task.data.fused import FusedDataset
+    from fuse2task.judges import JudgeSource
 
 app = typer.Typer(help="Train YOLO on fused images, predict, evaluate by COCO AP.", no_args_is_help=True)
 
@@ -56,13 +58,15 @@ def predict(
     data: Data = None,
     split: Split = None,
     class_map: Map = None,
+    plugin: Plugin = None,
+    option: JudgeOptions = None,
     device: JudgeDevice = "auto",
     trust_pickle: TrustPickle = False,
 ) -> None:
     """Predict one split with a judge; writes COCO results."""
     from detection.coco import read_truth, write_results
 
-    dataset, results, left_out = _predicted(weights, data, split, class_map, device)
+    dataset, results, left_out = _predicted(judge_source(plugin, weights, option), data, split, class_map, device)
     write_results(output, results, read_truth(dataset.annotations(str(split))))
     typer.echo(f"{output}: {len(results)} boxes")
     if left_out:
@@ -78,16 +82,19 @@ def evaluate(
     data: Data = None,
     split: Split = None,
     class_map: Map = None,
+    plugin: Plugin = None,
+    option: JudgeOptions = None,
     device: JudgeDevice = "auto",
     trust_pickle: TrustPickle = False,
     as_json: JsonOption = False,
 ) -> None:
-    """COCO AP: --truth and --predictions, or a judge's (--weights --data --split)."""
+    """COCO AP: --truth and --predictions, or a judge's (--weights or --plugin, --data, --split)."""
     from detection.average_precision import evaluate as evaluate_results
-    from detection.coco import classes_left_out, load_class_map, read_truth
+    from detection.coco import read_truth
+    from fuse2task.data.class_maps import classes_left_out, load_class_map
 
-    if any((truth, predictions)) == any((weights, data, split)):
-        raise RequestError("give either --truth and --predictions, or --weights, --data and --split")
+    if any((truth, predictions)) == any((weights, plugin, data, split)):
+        raise RequestError("give either --truth and --predictions, or --weights or --plugin, --data and --split")
     left_out: tuple[str, ...] = ()
     if truth and predictions:
         if class_map:
@@ -97,25 +104,25 @@ def evaluate(
     elif truth or predictions:
         raise RequestError("--truth and --predictions are needed together")
     else:
-        dataset, results, left_out = _predicted(weights, data, split, class_map, device)
+        dataset, results, left_out = _predicted(judge_source(plugin, weights, option), data, split, class_map, device)
         metrics = evaluate_results(dataset.annotations(str(split)), results, left_out=left_out)
     put_metrics(output, metrics, as_json, _show)
 
 
 def _predicted(
-    weights: Path | None, data: Path | None, split: str | None, class_map: str | None, device: str
+    source: "Path | JudgeSource", data: Path | None, split: str | None, class_map: str | None, device: str
 ) -> tuple["FusedDataset", list[dict[str, Any]], tuple[str, ...]]:
-    from detection.coco import load_class_map
     from detection.judge import load_judge
     from detection.judge import predict as predict_split
+    from fuse2task.data.class_maps import load_class_map
     from fuse2task.data.fused import open_fused
+    from fuse2task.tasks import find_task
 
-    if not (weights and data and split):
-        raise RequestError("--weights, --data and --split are needed together")
-    dataset = open_fused(data)
-    mapping = load_class_map(class_map) if class_map else None
-    judge = load_judge(weights, device)
-    return dataset, *predict_split(dataset, split, judge, mapping, source=class_map or "")
+    if not (data and split):
+        raise RequestError("--weights (or --plugin), --data and --split are needed together")
+    dataset, mapping = open_fused(data), load_class_map(class_map) if class_map else None
+    judge = load_judge(source, device) if isinstance(source, Path) else find_task("detection").load(source, device)
+    return dataset, *predict_split(dataset, split, judge, mapping, source=class_map or "the class map")
 
 
 def _show(metrics: dict[str, Any]) -> None:

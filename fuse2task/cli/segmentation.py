@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from fuse2task.cli.judges import JudgeOptions, Plugin, judge_source
 from fuse2task.cli.options import JsonOption, JudgeDevice, Output, load_for_run, print_table, put_metrics
 
 app = typer.Typer(help="Train a segmenter on fused images, predict, evaluate by per-class IoU.", no_args_is_help=True)
@@ -32,23 +33,36 @@ def train(
 
 @app.command()
 def predict(
-    checkpoint: Annotated[Path, Option(metavar="C", help="best.safetensors or last.safetensors of a run.")],
     data: Annotated[Path, Option(metavar="OUT", help="Fused dataset (of `fusion apply`).")],
     split: Annotated[str, Option(help="Its split: train, val or test.")],
     output: Annotated[Path, Output(metavar="DIR", help="Where <id>.png go, 8-bit class indices.")],
+    checkpoint: Annotated[
+        Path | None, Option(metavar="C", help="best.safetensors or last.safetensors of a run; or for --plugin.")
+    ] = None,
     overlays: Annotated[
         Path | None, Option(metavar="DIR", help="Where sheets of image, truth and prediction go.")
     ] = None,
+    class_map: Annotated[
+        str | None, Option(help="YAML, `judge class: truth class`: a file, or a shipped map (msrs-cityscapes).")
+    ] = None,
+    plugin: Plugin = None,
+    option: JudgeOptions = None,
     device: JudgeDevice = "auto",
 ) -> None:
-    """Predict the masks of one split."""
+    """Predict the masks of one split, by a checkpoint of a run or a judge of another package."""
+    from fuse2task.data.class_maps import load_class_map
     from fuse2task.data.fused import open_fused
-    from fuse2task.runtime.compute import pick_device
-    from segmentation.model import load_segmenter
+    from fuse2task.tasks import find_task
+    from segmentation.frozen import MappedSegmenter, match_masks
     from segmentation.prediction import predict as predict_split
 
-    dataset = open_fused(data)
-    count = predict_split(load_segmenter(checkpoint, pick_device(device)), dataset, split, output, overlays)
+    dataset, source = open_fused(data), judge_source(plugin, checkpoint, option)
+    judge, _ = find_task("segmentation").load(source, device)
+    if plugin or class_map:
+        classes, mapping = dataset.classes or judge.classes, load_class_map(class_map) if class_map else None
+        matching = match_masks(judge.classes, classes, mapping, class_map or "--class-map")
+        judge = MappedSegmenter(judge, classes, *matching)
+    count = predict_split(judge, dataset, split, output, overlays)
     typer.echo(f"{output}: {count} masks")
 
 
@@ -57,7 +71,9 @@ def evaluate(
     labels: Annotated[Path, Option(metavar="DIR", help="True masks, <id>.png; 255 is ignored.")],
     predictions: Annotated[Path, Option(metavar="DIR", help="Predicted masks of the same names.")],
     output: Annotated[Path, Output(metavar="metrics.json", help="Metrics, fractions.")],
-    classes: Annotated[str, Option(help="msrs, fmb, or a text file with one name a line.")] = "msrs",
+    classes: Annotated[
+        str, Option(help="msrs, fmb, cityscapes, voc, ade20k, or a text file with one name a line.")
+    ] = "msrs",
     as_json: JsonOption = False,
 ) -> None:
     """Per-class IoU from one confusion matrix over the set."""

@@ -32,6 +32,19 @@ FMB_PALETTE = (
 )  # fmt: skip
 
 
+# Cityscapes' train ids 0 to 18 (cityscapesScripts, labels.py).
+CITYSCAPES = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
+    "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
+)  # fmt: skip
+
+# PASCAL VOC 2012, segmentation.
+VOC = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+
+
 def read_class_list(path: Path) -> tuple[str, ...]:
     """Class names in id order from a text file with one `name` or one `id name` on each line.
 

@@ -1,6 +1,6 @@
 """The contents of a bench folder, read into tables and grouped; nothing is computed here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Contents:
     recipe: dict[str, Any]
     recipe_text: str
     directions: dict[str, bool]
+    judges: list[dict[str, Any]] = field(default_factory=list)
 
     def truth_name(self, truth_hash: str) -> str:
         """What the recipe calls this truth; its hash where it calls it nothing, "" for no truth."""
@@ -76,7 +77,7 @@ def read_contents(folder: Path) -> Contents:
     recipe = parse_yaml(text, f"{at.recipe}: not a readable recipe (YAML expected)")
     found: dict[str, Any] = {name: read_frame(at.table(name), columns) for name, columns in schema.TABLES.items()}
     _check_sweeps(at.root, found["conditions"], found["robustness"])
-    found |= {name: read_entries(at.root, name) for name in ("ranking", "extremes", "published")}
+    found |= {name: read_entries(at.root, name) for name in ("ranking", "extremes", "judges", "published")}
     found |= {"recipe": recipe if isinstance(recipe, dict) else {}, "recipe_text": text}
     return Contents(at.root, results, truths=read_truths(at.root), directions=read_directions(at.root), **found)
 

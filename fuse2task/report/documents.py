@@ -14,6 +14,7 @@ import fuse2task
 from fuse2task.report.charts import correlation_map, pareto_plot, rank_plot
 from fuse2task.report.contents import Contents, read_contents
 from fuse2task.report.estimates import Numbers
+from fuse2task.report.judges import judge_panels
 from fuse2task.report.metric_tables import correlation_table, cost_table, published_table, ranking_table, score_table
 from fuse2task.report.provenance import keys_table, method_tables, opening_sentences, refusals, warnings
 from fuse2task.report.study import Panel, Study, studies
@@ -31,7 +32,7 @@ LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "−": "$-$", "±": r"$\pm$", "·": r"\textperiodcentered{}", "–": "--", "▲": r"$\uparrow$",
-    "▼": r"$\downarrow$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "\u2009": r"\,", "\u00a0": "~",
+    "†": r"$\dagger$", "▼": r"$\downarrow$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "\u2009": r"\,", "\u00a0": "~",
     "\n": " ", "[": "{[}", "]": "{]}",
 }  # fmt: skip
 SUMMARY = (
@@ -53,23 +54,27 @@ def write_report(folder: Path) -> Path:
     contents = read_contents(folder)
     groups = contents.groups
     baseline = str(contents.recipe.get("baseline") or "")
-    found = studies(groups, baseline, contents.alpha)
+    found = studies(groups, baseline, contents.alpha, contents.judges)
     out = Path(folder) / "report"
     swept = sweeps(contents)
-    write_text(out / "summary.md", _markdown(contents, found, swept))
+    together = judge_panels(contents.judges, contents.truth_name)
+    write_text(out / "summary.md", _markdown(contents, found, swept, together))
     write_text(out / "summary.csv", summary_csv([Numbers(group, baseline, contents.alpha) for group in groups]))
-    write_text(out / "summary.tex", _latex(found, swept))
-    write_text(out / "index.html", html_page(contents, found, swept))
+    write_text(out / "summary.tex", _latex(found, swept, together))
+    write_text(out / "index.html", html_page(contents, found, swept, together))
     return out / "index.html"
 
 
-def _markdown(contents: Contents, found: Sequence[Study], swept: Sequence[Sweep]) -> str:
+def _markdown(contents: Contents, found: Sequence[Study], swept: Sequence[Sweep], together: Sequence[Panel]) -> str:
     def listed(sentences: Iterable[str]) -> list[str]:
         return [*(f"- {escape(sentence)}" for sentence in sentences), ""]
 
     escape, groups = markdown_text, contents.groups
     notes = [*opening_sentences(contents), *refusals(groups), *warnings(groups, contents.results)]
     parts = ["# Benchmark", "", *listed(notes)]
+    for panel in together:
+        parts += [f"## {escape(panel.heading)}", "", *listed(panel.sentences)]
+        parts += [markdown(table) for table in (panel.table,) if table]
     for study in found:
         parts += [f"## {escape(study.finding.title)}", "", escape(study.finding.headline), ""]
         panels = [*study.panels, *([study.sensitivity] if study.sensitivity else [])]
@@ -85,8 +90,9 @@ def _markdown(contents: Contents, found: Sequence[Study], swept: Sequence[Sweep]
     return "\n".join(parts)
 
 
-def _latex(found: Sequence[Study], swept: Sequence[Sweep]) -> str:
+def _latex(found: Sequence[Study], swept: Sequence[Sweep], together: Sequence[Panel]) -> str:
     tables = [r"% \usepackage{booktabs} in the preamble", ""]
+    tables += [latex(panel.table) for panel in together if panel.table]
     for study in found:
         classes = [panel.table for panel in study.panels if panel.table and panel.table.kind == "classes"]
         tables += [latex(table) for table in (study.summary, *classes, *study.others)]
@@ -94,7 +100,9 @@ def _latex(found: Sequence[Study], swept: Sequence[Sweep]) -> str:
     return "\n".join(tables)
 
 
-def html_page(contents: Contents, studies: Sequence[Study], sweeps: Sequence[Sweep]) -> str:
+def html_page(
+    contents: Contents, studies: Sequence[Study], sweeps: Sequence[Sweep], judges: Sequence[Panel] = ()
+) -> str:
     """The page's text. Every name from a file is escaped by the template."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -103,7 +111,8 @@ def html_page(contents: Contents, studies: Sequence[Study], sweeps: Sequence[Swe
     results, groups = contents.results, contents.groups
     return environment.get_template("report.html.j2").render(
         title=", ".join(dict.fromkeys(results["dataset"])), methods=list(dict.fromkeys(results["method"])),
-        studies=studies, sweeps=sweeps, openings=opening_sentences(contents), scenes=viewer_scenes(contents),
+        studies=studies, sweeps=sweeps, judges=judges, openings=opening_sentences(contents),
+        scenes=viewer_scenes(contents),
         scores=_scores(contents), rankings=_rankings(contents), costs=_costs(contents, studies),
         published=published_table(contents.published) if contents.published else None,
         refusals=refusals(groups), warnings=warnings(groups, results),

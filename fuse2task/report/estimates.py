@@ -1,9 +1,10 @@
 """Estimates of each method by metric, class and condition within a comparable group, and their paired differences."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, stdev
+from typing import Any
 
 import pandas as pd
 
@@ -52,10 +53,20 @@ Key = tuple[str, str, str]  # metric, class, condition
 
 
 class Numbers:
-    """Look-up of the numbers of one group. alpha: significance level of its p values."""
+    """Look-up of the numbers of one group. alpha: significance level of its p values.
 
-    def __init__(self, group: Group, baseline: str, alpha: float) -> None:
+    one_training: a judge that was trained once on each method. That is one draw of many, which the intervals do not
+    know: no difference counts as significant. through: methods that were trained through this judge (judges.json).
+    """
+
+    def __init__(self, group: Group, baseline: str, alpha: float, judges: Sequence[Mapping[str, Any]] = ()) -> None:
         self.group, self.alpha = group, alpha
+        self.one_training = group.keys["protocol"] == "retrain" and group.results["seed"].nunique() == 1
+        self.through = {
+            row["method"] for entry in judges for row in entry["methods"]
+            if group.keys["judge"] in row["trained_through"]
+            and entry["judge_hashes"][group.keys["judge"]] == group.keys["judge_hash"]
+        }  # fmt: skip
         self.task = find_task(group.keys["task"])
         self.main = self.task.headline
         rows, pairs = group.results, group.comparisons
@@ -67,11 +78,16 @@ class Numbers:
             if not math.isnan(value):
                 self._cells.setdefault((key, method), {})[seed] = Estimate(value, low, high, images=images)
         numbers = (pairs[name] for name in ("difference", "ci_low", "ci_high", "p_holm", "smallest_detectable"))
+        level = 0.0 if self.one_training else alpha
         differences = zip(_keys(pairs), pairs["a"], pairs["b"], *numbers, strict=True)
-        self._pairs = {(key, a, b): Difference(a, b, *(*values, alpha)) for key, a, b, *values in differences
+        self._pairs = {(key, a, b): Difference(a, b, *(*values, level)) for key, a, b, *values in differences
                        if not math.isnan(values[0])}  # fmt: skip
         bases = list(dict.fromkeys(pairs["b"]))
         self.baseline = baseline if baseline in bases or not bases else bases[0]
+
+    def label(self, method: str) -> str:
+        """The method's name, with † where it was trained through this judge."""
+        return f"{method} †" if method in self.through else method
 
     def estimate(self, method: str, metric: str, name: str = "all", condition: str = "all") -> Estimate | None:
         """Mean over seeds, None where there is no number. Standard deviation with n - 1."""

@@ -14,6 +14,10 @@ from fuse2task.results.entries import ours_text, spread_text, theirs_text
 from fuse2task.results.tables import Group
 
 SIZES = ("small", "medium", "large")
+ONE_TRAINING = (
+    "One training is one draw: intervals and p values are over images, for these trained networks and not for the "
+    "methods, so nothing is marked as significant. Train with several seeds."
+)
 COSTS = {"parameters": "parameters", "GMAC": "GMAC a pair", "ms": "ms a pair", "peak_memory": "peak memory, MiB"}
 
 
@@ -228,9 +232,10 @@ def _table(
         f"▲ significantly better, ▼ significantly worse than {numbers.baseline} (paired on the same images, "
         f"Holm-adjusted p < {tables.level_text(numbers.alpha)}); no mark: not significant."
     )
-    if numbers.group.comparisons.empty:
-        marks = ""
-    rows = by_rows([[name_cell(method) for method in methods or _methods(numbers)], *columns])
+    if numbers.group.comparisons.empty or numbers.one_training:
+        marks = ONE_TRAINING if numbers.one_training else ""
+    notes = [*notes, *(f"† {method} was trained through this judge." for method in sorted(numbers.through))]
+    rows = by_rows([[name_cell(numbers.label(method)) for method in methods or _methods(numbers)], *columns])
     return Table(kind, caption, ("method", *headings), rows, tuple(notes), numbers.group.title, marks)
 
 

@@ -1,12 +1,13 @@
 """Studies: everything that the report says about one comparable group and those beside it, findings in plain words."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fuse2task.report import charts, metric_tables
 from fuse2task.report.estimates import Difference, Estimate, Numbers
-from fuse2task.report.metric_tables import summary_table, variant
+from fuse2task.report.metric_tables import ONE_TRAINING, summary_table, variant
 from fuse2task.report.tables import Table, fraction, interval, p_text, signed
 from fuse2task.results.schema import SINGLE
 from fuse2task.results.tables import Group
@@ -48,11 +49,13 @@ class Study:
     others: tuple[Table, ...]
 
 
-def studies(groups: Sequence[Group], baseline: str, alpha: float) -> list[Study]:
-    """One study for each family of groups; see `families`."""
+def studies(
+    groups: Sequence[Group], baseline: str, alpha: float, judges: Sequence[Mapping[str, Any]] = ()
+) -> list[Study]:
+    """One study for each family of groups; see `families`. judges: content of judges.json."""
     found = []
     for number, (first, others) in enumerate(families(list(groups))):
-        numbers, *more = (Numbers(group, baseline, alpha) for group in (first, *others))
+        numbers, *more = (Numbers(group, baseline, alpha, judges) for group in (first, *others))
         found.append(_study(numbers, more, f"s{number}"))
     return found
 
@@ -138,6 +141,9 @@ def finding(numbers: Numbers) -> GroupFinding:
     if highest < floor:
         text = f"Too low to rank: {floor_metric} is below {fraction(floor)} for every method"
         return GroupFinding(numbers.group.title, f"{text} (highest {fraction(highest)}).", ())
+    if numbers.one_training:
+        text = f"{ranked[0][0]} has the highest {numbers.main}: {_value(numbers, ranked[0][0])}. {ONE_TRAINING}"
+        return GroupFinding(numbers.group.title, text, tuple(_of_these_networks(numbers)))
     headline = f"{_leader(numbers, ranked)} {_fusion_helps(numbers, ranked)}".strip()
     return GroupFinding(numbers.group.title, headline, (*_against_baseline(numbers), *_against_single(numbers, ranked)))
 
@@ -224,6 +230,12 @@ def _against_baseline(numbers: Numbers) -> list[str]:
         size = f"a difference from {numbers.baseline} smaller than about {fraction(max(detectable))}"
         sentences.append(f"With these images, {size} can remain undetected.")
     return sentences
+
+
+def _of_these_networks(numbers: Numbers) -> list[str]:
+    found = [numbers.against_baseline(method, numbers.main) for method, _ in numbers.ranked()]
+    listed = "; ".join(f"{item.a} {_measured(item)}" for item in found if item is not None)
+    return [f"Differences from {numbers.baseline}, for these trained networks: {listed}."] if listed else []
 
 
 def _against_single(numbers: Numbers, ranked: list[tuple[str, float]]) -> list[str]:

@@ -80,6 +80,55 @@ class PublishedEntry(_Entry):
     seeds: int
 
 
+class JudgedMethod(_Entry):
+    """A method in an entry of judges.json. The dictionaries are by judge."""
+
+    method: str
+    values: dict[str, float]
+    ranks: dict[str, float]
+    mean_rank: float
+    rank_low: float
+    rank_high: float
+    standardised: float | None
+    standardised_low: float | None
+    standardised_high: float | None
+    differences: dict[str, float | None]
+    significant: list[str]
+    trained_through: list[str]
+    verdict: str
+    verdict_without: str
+
+
+class JudgesEntry(_Entry):
+    """An entry of judges.json: what all judges say about one dataset, task and truth."""
+
+    dataset: str
+    task: str
+    truth_hash: str
+    metric: str
+    baseline: str
+    level: Annotated[float, Field(gt=0, lt=1)]
+    judges: list[str] = Field(min_length=1)
+    judge_hashes: dict[str, str]
+    one_training: list[str]
+    w: float | None
+    w_low: float | None
+    w_high: float | None
+    w_p: float | None
+    methods: list[JudgedMethod] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for row in self.methods:
+            if any(name not in found for name in self.judges for found in (row.values, row.ranks)):
+                raise ValueError(f"{row.method} has not a number of every judge")
+            if row.verdict and any(name not in row.differences for name in self.judges):
+                raise ValueError(f"{row.method} has a verdict, but not a difference of every judge")
+        if (self.w is None) != (self.w_p is None) or set(self.judge_hashes) != set(self.judges):
+            raise ValueError("w and w_p, judges and judge_hashes do not belong together")
+        return self
+
+
 class Definition(_Entry):
     """What the definitions beside a table of scores say about one score."""
 
@@ -103,8 +152,9 @@ def read_truths(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_entries(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The entries of ranking.json, extremes.json or published.json; none without the file; raises as `read_truths`."""
-    kind: Any = {"ranking": RankingEntry, "extremes": ExtremeEntry, "published": PublishedEntry}[name]
+    """The entries of ranking, extremes, judges or published.json; none without the file; raises as `read_truths`."""
+    kinds = {"ranking": RankingEntry, "extremes": ExtremeEntry, "judges": JudgesEntry, "published": PublishedEntry}
+    kind: Any = kinds[name]
     found = _read(folder / f"{name}.json", list[kind], "run `fuse2task bench report` to rewrite it")
     return [entry.model_dump() for entry in found or []]
 

@@ -27,6 +27,7 @@ DECISIVE = (
 GROUPS = {
     "fuse2task.methods": "a fusion.methods.Method that takes no argument",
     "fuse2task.layouts": "a fuse2task.data.layouts.Layout",
+    "fuse2task.judges": "a fuse2task.judges.DetectionJudge or SegmentationJudge, or a function that makes one",
 }
 """Entry-point group -> what its entries are."""
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from fuse2task.data.dataset import BoxTruth, Pair
 from fuse2task.data.fused import FusedDataset
+from fuse2task.judges import JudgeSource, ResultsSource
 from fuse2task.results.schema import suffixed
 from fuse2task.runtime.errors import RequestError
 
@@ -37,11 +38,15 @@ class EvaluatedTruth:
         return suffixed(name, self.name, self.primary)
 
 
+Weights = Path | JudgeSource | ResultsSource
+"""What a judge is made from: a weights file, a plug-in or a file of another library, finished results."""
+
+
 @dataclass(frozen=True)
 class JudgeSetup:
-    """A judge of the recipe: fixed weights, or the checked recipe of its training; class_map: for detection."""
+    """A judge of the recipe: fixed weights, or the checked recipe of its training."""
 
-    weights: Path | None = None
+    weights: Weights | None = None
     recipe: Any = None
     class_map: str | None = None
 
@@ -103,6 +108,10 @@ class Task:
     floor = ("", 0.0)
     """A metric, and the value below which a ranking by it is noise."""
     takes_class_map = False
+    """Whether judges with given weights take one; `trained_class_map`: whether those that are trained here do."""
+    trained_class_map = False
+    results_key = ""
+    """The key of a recipe's judge that names finished results, "" where results are not taken."""
     training_seconds = 0.1
     """Guess of what training takes for one image and epoch on two CPU cores, until one has been timed."""
 
@@ -138,11 +147,11 @@ class Task:
         """
         raise NotImplementedError
 
-    def load(self, weights: Path, device: str) -> Any:
-        """The judge in a weights file, on the device (`pick_device`)."""
+    def load(self, weights: Any, device: str) -> Any:
+        """The judge in a weights file, or of a `JudgeSource`, on the device (`pick_device`)."""
         raise NotImplementedError
 
-    def predict(self, weights: Path, device: str, judged: Judged) -> None:
+    def predict(self, weights: Any, device: str, judged: Judged) -> None:
         """Write the judge's predictions on the images into `judged.folder`."""
         raise NotImplementedError
 
@@ -154,17 +163,19 @@ class Task:
         """`image_metric` of every image in a matches.npz by itself, (I,); NaN where undefined."""
         raise RequestError(f"task {self.name}: no image_values for its image_metric; write it, or leave both out")
 
-    def judge(self, weights: Path, device: str) -> Any:
-        """`load`, once in each process for the same file and device."""
+    def judge(self, weights: Path | JudgeSource, device: str) -> Any:
+        """`load`, once in each process for the same file, options and device."""
+        file = weights.weights if isinstance(weights, JudgeSource) else weights
         try:
-            found = weights.stat()
+            found = file.stat() if file is not None else None
         except OSError:
             return self.load(weights, device)  # which says what is wrong
-        return _loaded(self, weights.resolve(), (found.st_ino, found.st_size, found.st_mtime_ns), device)
+        state = (found.st_ino, found.st_size, found.st_mtime_ns) if found is not None else ()
+        return _loaded(self, weights.resolve() if isinstance(weights, Path) else weights, state, device)
 
 
-@lru_cache(maxsize=4)
-def _loaded(task: Task, weights: Path, _: tuple[int, ...], device: str) -> Any:
+@lru_cache(maxsize=8)
+def _loaded(task: Task, weights: Path | JudgeSource, _: tuple[int, ...], device: str) -> Any:
     return task.load(weights, device)
 
 

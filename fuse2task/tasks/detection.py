@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fuse2task.judges import DetectionJudge, JudgeSource, ResultsSource, results_digest
 from fuse2task.tasks import EvaluatedTruth, Judged, JudgeFacts, JudgeSetup, Key, Measurement, Task, Values
 
 MEANS = ("AP", "AP50", "AP75")
@@ -21,7 +22,8 @@ class Detection(Task):
     metrics, class_metrics, sweep_metrics, image_metric = (*MEANS, "AR100"), ("AP", "AP50"), ("AP", "AP50"), "AP50"
     bounds = (0.0, 1.0)
     floor = ("AP50", 0.1)
-    takes_class_map = True
+    takes_class_map = trained_class_map = True
+    results_key = "predictions"
     training_seconds = 0.15
 
     def bias_order(self, metric: str) -> float:
@@ -45,39 +47,57 @@ class Detection(Task):
         return "" if any(truth.boxes.boxes[key] for key in ids) else "no box"
 
     def identify(self, setup: JudgeSetup, classes: Sequence[str], image_size: str, device: str) -> JudgeFacts:
-        from detection.coco import load_class_map, match_classes
         from detection.judge import CONFIDENCE, MAX_BOXES, NMS_IOU
+        from fuse2task.data.class_maps import load_class_map, match_classes
 
-        class_map = load_class_map(setup.class_map) if setup.class_map else None
+        class_map, source = load_class_map(setup.class_map) if setup.class_map else None, setup.class_map
         decided = {"class_map": class_map, "confidence": CONFIDENCE, "nms": NMS_IOU, "boxes": MAX_BOXES}
         numbers = {name: number for number, name in enumerate(classes, 1)}
         if setup.weights is None:  # it will know the classes of the truth that it is trained with
-            match_classes(classes, numbers, class_map, setup.class_map or "the class map")
+            match_classes(classes, numbers, class_map, source or "the class map")
             return JudgeFacts("", decided, str(setup.recipe.image_size))
+        if isinstance(setup.weights, ResultsSource):
+            match_classes(classes, numbers, class_map, source or "the class map")
+            return JudgeFacts(results_digest(setup.weights), {"class_map": class_map}, image_size)
         judge = self.judge(setup.weights, device)
-        match_classes(judge.names, numbers, class_map, setup.class_map or "the class map")
+        match_classes(judge.names, numbers, class_map, source or "the class map")
+        if isinstance(setup.weights, JudgeSource):  # thresholds and suppression are the plug-in's own
+            return JudgeFacts(judge.digest, {"class_map": class_map}, judge.image_size or image_size)
         return JudgeFacts(judge.digest, decided, str(judge.image_size))
 
-    def load(self, weights: Path, device: str) -> Any:
+    def load(self, weights: Path | JudgeSource, device: str) -> Any:
         from detection.judge import load_judge
+        from detection.plugin import PluginDetector
 
+        if isinstance(weights, JudgeSource):
+            judge = weights.make(self.name, device)
+            assert isinstance(judge, DetectionJudge)
+            return PluginDetector(judge, str(weights))
         # ONNX runs on the CPU wherever the rest runs.
         return load_judge(weights, "cpu" if weights.suffix == ".onnx" else device)
 
-    def predict(self, weights: Path, device: str, judged: Judged) -> None:
+    def predict(self, weights: Any, device: str, judged: Judged) -> None:
         """Write dets.json, COCO results."""
-        from detection.coco import load_class_map
+        from detection.coco import read_truth
         from detection.judge import predict
+        from detection.plugin import given_results
+        from fuse2task.data.class_maps import load_class_map, match_classes
         from fuse2task.runtime.files import write_text
 
-        class_map = load_class_map(judged.class_map) if judged.class_map else None
-        judge = self.judge(weights, device)
-        results, _ = predict(judged.fused, judged.part, judge, class_map, judged.class_map or "")
+        class_map, source = load_class_map(judged.class_map) if judged.class_map else None, judged.class_map or ""
+        if isinstance(weights, ResultsSource):
+            truth = read_truth(judged.fused.annotations(judged.part))
+            numbers = {item["name"]: item["id"] for item in truth["categories"]}
+            (path,) = weights.paths
+            results = given_results(path, truth, match_classes(list(numbers), numbers, class_map, source))
+        else:
+            results, _ = predict(judged.fused, judged.part, self.judge(weights, device), class_map, source)
         write_text(judged.folder / "dets.json", json.dumps(results, allow_nan=False) + "\n")
 
     def measure(self, judged: Judged) -> Measurement:
         from detection.average_precision import evaluate, match, weighted_ap
-        from detection.coco import classes_left_out, load_class_map, read_predictions, read_truth
+        from detection.coco import read_predictions, read_truth
+        from fuse2task.data.class_maps import classes_left_out, load_class_map
         from fuse2task.data.truth.coco import coco_truth
         from fuse2task.runtime.files import read_json, write_json
 

@@ -33,7 +33,7 @@ def judge(task="detection", **values):
         (judge(protocol="retrain"), "has a recipe"),
         (judge(protocol="frozen", recipe="x"), "either weights"),
         (judge(protocol="frozen", recipe="x", trained_on="z"), "trained_on"),
-        (judge(task="segmentation", protocol="frozen", weights="w", class_map="m"), "class_map"),
+        (judge(task="segmentation", protocol="retrain", recipe="r", class_map="m"), "class_map"),
         ({"unknown": 1}, "Extra inputs"),
     ],
 )  # fmt: skip

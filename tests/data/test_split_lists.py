@@ -29,6 +29,7 @@ SHIPPED = {
     "msrs-official": ({"train": 1083, "test": 361}, "ebaf11b9cc28"),
     "msrs-open": ({"train": 119, "test": 122}, "4571e69d0de1"),
     "msrs-seafusion-31": ({"test": 31}, "f8d004c8535f"),
+    "msrs-silver-22": ({"test": 22}, "80a4bc31e9f1"),
     "roadscene-171-50": ({"train": 171, "test": 50}, "7198f3a6a919"),
 }
 

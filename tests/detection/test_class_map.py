@@ -1,6 +1,6 @@
 import pytest
 
-from detection.coco import Matching, classes_left_out, load_class_map, match_classes
+from fuse2task.data.class_maps import Matching, classes_left_out, load_class_map, match_classes
 from fuse2task.runtime.errors import RequestError
 
 COCO = ("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck")

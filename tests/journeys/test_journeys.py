@@ -1,4 +1,4 @@
-"""Four newcomers' first hours, from an installed wheel in an empty folder: each is a script beside this file."""
+"""Five newcomers' first hours, from an installed wheel in an empty folder: each is a script beside this file."""
 
 import csv
 import importlib.util
@@ -38,6 +38,21 @@ def test_new_method(journey):
     assert (read_visible(warmest / name) != read_visible(mine / name)).any()
     manifest = json.loads((warmest / "manifest.json").read_text())
     assert manifest["method"]["margin"] == 32
+
+
+def test_new_judge(journey):
+    journey("new_judge")
+    results = rows(journey.folder / "bench" / "results.csv")
+    chosen = [row for row in results if row["metric"] == "AP50" and row["class"] == row["condition"] == "all"]
+    values = {(row["judge"], row["method"]): float(row["value"]) for row in chosen}
+    assert len(values) == 9
+    assert all(
+        abs(values["mine", method] - values["low", method]) < 1e-9 for method in ("visible", "infrared", "average")
+    )
+    assert len({row["judge_hash"] for row in results}) == 3
+    (entry,) = json.loads((journey.folder / "bench" / "judges.json").read_text())
+    assert {"low", "mine"} <= set(entry["judges"])
+    assert "judges · truth" in (journey.folder / "bench" / "report" / "summary.md").read_text()
 
 
 def test_paper(journey):

@@ -142,7 +142,7 @@ def _scenes(path: Path, _: Path) -> None:
 
 
 def _class_map(path: Path, _: Path) -> None:
-    from detection.coco import load_class_map, match_classes
+    from fuse2task.data.class_maps import load_class_map, match_classes
 
     match_classes(("person", "auto", "dog"), {"person": 1, "car": 2}, load_class_map(str(path)), str(path))
 
