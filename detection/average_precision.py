@@ -8,15 +8,16 @@ from importlib import metadata
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detection.coco import read_predictions, read_truth
+from detection.coco import read_truth
+from detection.predictions import read_predictions
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import atomic_path
+from fuse2task.runtime.reading import read_arrays
 
 AREAS = ("all", "small", "medium", "large")  # COCOeval's: all, < 32^2, 32^2 to 96^2, > 96^2 pixels
 ALL, SMALL, MEDIUM, LARGE = range(len(AREAS))
@@ -66,19 +67,20 @@ class Matches:
 
     @staticmethod
     def load(path: Path) -> "Matches":
-        """Read what `save` wrote. RequestError: missing, not such a file, or of another format version."""
+        """Read what `save` wrote.
+
+        Raises:
+            RequestError: missing, not such a file, or of another format version.
+        """
+        file: dict[str, Any] = read_arrays(path, "file of matches", "format", "classes", *_PLAIN, *_PACKED)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                if (version := int(file["format"])) != _FORMAT:
-                    raise RequestError(f"{path}: matches of format {version}, not {_FORMAT}; evaluate again")
-                arrays: dict[str, Any] = {name: file[name] for name in _PLAIN}
-                for name in _PACKED:
-                    arrays[name] = np.unpackbits(file[name], axis=-1, count=len(arrays["score"])).astype(bool)
-                return Matches(classes=tuple(map(str, file["classes"])), **arrays)
-        except FileNotFoundError:
-            raise RequestError(f"{path}: no such file of matches; evaluate again") from None
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            if int(file["format"]) != _FORMAT:
+                raise RequestError(f"{path}: matches of format {int(file['format'])}, not {_FORMAT}; evaluate again")
+            for name in _PACKED:
+                file[name] = np.unpackbits(file[name], axis=-1, count=len(file["score"])).astype(bool)
+        except (ValueError, TypeError) as error:
             raise RequestError(f"{path}: not a readable file of matches ({error}); evaluate again") from None
+        return Matches(tuple(map(str, file["classes"])), **{name: file[name] for name in (*_PLAIN, *_PACKED)})
 
 
 def match(truth: dict[str, Any], predictions: list[dict[str, Any]], *, left_out: Sequence[str] = ()) -> Matches:

@@ -15,7 +15,7 @@ from fuse2task.data.fused import FusedDataset, verify_images
 from fuse2task.data.images import as_rgb, read_visible
 from fuse2task.runtime.compute import pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
-from fuse2task.runtime.files import file_digest
+from fuse2task.runtime.files import weights_digest
 from fuse2task.runtime.packages import quiet_ultralytics
 from fuse2task.runtime.progress import Meter
 from fuse2task.runtime.reading import NOT_FETCHED, check_regular, one_line
@@ -97,7 +97,7 @@ def load_judge(path: Path, device: str = "auto") -> LoadedDetector:
         known = ".onnx, .pt or .safetensors (RUN/best.safetensors of a training run)"
         raise RequestError(f"{path}: judge weights are {known}")
     check_regular(path, "weights file", MAX_BYTES, NOT_FETCHED)
-    digest = file_digest(path)
+    digest = weights_digest(path)
     if path.suffix == ".onnx":
         if device not in ("auto", "cpu"):
             raise RequestError(f"{path}: an ONNX judge runs on the CPU, not on {device!r}; use --device cpu")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from detection.coco import read_predictions
+from detection.predictions import read_predictions
 from fuse2task.data.class_maps import Matching
 from fuse2task.judges import DetectionJudge, Found
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError

@@ -20,12 +20,12 @@ from fuse2task.data.fused import FusedDataset, open_fused, verify_images, verify
 from fuse2task.data.images import as_rgb, read_visible, write_image
 from fuse2task.runtime.compute import pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, write_failure
-from fuse2task.runtime.files import value_hash, write_bytes
+from fuse2task.runtime.files import refuse_overlap, value_hash, write_bytes
 from fuse2task.runtime.locks import removed
 from fuse2task.runtime.packages import quiet_ultralytics, versions
 from fuse2task.runtime.progress import Meter, say
 from fuse2task.runtime.reading import read_csv
-from fuse2task.training.run_folder import RunFolder
+from fuse2task.training.run_folder import RunFolder, made_of
 
 SAMPLES, SHOWN = 4, 0.25  # pictures of a run, and the score from which a prediction is drawn in them
 TRUTH, PREDICTION = (0, 200, 0), (255, 140, 0)  # RGB
@@ -46,6 +46,7 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
     """
     dataset = open_fused(Path(recipe.data))
     data_hash, selects = value_hash(dataset.manifest), validation_split(dataset.splits)
+    refuse_overlap(folder, *dataset.parts)
     if "train" not in dataset.splits:
         there = ", ".join(dataset.splits)
         raise RequestError(f"{dataset.root}: no train split (it has {there}); fuse one with a --split that has it")
@@ -59,9 +60,11 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
     overrides = _overrides(recipe)
     initial = load_network(Path(recipe.weights)).module if recipe.weights else None
     run = RunFolder(folder, recipe.model_dump(mode="json"))
+    sources = made_of(recipe.model_dump(mode="json"), data_hash)
     if run.finished:
-        if run.card()["data"]["manifest_hash"] != data_hash:
-            raise RequestError(f"{folder}: was trained on other images than {recipe.data} has now; give another -o")
+        if run.card().get("made_of") != sources:
+            changed = f"was trained on other images than {recipe.data} has now, or from other weights"
+            raise RequestError(f"{folder}: {changed}; give another -o, or remove that folder")
         say(f"{folder}: already trained; remove the folder to train again")
         return run.card()
     with run.held():
@@ -77,7 +80,8 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
             write_bytes(target.with_suffix(".pt"), source.read_bytes())
         _write_samples(run, dataset, selects or "train")
         card = {
-            "format": "fuse2task.detection-run", "version": 1, "seed": recipe.seed, "classes": list(dataset.classes),
+            "format": "fuse2task.detection-run", "version": 1, "made_of": sources, "seed": recipe.seed,
+            "classes": list(dataset.classes),
             "data": {
                 "manifest_hash": data_hash, "train_images": len(dataset.ids("train")),
                 "train_boxes": boxes,

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 import yaml
 
-from fuse2task.data.dataset import Dataset, Pair, validation_split
-from fuse2task.data.fused import FORMAT
+from fuse2task.data.dataset import Dataset, Pair, content_hash, validation_split
+from fuse2task.data.fused import FORMAT, VERSION
 from fuse2task.data.images import encode_png, read_infrared, read_mask, read_visible, write_image
 from fuse2task.data.truth.boxes import format_yolo
 from fuse2task.data.truth.coco import coco_truth
@@ -152,7 +152,7 @@ def make_plan(dataset: Dataset, method: Method, color: Colour) -> dict[str, Any]
     identity = method.identity()
     return {
         "format": FORMAT,
-        "version": 1,
+        "version": VERSION,
         "method": {**identity, "hash": files.value_hash(identity)},
         "color": color,
         "source": {"layout": dataset.layout, "pairs": len(dataset.pairs)},
@@ -189,7 +189,9 @@ class FusedWriter:
     def __init__(self, dataset: Dataset, method: Method, out: Path, color: Colour, shard: Shard):
         self.dataset, self.method, self.out, self.color, self.shard = dataset, method, out, color, shard
         method.check(dataset.pairs)
+        files.refuse_overlap(out, *dataset.folders, *method.inputs)
         self.plan = make_plan(dataset, method, color)
+        self.plan["source"]["hash"] = content_hash(dataset.pairs)
         self.work, self.manifest = out / WORK, out / "manifest.json"
 
     def run(self) -> bool:
@@ -304,9 +306,11 @@ def fuse_pairs(dataset: Dataset, method: Method, out: Path, color: Colour = "rgb
 
     Files are read and written by threads while the method fuses in this one.
 
-    Raises RequestError: the method cannot fuse a pair, or an image is unreadable.
+    Raises:
+        RequestError: the method cannot fuse a pair, an image is unreadable, or `out` overlaps a folder of sources.
     """
     method.check(dataset.pairs)
+    files.refuse_overlap(out, *dataset.folders, *method.inputs)
     keep_freed_memory()
     stopwatch = Stopwatch()
 

@@ -17,7 +17,7 @@ from fuse2task.data.images import SUFFIXES, read_mask, write_image
 from fuse2task.judges import SegmentationJudge
 from fuse2task.runtime.compute import pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
-from fuse2task.runtime.files import file_digest, value_hash
+from fuse2task.runtime.files import file_digest, value_hash, weights_digest
 from fuse2task.runtime.packages import go_offline
 from fuse2task.runtime.reading import check_regular, one_line, refuse_untrusted
 from segmentation.evaluation import class_names
@@ -188,7 +188,7 @@ def map_masks(folder: Path, names: Mapping[str, tuple[int, int]], table: np.ndar
 def _digest(path: Path) -> str:
     if not path.is_dir():
         check_regular(path, "weights file", MAX_BYTES)
-        return file_digest(path)
+        return weights_digest(path)
     return value_hash({name: file_digest(path / name) for name in ("config.json", "model.safetensors")})
 
 

@@ -11,6 +11,7 @@ from fuse2task.data.classes import FMB, FMB_PALETTE, MSRS, MSRS_PALETTE
 from fuse2task.data.fused import FusedDataset, verify_images
 from fuse2task.data.images import as_rgb, read_mask, read_visible, write_image
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import refuse_overlap
 from fuse2task.runtime.locks import sole_writer
 from fuse2task.runtime.progress import Meter
 from segmentation.evaluation import IGNORE
@@ -33,6 +34,8 @@ def predict(segmenter: Segmenter, data: FusedDataset, split: str, out: Path, ove
         )
     if overlays is not None and Path(overlays).resolve() == Path(out).resolve():
         raise RequestError(f"{overlays}: overlays would replace the masks; give another folder")
+    for folder in (out, *([] if overlays is None else [overlays])):
+        refuse_overlap(folder, *data.parts)
     verify_images(data, [split])
     names, images = data.ids(split), data.images(split)
     truths = data.masks(split) if overlays is not None and data.truth == "masks" else [None] * len(names)

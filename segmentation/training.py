@@ -11,7 +11,7 @@ from fuse2task.data.dataset import validation_split
 from fuse2task.data.fused import open_fused, verify_images, verify_truth
 from fuse2task.data.images import write_image
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import value_hash
+from fuse2task.runtime.files import refuse_overlap, value_hash
 from fuse2task.training.loop import TrainingRun, TrainingStage
 from segmentation.encoder_weights import load_encoder_weights
 from segmentation.evaluation import DEFINITION, IGNORE, confusion, scores
@@ -37,7 +37,8 @@ def train(recipe: SegmentationRecipe, root: Path) -> Path:
     run. Fuse2TaskError: the loss is not finite; the message names the images of the batch.
     """
     stage = SegmentationStage(recipe)
-    return TrainingRun(recipe, root, recipe.workers).train(lambda: [stage], stage.card)
+    refuse_overlap(root, *stage.dataset.parts)
+    return TrainingRun(recipe, root, recipe.workers).train(lambda: [stage], stage.card, stage.data["manifest_hash"])
 
 
 class SegmentationStage(TrainingStage):
@@ -152,9 +153,13 @@ class CrossEntropyDice(torch.nn.Module):
         self.dice = DiceLoss("multiclass", ignore_index=IGNORE)
 
     def forward(self, logits: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
-        """{"loss", "ce", "dice"}, float32 scalars, from (N, C, H, W) logits and (N, H, W) int64 indices."""
-        logits = logits.float()
-        ce, dice = self.ce(logits, mask), self.dice(logits, mask)
+        """{"loss", "ce", "dice"}, float32 scalars, from (N, C, H, W) logits and (N, H, W) int64 indices.
+
+        A batch of 255 alone gives zeros: cross-entropy has no mean there.
+        """
+        logits, counted = logits.float(), (mask != IGNORE).any()
+        mask = torch.where(counted, mask, torch.zeros_like(mask))  # no branch: that would wait for the GPU
+        ce, dice = self.ce(logits, mask) * counted, self.dice(logits, mask) * counted
         return {"loss": self.weights.ce * ce + self.weights.dice * dice, "ce": ce, "dice": dice}
 
 

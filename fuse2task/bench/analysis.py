@@ -82,6 +82,11 @@ class Summary:
     def _current(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows of the recipe's methods whose distributions lie in the folder; none without the baseline."""
         first = rows.drop_duplicates(["method", "seed"])
+        for row in first.to_dict("records"):
+            for name in ("replicates.npz", "matches.npz"):
+                if row["method"] in self.methods and not (path := self._file(row, name)).is_file():
+                    again = "`fuse2task bench run` with the same recipe makes it again"
+                    raise RequestError(f"{path}: missing, so {row['method']} cannot be compared; {again}")
         found = {(row["method"], row["seed"]) for row in first.to_dict("records") if self.load(row) is not None}
         known = [pair in found and pair[0] in self.methods for pair in zip(rows["method"], rows["seed"], strict=True)]
         rows = rows[known]
@@ -116,7 +121,8 @@ class Summary:
         """Ids of the evaluated images, which must be `count`."""
         record = self._folder(about) / "predicted.json"
         predicted = read_json(record, "record of predictions")
-        part = predicted.get("split") if isinstance(predicted, dict) else None
+        made_of = predicted.get("made_of") if isinstance(predicted, dict) else None
+        part = made_of.get("split") if isinstance(made_of, dict) else None
         if not isinstance(part, str):
             raise RequestError(f"{record}: names no split; remove it, and let `fuse2task bench run` predict again")
         root = self.at.fused(about["dataset"], about["method"])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fuse2task.bench.recipe import BenchRecipe, DatasetSection, DegradedCopy
-from fuse2task.data.dataset import Dataset, Pair, split_hash, validation_split
+from fuse2task.data.dataset import Dataset, Pair, content_hash, split_hash, validation_split
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.splits import write_split
 from fuse2task.results.schema import BenchFolder
@@ -26,7 +26,8 @@ class BenchDataset:
 
     dataset: pairs in the splits that are fused. part: the split that is evaluated. opened: it is the test
     split. truths: the primary one first; empty without truth. ready: whether its files are there; a degraded
-    copy's come when its job is done. size: `WxH` of all images, or `mixed`.
+    copy's come when its job is done. source_hash: of its images by content; of a copy that of what it is made of. size:
+    `WxH` of all images, or `mixed`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class BenchDataset:
     part: str
     opened: bool
     truths: tuple[EvaluatedTruth, ...]
+    source_hash: str
     ready: bool = True
 
     @property
@@ -92,7 +94,8 @@ def load_bench_dataset(name: str, recipe: BenchRecipe) -> BenchDataset:
     truths += [_further(name, dataset, other, path, recipe) for other, path in section.truths.items()]
     if len({truth.name for truth in truths}) < len(truths):
         raise RequestError(f"datasets.{name}: truth_name {section.truth_name!r} is among the further truths; rename it")
-    bench = BenchDataset(name, dataset, part, recipe.open_test, tuple(t for t in truths if t.kind != "none"))
+    bench = BenchDataset(name, dataset, part, recipe.open_test, tuple(t for t in truths if t.kind != "none"),
+                         content_hash(dataset.pairs))  # fmt: skip
     for task in {find_task(judge.task) for judge in recipe.judges.values()}:
         if bench.kind == task.truth and (problem := task.check_truth(bench.truths[0], bench.ids)):
             raise RequestError(f"datasets.{name}: {problem} in split {part}; name another in test")
@@ -200,7 +203,8 @@ def load_degraded(
         truths = (_truth(section.truth_name, dataset, recipe.color),)
         if options.moves_truth and not ready:
             truths = (replace(truths[0], hash=NOT_KNOWN),)
-    return BenchDataset(degraded.name, dataset, source.part, source.opened, truths, ready)
+    made_of = value_hash({**about, "images": source.source_hash})
+    return BenchDataset(degraded.name, dataset, source.part, source.opened, truths, made_of, ready)
 
 
 def is_copied(folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy) -> bool:

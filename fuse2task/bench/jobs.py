@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from fuse2task.bench.datasets import is_copied, write_copy
-from fuse2task.bench.measured import measure
+from fuse2task.bench.measured import Measured, measure
+from fuse2task.bench.records import EVALUATED, PREDICTED, Record
 from fuse2task.bench.workspace import Workspace, record_truths, training_recipe
-from fuse2task.data.fused import open_fused, verify_images
+from fuse2task.data.dataset import content_hash
+from fuse2task.data.fused import FusedDataset, open_fused, verify_images
 from fuse2task.results.schema import COSTS, source_of
 from fuse2task.results.tables import identity, read_table, write_table
-from fuse2task.runtime.files import file_digest, read_json, remove_leftovers, value_hash, write_json
+from fuse2task.runtime.files import read_json, remove_leftovers, value_hash, weights_digest, write_json
 from fuse2task.tasks import EvaluatedTruth, Judged, find_task, quality
-from fuse2task.training.run_folder import NOT_DECISIVE, kept_recipe
+from fuse2task.training.run_folder import kept_recipe, made_of
 
 Rows = list[dict[str, Any]]
 
@@ -95,10 +97,13 @@ class Fuse(Job):
         if not manifest.is_file():
             return False
         found, data = read_json(manifest, "manifest"), bench.dataset(self.dataset)
-        hashes = (bench.method_hash(self.dataset, self.method), data.dataset.split_hash,
-                  data.truths[0].hash if data.truths else "")  # fmt: skip
-        same = tuple(found[name]["hash"] for name in ("method", "split", "truth")) == hashes
-        return same and found["color"] == bench.recipe.color
+        wanted = {
+            "method": bench.method_hash(self.dataset, self.method), "split": data.dataset.split_hash,
+            "truth": data.truths[0].hash if data.truths else "",
+        }  # fmt: skip
+        if data.ready:  # the images of a degraded copy may be removed when it has been fused
+            wanted["source"] = content_hash(data.dataset.pairs)
+        return found["color"] == bench.recipe.color and all(found[key].get("hash") == wanted[key] for key in wanted)
 
     def do(self, bench: Workspace) -> Rows:
         """Write DIR/fused/<dataset>/<method>.
@@ -118,13 +123,15 @@ class Cost(Job):
     kind = "cost"
 
     def is_done(self, bench: Workspace) -> bool:
-        return any(row["method"] == self.method for row in read_table(bench.at.table("costs"), COSTS))
+        about = (self.method, bench.method_hash(self.dataset, self.method))
+        return about in {(row["method"], row["method_hash"]) for row in read_table(bench.at.table("costs"), COSTS)}
 
     def do(self, bench: Workspace) -> Rows:
         """Put a row into costs.csv, in place of an older one of the same method."""
         from fuse2task.bench.costs import measure_cost
 
         row, path = measure_cost(bench, self.dataset, self.method), bench.at.table("costs")
+        row["method_hash"] = bench.method_hash(self.dataset, self.method)
         with bench.at.lock("costs"):
             rows: dict[str, Any] = {old["method"]: old for old in read_table(path, COSTS)}
             write_table(path, COSTS, (rows | {row["method"]: row}).values())
@@ -141,11 +148,9 @@ class Train(Job):
         folder, fused = self._folder(bench), bench.at.fused(self.dataset, self.method)
         if not ((folder / "card.json").is_file() and (fused / "manifest.json").is_file()):
             return False
-        card = read_json(folder / "card.json", "run card")
-        wanted, kept = self._recipe(bench, fused).model_dump(mode="json"), kept_recipe(folder)
-        # The same folder by another path, another device: no other run.
-        same = all(kept.get(key) == value for key, value in wanted.items() if key not in ("data", *NOT_DECISIVE))
-        return same and card["data"]["manifest_hash"] == images_hash(bench, self.dataset, self.method)
+        recipe = self._recipe(bench, fused).model_dump(mode="json")
+        wanted = made_of(recipe, images_hash(bench, self.dataset, self.method))
+        return read_json(folder / "card.json", "run card").get("made_of") == wanted
 
     def do(self, bench: Workspace) -> Rows:
         """Write DIR/judges/<dataset>/<method>/<judge>-s<seed>; a finished run there is taken over.
@@ -173,32 +178,56 @@ class Evaluate(Job):
     kind, gives_rows = "evaluate", True
 
     def is_done(self, bench: Workspace) -> bool:
-        truths = bench.dataset(self.dataset).truths
-        return bench.table.identities().issuperset(identity(self._about(bench, truth)) for truth in truths)
+        """Whether all files and rows of the evaluation are there, made of what the recipe names now."""
+        folder, known = self._folder(bench), bench.table.counts()
+        if self._record(bench).differing():
+            return False
+        for truth in bench.dataset(self.dataset).truths:
+            about = identity(self._about(bench, truth))
+            if known[about] != Measured.rows_in(folder / truth.file("replicates.npz"), about):
+                return False
+        return True
 
     def do(self, bench: Workspace) -> Rows:
         data, section = bench.dataset(self.dataset), bench.recipe.judges[self.judge]
-        task, folder = find_task(section.task), bench.at.predictions(self.dataset, self.method, self.judge, self.seed)
-        weights = bench.weights(self.dataset, self.method, self.judge, self.seed)
-        made_of = {
-            "images": images_hash(bench, self.dataset, self.method), "split": data.part,
-            "weights": bench.judge(self.dataset, self.judge).facts.digest or file_digest(Path(str(weights))),
-            "class_map": section.class_map,
-        }  # fmt: skip
+        task, folder, fused = find_task(section.task), self._folder(bench), self._fused(bench)
         remove_leftovers(folder)
-        fused, marker = open_fused(bench.at.fused(self.dataset, self.method)), folder / "predicted.json"
         judged = [Judged(fused, data.part, data.evaluated, truth, section.class_map, folder) for truth in data.truths]
-        if not (marker.is_file() and read_json(marker, "record of predictions") == made_of):
-            marker.unlink(missing_ok=True)
+        evaluated, predicted = self._record(bench), Record(folder / PREDICTED, self._predicted_of(bench))
+        evaluated.remove()
+        if predicted.differing():
+            shutil.rmtree(folder, ignore_errors=True)  # of other images or weights
+            weights = bench.weights(self.dataset, self.method, self.judge, self.seed)
             task.predict(weights, bench.device, judged[0])
-            write_json(marker, made_of)
+            predicted.write()
         rows: Rows = []
         for one in judged:
             about = self._about(bench, one.truth)
             measured = measure(data.conditions(), bench.recipe.intervals, task.measure(one))
             measured.save(folder / one.truth.file("replicates.npz"), identity(about))
             rows += measured.rows(about, bench.recipe.intervals)
+        evaluated.write()
         return rows
+
+    def _folder(self, bench: Workspace) -> Path:
+        return bench.at.predictions(self.dataset, self.method, self.judge, self.seed)
+
+    def _fused(self, bench: Workspace) -> FusedDataset:
+        return open_fused(bench.at.fused(self.dataset, self.method))
+
+    def _predicted_of(self, bench: Workspace) -> dict[str, Any]:
+        known = bench.judge(self.dataset, self.judge)
+        weights = bench.weights(self.dataset, self.method, self.judge, self.seed)
+        trained = weights_digest(weights) if isinstance(weights, Path) and weights.is_file() else None
+        return {
+            "images": images_hash(bench, self.dataset, self.method), "split": bench.dataset(self.dataset).part,
+            "weights": known.facts.digest or trained, "judge": known.hash, "settings": known.recipe_hash,
+        }  # fmt: skip
+
+    def _record(self, bench: Workspace) -> Record:
+        truths = {truth.name: identity(self._about(bench, truth)) for truth in bench.dataset(self.dataset).truths}
+        made_of = {**self._predicted_of(bench), "truths": {name: list(about) for name, about in truths.items()}}
+        return Record(self._folder(bench) / EVALUATED, made_of)
 
     def _about(self, bench: Workspace, truth: EvaluatedTruth) -> dict[str, Any]:
         return bench.about(self.dataset, self.method, self.judge, self.seed, truth.hash)
@@ -210,7 +239,8 @@ class ScoreImages(Job):
     kind, gives_rows = "score", True
 
     def is_done(self, bench: Workspace) -> bool:
-        return bench.table.identities().issuperset(map(identity, self._abouts(bench).values()))
+        """Whether the table holds every method's scores, and results.csv their rows, of what the recipe names now."""
+        return not self._missing(bench)
 
     def do(self, bench: Workspace) -> Rows:
         """Bring DIR/scores/<dataset>/<profile>.csv up to date; gives the new rows: means, by condition.
@@ -220,11 +250,10 @@ class ScoreImages(Job):
         from fusion.quality.profiles import find_profile
         from fusion.quality.scorer import score_folders, summary
 
-        scores, abouts, known = bench.recipe.scores, self._abouts(bench), bench.table.identities()
+        scores, abouts, missing = bench.recipe.scores, self._abouts(bench), self._missing(bench)
         assert scores is not None
         data, path = bench.dataset(self.dataset), bench.at.scores(self.dataset, scores.label)
         merged = quality.read_scores(path)
-        missing = [name for name, about in abouts.items() if identity(about) not in known or name not in merged]
         # In a folder that a killed run leaves to the next one.
         out, folders = path.with_name(f".{path.stem}") / path.name, {}
         for method in missing:
@@ -242,18 +271,34 @@ class ScoreImages(Job):
         chosen = profile.chosen(scores.names)
         found = {(row["method"], row["image"]): {one.name: float(row[one.name] or "nan") for one in chosen}
                  for row in rows}  # fmt: skip
-        write_json(path.with_suffix(".json"), summary(profile, list(abouts), chosen, found), sort_keys=False)
-        results: Rows = []
-        for method in missing:
+        results, counts = [], {}
+        for method, about in abouts.items():
             measurement = quality.TASK.measure_scores(merged[method], data.ids)
             measured = measure(data.conditions(), bench.recipe.intervals, measurement)
-            results += measured.rows(abouts[method], bench.recipe.intervals)
+            counts[method] = {"identity": value_hash(identity(about)), "rows": len(measured.keys)}
+            results += measured.rows(about, bench.recipe.intervals) if method in missing else []
+        about = summary(profile, list(abouts), chosen, found) | {"made_of": counts}
+        write_json(path.with_suffix(".json"), about, sort_keys=False)
         return results
+
+    def _missing(self, bench: Workspace) -> list[str]:
+        """The methods whose scores are not there, or are of other images or definitions."""
+        assert bench.recipe.scores is not None
+        path, known = bench.at.scores(self.dataset, bench.recipe.scores.label), bench.table.counts()
+        there, beside = path.is_file(), path.with_suffix(".json")
+        about = read_json(beside, "summary of scores") if there and beside.is_file() else {}
+        before = about.get("made_of") if isinstance(about, dict) else None
+        wanted = {
+            method: {"identity": value_hash(identity(about)), "rows": known[identity(about)]}
+            for method, about in self._abouts(bench).items()
+        }
+        return [name for name, made_of in wanted.items() if not isinstance(before, dict) or before.get(name) != made_of]
 
     def _abouts(self, bench: Workspace) -> dict[str, dict[str, Any]]:
         return {method.name: bench.about_scores(self.dataset, method.name) for method in bench.recipe.methods}
 
 
-def images_hash(bench: Workspace, dataset: str, method: str) -> str:
-    """Hash of a finished fused dataset with every file in it."""
-    return value_hash(read_json(bench.at.fused(dataset, method) / "manifest.json", "manifest"))
+def images_hash(bench: Workspace, dataset: str, method: str) -> str | None:
+    """Hash of a finished fused dataset with every file in it; None where it is not there."""
+    path = bench.at.fused(dataset, method) / "manifest.json"
+    return value_hash(read_json(path, "manifest")) if path.is_file() else None

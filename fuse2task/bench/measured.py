@@ -1,6 +1,5 @@
 """The numbers of one evaluation with their bootstrap distributions, as rows of the table and as a file."""
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from fuse2task.bench.recipe import Intervals
 from fuse2task.bench.statistics import Distribution, bootstrap, jackknife, recentred
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import atomic_path
+from fuse2task.runtime.reading import read_arrays
 from fuse2task.tasks import Key, Measurement, find_task, quality
 
 
@@ -53,6 +53,18 @@ class Measured:
             )  # fmt: skip
 
     @staticmethod
+    def rows_in(path: Path, identity: Sequence[str]) -> int | None:
+        """How many rows `rows` makes of the file; None where there is none, or one of other rows.
+
+        Raises:
+            RequestError: not such a file.
+        """
+        if not path.is_file():
+            return None
+        file = read_arrays(path, "file of replicates", "identity", "keys")
+        return len(file["keys"]) if tuple(file["identity"].tolist()) == tuple(identity) else None
+
+    @staticmethod
     def load(path: Path, identity: Sequence[str]) -> "Measured | None":
         """Read what `save` wrote; None where there is nothing, or what belongs to other rows.
 
@@ -60,19 +72,15 @@ class Measured:
         """
         if not path.is_file():
             return None
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                if tuple(file["identity"].tolist()) != tuple(identity):
-                    return None
-                keys = tuple((str(metric), str(name), str(condition)) for metric, name, condition in file["keys"])
-                arrays = [file[name] for name in ("points", "replicates", "leave_one_out", "images")]
-                if any(len(array) != len(keys) for array in arrays):
-                    raise ValueError("its arrays differ in length")
-                return Measured(keys, *arrays)
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise RequestError(
-                f"{path}: not readable ({error}); remove results.csv and run again: predictions are kept"
-            ) from None
+        names = ("points", "replicates", "leave_one_out", "images")
+        file = read_arrays(path, "file of replicates", "identity", "keys", *names)
+        if tuple(file["identity"].tolist()) != tuple(identity):
+            return None
+        keys = tuple((str(metric), str(name), str(part)) for metric, name, part in file["keys"].reshape(-1, 3))
+        arrays = [file[name] for name in names]
+        if any(len(array) != len(keys) or array.dtype.kind not in "fi" for array in arrays):
+            raise RequestError(f"{path}: its arrays do not belong together; remove it and run again")
+        return Measured(keys, *arrays)
 
 
 def over_runs(measured: Sequence[Measured], key: Key) -> Distribution:

@@ -14,7 +14,7 @@ from fuse2task.bench.jobs import Cost, Degrade, Evaluate, Fuse, Job, ScoreImages
 from fuse2task.bench.workspace import Workspace, record_openings, record_truths, training_recipe
 from fuse2task.results.schema import TIMINGS, BenchFolder, source_of
 from fuse2task.results.tables import read_table, write_table
-from fuse2task.runtime.files import remove_halves, write_text
+from fuse2task.runtime.files import refuse_overlap, remove_halves, write_text
 from fuse2task.runtime.locks import Lock
 from fuse2task.runtime.progress import say
 from fuse2task.tasks import find_task
@@ -142,6 +142,9 @@ def shared_when_ready(bench: Workspace, jobs: Sequence[Job]) -> set[str]:
 
 def prepare(bench: Workspace) -> None:
     """Write what readers of the bench folder need beside the results: recipe.yaml, truths.json, further truths."""
+    for name, section in bench.recipe.datasets.items():
+        truths = (section.boxes, section.annotations, section.masks, *section.truths.values())
+        refuse_overlap(bench.folder, *bench.dataset(name).dataset.folders, *truths)
     with bench.at.lock("recipe"):
         path = bench.at.recipe
         remove_halves(path)

@@ -14,7 +14,7 @@ from fuse2task.bench.datasets import TRAIN, BenchDataset, is_copied, load_bench_
 from fuse2task.bench.measured import interval_settings
 from fuse2task.bench.recipe import BenchRecipe, JudgeSection
 from fuse2task.config.recipes import load_recipe
-from fuse2task.data.dataset import Pair
+from fuse2task.data.dataset import Pair, content_hash
 from fuse2task.data.layouts import LAYOUTS
 from fuse2task.data.loading import clean_pairs
 from fuse2task.data.truth.coco import coco_truth
@@ -23,7 +23,7 @@ from fuse2task.results.entries import read_truths
 from fuse2task.results.schema import OPENINGS, BenchFolder, kind_and_level, source_of
 from fuse2task.results.tables import ResultsTable, read_table, write_table
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import file_digest, remove_halves, remove_leftovers, value_hash, write_json
+from fuse2task.runtime.files import by_content, remove_halves, remove_leftovers, value_hash, write_json
 from fuse2task.runtime.packages import versions_hash
 from fuse2task.tasks import JudgeFacts, JudgeSetup, Task, Weights, find_task
 from fuse2task.training.run_folder import NOT_DECISIVE
@@ -125,7 +125,9 @@ class Workspace:
 
         data, scores = self.dataset(dataset), self.recipe.scores
         assert scores is not None
-        decided = {"names": scores.names} | ({"sources": scores.sources} if scores.sources != "degraded" else {})
+        decided: dict[str, Any] = {"names": scores.names}
+        if scores.sources != "degraded":
+            decided["sources"] = [scores.sources, content_hash(self.score_sources(dataset))]
         return {
             **self._common(data, method), "truth_hash": "", "image_size": data.size, "task": "quality", "protocol": "",
             "judge": scores.label, "judge_hash": find_profile(scores.profile).hash, "recipe_hash": value_hash(decided),
@@ -136,7 +138,8 @@ class Workspace:
         # Any kind of interval: the settings identify an evaluation.
         return {
             "run": self.recipe.id, "dataset": data.name, "split_hash": data.split_hash,
-            "color": self.recipe.color, "method": method, "method_hash": self.method_hash(data.name, method),
+            "source_hash": data.source_hash, "color": self.recipe.color, "method": method,
+            "method_hash": self.method_hash(data.name, method),
             "ci_method": f"any, {interval_settings(self.recipe.intervals)}", "versions_hash": self._versions_hash(),
             **dict(zip(("kind", "level"), kind_and_level(data.name), strict=True)),
         }  # fmt: skip
@@ -161,17 +164,16 @@ class Workspace:
                 raise RequestError(f"judges.{judge}: {lacking}; give a split list with one")
             recipe = training_recipe(section, Path("data"), 0, "auto")
             if section.trained_on:
-                trained_on = {"method": self.method_hash(dataset, section.trained_on),
-                              "split": data.dataset.split_hash, "truth": data.truths[0].hash}  # fmt: skip
+                trained_on = {
+                    "method": self.method_hash(dataset, section.trained_on), "split": data.dataset.split_hash,
+                    "truth": data.truths[0].hash, "images": data.source_hash,
+                }  # fmt: skip
         given = given_weights(section, dataset, [method.name for method in self.recipe.methods])
         setup = JudgeSetup(given, recipe, section.class_map)
         facts = task.identify(setup, data.truths[0].classes, data.size, self.device)
         decided, hashed = dict(facts.decided), facts.digest[:12]
         if recipe is not None:
-            values = recipe.model_dump(mode="json", exclude=NOT_HASHED)
-            for key in ("weights", "encoder_weights"):
-                if values.get(key) and Path(values[key]).is_file():  # first weights by content, not by path
-                    values[key] = file_digest(Path(values[key]))
+            values = by_content(recipe.model_dump(mode="json", exclude=NOT_HASHED))
             decided["recipe"], hashed = values, value_hash({"recipe": values, **trained_on})
         return JudgeIdentity(section, task, facts, hashed, value_hash(decided))
 

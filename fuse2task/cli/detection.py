@@ -17,6 +17,7 @@ from fuse2task.cli.options import (
     put_metrics,
 )
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import refuse_overlap
 
 if TYPE_CHECKING:
     from fuse2task.data.fused import FusedDataset
@@ -64,9 +65,12 @@ def predict(
     trust_pickle: TrustPickle = False,
 ) -> None:
     """Predict one split with a judge; writes COCO results."""
-    from detection.coco import read_truth, write_results
+    from detection.coco import read_truth
+    from detection.predictions import write_results
 
-    dataset, results, left_out = _predicted(judge_source(plugin, weights, option), data, split, class_map, device)
+    dataset, results, left_out = _predicted(
+        output, judge_source(plugin, weights, option), data, split, class_map, device
+    )
     write_results(output, results, read_truth(dataset.annotations(str(split))))
     typer.echo(f"{output}: {len(results)} boxes")
     if left_out:
@@ -96,6 +100,7 @@ def evaluate(
     if any((truth, predictions)) == any((weights, plugin, data, split)):
         raise RequestError("give either --truth and --predictions, or --weights or --plugin, --data and --split")
     left_out: tuple[str, ...] = ()
+    refuse_overlap(output, truth, predictions)
     if truth and predictions:
         if class_map:
             names = [item["name"] for item in read_truth(truth)["categories"]]
@@ -104,13 +109,15 @@ def evaluate(
     elif truth or predictions:
         raise RequestError("--truth and --predictions are needed together")
     else:
-        dataset, results, left_out = _predicted(judge_source(plugin, weights, option), data, split, class_map, device)
+        dataset, results, left_out = _predicted(
+            output, judge_source(plugin, weights, option), data, split, class_map, device
+        )
         metrics = evaluate_results(dataset.annotations(str(split)), results, left_out=left_out)
     put_metrics(output, metrics, as_json, _show)
 
 
 def _predicted(
-    source: "Path | JudgeSource", data: Path | None, split: str | None, class_map: str | None, device: str
+    output: Path, source: "Path | JudgeSource", data: Path | None, split: str | None, class_map: str | None, device: str
 ) -> tuple["FusedDataset", list[dict[str, Any]], tuple[str, ...]]:
     from detection.judge import load_judge
     from detection.judge import predict as predict_split
@@ -121,6 +128,7 @@ def _predicted(
     if not (data and split):
         raise RequestError("--weights (or --plugin), --data and --split are needed together")
     dataset, mapping = open_fused(data), load_class_map(class_map) if class_map else None
+    refuse_overlap(output, source if isinstance(source, Path) else None, *dataset.parts)
     judge = load_judge(source, device) if isinstance(source, Path) else find_task("detection").load(source, device)
     return dataset, *predict_split(dataset, split, judge, mapping, source=class_map or "the class map")
 

@@ -68,9 +68,11 @@ def import_command(
     out: Annotated[Path, Output(help="The safetensors file to write.")] = Path("crossfuse.safetensors"),
 ) -> None:
     """Convert the authors' three checkpoints (loaded without running pickled code)."""
+    from fuse2task.runtime.files import refuse_overlap
     from fusion.checkpoint import save_crossfuse
     from fusion.release import import_release
 
+    refuse_overlap(out, ir, visible, fusion)
     digest = save_crossfuse(out, import_release(ir, visible, fusion), {"imported": "public CrossFuse release"})
     typer.echo(f"{out}: {digest[:12]}")
 
@@ -87,11 +89,14 @@ def export_command(
 
     Inputs `infrared` and `visible`, output `fused`: luma, (1, 1, H, W) float32, 0 to 255.
     """
+    from fuse2task.runtime.files import refuse_overlap
     from fusion.checkpoint import load_crossfuse
     from fusion.export import export_network
     from fusion.weights import find_checkpoint
 
-    network, digest = load_crossfuse(find_checkpoint(checkpoint))
+    weights = find_checkpoint(checkpoint)
+    refuse_overlap(output, weights)
+    network, digest = load_crossfuse(weights)
     about = {"made_by": f"fuse2task {fuse2task.__version__}", "tensor_hash": digest}
     about["network"] = type(network).__name__.removesuffix("Network")
     export_network(network, output, kind, about)
@@ -115,9 +120,11 @@ def apply_command(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Fuse a dataset: images, labels or masks carried over, data.yaml, COCO truth, manifest."""
+    from fuse2task.runtime.files import refuse_overlap
     from fusion.dataset_writer import Shard, write_fused
     from fusion.methods import make_method
 
+    refuse_overlap(out, boxes, annotations, masks)
     part, fuser = Shard.parse(shard), make_method(method, checkpoint, device, precision)
     dataset = _load(data, layout, split=split, boxes=boxes, annotations=annotations, masks=masks)
     finished = write_fused(dataset, fuser, out, color, part)

@@ -77,9 +77,11 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Per-class IoU from one confusion matrix over the set."""
+    from fuse2task.runtime.files import refuse_overlap
     from segmentation.evaluation import class_names
     from segmentation.evaluation import evaluate as evaluate_folders
 
+    refuse_overlap(output, labels, predictions)
     put_metrics(output, evaluate_folders(labels, predictions, class_names(classes)), as_json, _show)
 
 

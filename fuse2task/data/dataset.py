@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fuse2task.config.recipes import configs_folder
 from fuse2task.runtime.errors import RequestError, listing
-from fuse2task.runtime.files import lines_hash
+from fuse2task.runtime.files import file_digest, lines_hash
 from fuse2task.runtime.reading import read_text
 
 VALIDATION = ("val", "valid", "validation", "dev")  # names of the split that selects a checkpoint
@@ -80,6 +80,12 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     @property
+    def folders(self) -> list[Path]:
+        """The folders that its images and masks lie in."""
+        files = [path for pair in self.pairs for path in (pair.infrared, pair.visible)]
+        return sorted({path.parent for path in [*files, *(self.masks.masks.values() if self.masks else ())]})
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits that have pairs, train before val before test, others after."""
         order = {"train": 0, **dict.fromkeys(VALIDATION, 1), "test": 2}
@@ -88,6 +94,11 @@ class Dataset:
     def part(self, split: str) -> tuple[Pair, ...]:
         """The pairs of one split."""
         return tuple(pair for pair in self.pairs if pair.split == split)
+
+
+def content_hash(pairs: Iterable[Pair]) -> str:
+    """Hash of pairs by id and by the bytes of their images, wherever these lie."""
+    return lines_hash(f"{pair.id}\t{file_digest(pair.infrared)}\t{file_digest(pair.visible)}" for pair in pairs)
 
 
 def validation_split(splits: Collection[str]) -> str | None:

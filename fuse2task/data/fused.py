@@ -10,7 +10,7 @@ from fuse2task.data.dataset import is_safe_id, is_split_name
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import file_digest, read_json, value_hash
 
-FORMAT = "fuse2task.fused"
+FORMAT, VERSION = "fuse2task.fused", 1
 FIX = "put the files back, or fuse again into an empty folder"
 
 
@@ -26,6 +26,12 @@ class FusedDataset:
     truth: Literal["boxes", "masks", "none"]
     classes: tuple[str, ...]
     splits: tuple[str, ...]
+
+    @property
+    def parts(self) -> list[Path]:
+        """The files and folders that it is made of."""
+        names = ("images", "labels", "masks", "annotations", "manifest.json", "data.yaml")
+        return [self.root / name for name in names if (self.root / name).exists()]
 
     def ids(self, split: str) -> list[str]:
         """Pair ids of one split, sorted."""
@@ -73,6 +79,9 @@ def open_fused(root: Path) -> FusedDataset:
     manifest = read_json(path, "manifest")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise RequestError(f"{path}: not a manifest of a fused dataset")
+    if manifest.get("version") != VERSION:
+        reason = f"version {manifest.get('version')!r}, but this fuse2task reads {VERSION}"
+        raise RequestError(f"{path}: {reason}; fuse again into an empty folder")
     truth: Any = manifest.get("truth")
     rows: Any = manifest.get("files")
     classes: Any = truth.get("classes") if isinstance(truth, dict) else None
@@ -145,14 +154,20 @@ def verify_truth_at(path: Path) -> None:
 def _refuse(dataset: FusedDataset, splits: Iterable[str], key: str, folder: str, suffix: str) -> None:
     problems = []
     for split in splits:
-        for row in dataset.rows(split):
-            path = dataset.root / folder / split / f"{row['id']}{suffix}"
+        place, rows = dataset.root / folder / split, {f"{row['id']}{suffix}": row for row in dataset.rows(split)}
+        for name, row in rows.items():
+            path = place / name
             if key not in row:
                 problems.append(f"{path}: manifest.json has no hash of it")
+            elif path.is_symlink():
+                problems.append(f"{path}: a link")
             elif not path.is_file():
                 problems.append(f"{path}: missing")
             elif file_digest(path) != row[key]:
                 problems.append(f"{path}: altered")
+        # Ultralytics takes an .npy beside an image for its pixels.
+        found = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+        problems += [f"{place / name}: manifest.json does not name it" for name in found if name not in rows]
     if problems:
         count = f"{len(problems)} files are not as manifest.json says"
         raise RequestError(f"{dataset.root}: {count}; {FIX}\n{listing(problems)}")

@@ -19,7 +19,17 @@ from fuse2task.runtime.reading import check_regular, one_line
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 # Pillow's other readers (one calls Ghostscript) are not asked.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
-MAX_PIXELS = int(os.environ.get("FUSE2TASK_MAX_PIXELS", "40_000_000"))
+
+
+def _most_pixels() -> int:
+    given = os.environ.get("FUSE2TASK_MAX_PIXELS", "40_000_000")
+    try:
+        return int(given)
+    except ValueError:
+        raise RequestError(f"FUSE2TASK_MAX_PIXELS={given}: not a whole number of pixels") from None
+
+
+MAX_PIXELS = _most_pixels()
 """Pixels from which a file is taken for a decompression bomb; the environment variable sets another limit."""
 MAX_FILE = 512 * 2**20  # bytes
 JPEG_PIXELS = 1024  # a byte; every block of 64 takes at least a bit, and what is missing libjpeg makes up

@@ -22,6 +22,7 @@ from fuse2task.report.sweeps import Sweep, sweeps
 from fuse2task.report.tables import Cell, Table
 from fuse2task.report.viewer import viewer_scenes
 from fuse2task.runtime.files import write_text
+from fuse2task.runtime.reading import harmless
 from fuse2task.tasks import find_task
 
 COLUMNS = 6  # beyond this the map of correlations shows main metrics only; the table has all
@@ -215,7 +216,8 @@ def summary_csv(groups: Sequence[Numbers]) -> str:
             differs = (found.value, found.low, found.high, found.p, found.detectable) if found else (math.nan,) * 5
             values = (own.value, own.low, own.high, own.deviation, own.seeds, own.images, numbers.baseline, *differs)
             rows.append((*(keys[key] for key in SUMMARY[:10]), method, metric, name, *values))
-    return pd.DataFrame(rows, columns=list(SUMMARY)).to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    texts = [[harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    return pd.DataFrame(texts, columns=list(SUMMARY)).to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
 
 def _title(table: Table) -> str:

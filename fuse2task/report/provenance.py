@@ -18,6 +18,7 @@ SPOKEN = {
     "split_hash": "split", "truth_hash": "truth", "image_size": "image size", "color": "colour mode",
     "protocol": "protocol", "judge": "judge", "judge_hash": "hash of the judge",
     "recipe_hash": "hash of the evaluation recipe",
+    "source_hash": "hash of the source images",
 }  # fmt: skip
 
 

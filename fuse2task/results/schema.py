@@ -14,11 +14,13 @@ OLD_RESULTS = (
     "ci_method", "n_images", "versions_hash",
 )  # fmt: skip
 """results.csv from before there were degraded copies of datasets."""
-RESULTS = (*OLD_RESULTS, "kind", "level")
+RESULTS = (*OLD_RESULTS, "kind", "level", "source_hash")
 CLEAN = {"kind": "", "level": "0"}
-"""Kind and level of a dataset as it is; older tables lack the two columns."""
+"""Kind and level of a dataset as it is."""
+ADDED = {**CLEAN, "source_hash": "", "method_hash": ""}
+"""Columns that tables of former versions lack, with the value that they have there."""
 KEYS = ("dataset", "split_hash", "truth_hash", "image_size", "color", "task", "protocol", "judge", "judge_hash",
-        "recipe_hash")  # fmt: skip
+        "recipe_hash", "source_hash")  # fmt: skip
 """Rows of different methods are comparable where these agree, and nowhere else."""
 IDENTITY = (*KEYS, "method", "method_hash", "seed", "ci_method")
 """The identity of a finished evaluation; of `ci_method` what follows the kind of interval."""
@@ -36,7 +38,7 @@ CONDITIONS = (*ABOUT, "level", "method", "metric", "class", "value", "ci_low", "
               "n_images", "seeds")  # fmt: skip
 ROBUSTNESS = (*ABOUT, "levels", "method", "metric", "class", "area", "ci_low", "ci_high", "drop", "drop_low",
               "drop_high", *AGAINST, *TO_BASELINE, *VERDICTS, "n_images", "seeds")  # fmt: skip
-COSTS = ("method", "parameters", "GMAC", "ms", "peak_memory", "device")
+COSTS = ("method", "parameters", "GMAC", "ms", "peak_memory", "device", "method_hash")
 CORRELATIONS = ("dataset", "profile", "score", "task", "judge", "metric", "truth_hash", "spearman", "spearman_p",
                 "kendall", "kendall_p", "methods")  # fmt: skip
 OPENINGS = ("run", "dataset", "split", "split_hash", "truth_hash", "evaluations")

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fuse2task.results.schema import CLEAN, COMPARISONS, IDENTITY, KEYS, NUMBERS, RESULTS, BenchFolder
+from fuse2task.results.schema import ADDED, COMPARISONS, IDENTITY, KEYS, NUMBERS, RESULTS, BenchFolder
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import remove_halves, write_text
 from fuse2task.runtime.locks import check_held
-from fuse2task.runtime.reading import one_line, read_csv
+from fuse2task.runtime.reading import harmless, one_line, read_csv
 
 Row = Mapping[str, Any]
 _NOT_DECISIVE = {"run", "value", "ci_low", "ci_high", "n_images", "ci_method", "versions_hash"}
@@ -24,26 +25,24 @@ _NUMBER = tuple(column for column in RESULTS if column not in _NOT_DECISIVE)
 """The identity of a number in results.csv: all but the value, what was computed beside it, and when."""
 
 
-def read_table(path: Path, columns: Sequence[str], added: Mapping[str, str] | None = None) -> list[dict[str, str]]:
-    """Rows of a CSV file as texts, by these columns; none where there is no file.
-
-    added: columns that an older file may lack, with the value that they have there.
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file as texts, by these columns; none where there is no file. `ADDED` may be missing.
 
     Raises:
         RequestError: as `read_csv`, or a column is missing or unknown.
     """
     if not path.is_file():
         return []
-    return _checked(path, *read_csv(path), columns, added or {})
+    return _checked(path, *read_csv(path), columns)
 
 
-def read_frame(path: Path, columns: Sequence[str], added: Mapping[str, str] | None = None) -> pd.DataFrame:
+def read_frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """The same as a table: texts as str ("" where missing), columns of `schema.NUMBERS` as float (NaN).
 
     Raises:
         RequestError: as `read_table`, or a text that is no finite number.
     """
-    return to_frame(read_table(path, columns, added), path, columns)
+    return to_frame(read_table(path, columns), path, columns)
 
 
 def to_frame(
@@ -75,7 +74,7 @@ class ResultsTable:
         # Holds the file's length while rows are appended: what a killed process wrote beyond it does not count.
         self._mark = self.path.with_name(".results.csv.length")
         self._rows: dict[tuple[str, ...], dict[str, str]] = {}
-        self._identities: set[tuple[str, ...]] | None = None
+        self._counts: Counter[tuple[str, ...]] | None = None
         self._seen: tuple[int, ...] = ()
 
     def read(self) -> pd.DataFrame:
@@ -90,11 +89,11 @@ class ResultsTable:
         """The same as texts."""
         return list(self._read().values())
 
-    def identities(self) -> set[tuple[str, ...]]:
-        """`identity` of everything that is in the table."""
+    def counts(self) -> Counter[tuple[str, ...]]:
+        """How many rows there are of each `identity`."""
         rows = self._read().values()
-        self._identities = {identity(row) for row in rows} if self._identities is None else self._identities
-        return self._identities
+        self._counts = Counter(map(identity, rows)) if self._counts is None else self._counts
+        return self._counts
 
     def append(self, rows: Sequence[Row]) -> None:
         """Add rows, all or none; what the table says already about the same number does not count any more."""
@@ -106,8 +105,9 @@ class ResultsTable:
         with self.folder.lock("results"):
             self._repair()
             known = self._read()
+            texts = [row for row in texts if known.get(_number(row)) != row]  # made again, with the same outcome
             _replace(known, texts)
-            self._identities = None
+            self._counts = None
             if _first_line(self.path) == _lines([], RESULTS):
                 self._add(_lines(texts, RESULTS, head=False).encode())
             else:  # a new table, or one of a version before
@@ -156,12 +156,12 @@ class ResultsTable:
         """Rows by number. The file is read again only where it has changed."""
         signature = self._signature()
         if not signature:
-            self._rows, self._identities, self._seen = {}, None, ()
+            self._rows, self._counts, self._seen = {}, None, ()
         elif signature != self._seen:
             length = self._length()
             text = None if length is None else self.path.read_bytes()[:length].decode("utf-8-sig", "replace")
-            rows = _checked(self.path, *read_csv(self.path, text=text), RESULTS, CLEAN)
-            self._rows, self._identities, self._seen = {}, None, signature
+            rows = _checked(self.path, *read_csv(self.path, text=text), RESULTS)
+            self._rows, self._counts, self._seen = {}, None, signature
             _replace(self._rows, rows)
         return self._rows
 
@@ -228,28 +228,30 @@ def refuse_unlike(results: pd.DataFrame) -> None:
 
 
 def _checked(
-    path: Path, present: Sequence[str], rows: list[dict[str, str]], columns: Sequence[str], added: Mapping[str, str]
+    path: Path, present: Sequence[str], rows: list[dict[str, str]], columns: Sequence[str]
 ) -> list[dict[str, str]]:
-    lacking = [name for name in columns if name not in present]
-    if missing := [name for name in lacking if name not in added]:
+    if missing := [name for name in columns if name not in present and name not in ADDED]:
         raise RequestError(f"{path}: no column {', '.join(missing)}; move the file away, and run again to write it")
     if unknown := [name for name in present if name not in columns]:
         raise RequestError(f"{path}: unknown column {', '.join(map(one_line, unknown))}; remove it")
-    return [{name: row[name] if name in row else added[name] for name in columns} for row in rows]
+    return [{name: row[name] if name in row else ADDED[name] for name in columns} for row in rows]
 
 
 def _replace(known: dict[tuple[str, ...], dict[str, str]], rows: Iterable[dict[str, str]]) -> None:
     for row in rows:
-        key = tuple(row[column] for column in _NUMBER)
-        known.pop(key, None)  # to the end
-        known[key] = row
+        known.pop(_number(row), None)  # to the end
+        known[_number(row)] = row
+
+
+def _number(row: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(row[column] for column in _NUMBER)
 
 
 def _lines(rows: Iterable[Row], columns: Sequence[str], head: bool = True) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([columns] if head else [])
-    writer.writerows([_text(row.get(column)) for column in columns] for row in rows)
+    writer.writerows([harmless(_text(row.get(column))) for column in columns] for row in rows)
     return text.getvalue()
 
 

@@ -105,14 +105,24 @@ def _about_hash(metadata: Mapping[str, str]) -> str:
 
 
 def load_into(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Copy `tensors` into `module`. RequestError: names or shapes differ; `path` is named as the source."""
+    """Copy `tensors` into `module`, names and shapes matching exactly.
+
+    Raises:
+        RequestError: names, shapes or kinds of numbers differ; `path` is named as the source.
+    """
     own = module.state_dict()
-    wrong = [name for name in tensors if name in own and own[name].shape != tensors[name].shape]
+    # Integers and complex numbers would be cast without a word; narrower floats are meant to be.
+    wrong = [
+        name
+        for name, value in tensors.items()
+        if name in own
+        and (own[name].shape != value.shape or own[name].is_floating_point() != value.is_floating_point())
+    ]
     missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     if missing or unknown or wrong:
         raise RequestError(
             f"{path}: weights of another network ({len(missing)} missing, {len(unknown)} unknown, {len(wrong)} of "
-            f"another shape; first: {(missing + unknown + wrong)[0]})"
+            f"another shape or kind of number; first: {(missing + unknown + wrong)[0]})"
         )
     module.load_state_dict(dict(tensors))
 

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,12 +60,42 @@ def write_json(path: Path, value: Any, sort_keys: bool = True) -> None:
 
 
 def read_json(path: Path, what: str) -> Any:
-    """The values in a JSON file, whose role `what` names; RequestError: missing, not regular, not UTF-8 or not JSON."""
+    """Parse the JSON file `path`.
+
+    Raises:
+        RequestError: the file is missing, no regular file, not UTF-8 or not JSON, or an object has a key twice; `what`
+            names its role in the message.
+    """
     text = read_text(path, what, MAX_JSON)
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_no_key_twice)
     except (ValueError, RecursionError) as error:  # ValueError: not JSON, endless digits
         raise RequestError(f"{path}: not a readable {what} (JSON expected): {error}") from None
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice in an object")
+    return found
+
+
+def refuse_overlap(output: Path, *inputs: Path | None) -> None:
+    """Call before any work with what is read: an output must not be, hold or lie in an input; links are followed.
+
+    RequestError: it is a file or folder of `inputs` by whatever spelling or link, lies in such a folder, or holds one.
+    """
+    place = Path(os.path.realpath(output))
+    for given in inputs:
+        if given is None:
+            continue
+        source = Path(os.path.realpath(given))
+        same = os.path.exists(place) and os.path.exists(source) and os.path.samefile(place, source)
+        if same or place == source:
+            raise RequestError(f"{output}: is the input {given}, which would be overwritten; give another -o")
+        if place.is_relative_to(source) or source.is_relative_to(place):
+            raise RequestError(f"{output}: it and the input {given} lie in one another; give another -o")
 
 
 @contextlib.contextmanager
@@ -111,13 +142,64 @@ def filling(folder: Path, plan: Any, refuse: Callable[[], None]) -> Iterator[Non
         work.rmdir()
 
 
+_SETTLED = 2 * 10**9  # ns after which a file's times tell whether it was written again
+_digests: dict[tuple[int, ...], str] = {}
+
+
 def file_digest(path: Path) -> str:
-    """The whole sha256 of a file's bytes, in hex. RequestError: missing or unreadable."""
+    """The whole sha256 of a file's bytes, in hex; not read again in this process while inode, size and times are equal.
+
+    The time of change counts, which no program can set back. RequestError: missing or unreadable.
+    """
     try:
         with Path(path).open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
+            found = os.fstat(handle.fileno())
+            key = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            if key not in _digests:
+                digest = hashlib.file_digest(handle, "sha256").hexdigest()
+                if time.time_ns() - found.st_ctime_ns < _SETTLED:
+                    return digest
+                _digests[key] = digest
+            return _digests[key]
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror}); put the file there, or replace it") from None
+
+
+def by_content(values: Any) -> Any:
+    """JSON values (a recipe, say) with the digest of a file in place of every path of one.
+
+    What a result is made of is compared by this, so that no list of the settings that name files has to be kept.
+    """
+    if isinstance(values, Mapping):
+        return {key: by_content(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [by_content(value) for value in values]
+    is_path = isinstance(values, str) and 0 < len(values) < 4096 and "\0" not in values
+    return weights_digest(Path(values)) if is_path and os.path.isfile(values) else values
+
+
+def weights_digest(path: Path) -> str:
+    """`file_digest`, for an ONNX file whose tensors lie in files beside it of all of them."""
+    digest = file_digest(path)
+    beside = sorted(
+        other for other in Path(path).parent.glob(f"{glob.escape(Path(path).stem)}*.data") if other.is_file()
+    )
+    if Path(path).suffix.lower() != ".onnx" or not beside:
+        return digest
+    return bytes_digest("".join([digest, *map(file_digest, beside)]).encode())
+
+
+def refuse_links(root: Path) -> None:
+    """Call before reading or writing a folder that may come from somebody else.
+
+    RequestError: a link below `root` leads out of it.
+    """
+    inside = os.path.realpath(root)
+    for folder, folders, names in os.walk(root):
+        for name in (*folders, *names):
+            path = os.path.join(folder, name)
+            if os.path.islink(path) and os.path.commonpath([inside, os.path.realpath(path)]) != inside:
+                raise RequestError(f"{path}: a link that leads out of {root}; put the file itself there, or remove it")
 
 
 def bytes_digest(data: bytes) -> str:

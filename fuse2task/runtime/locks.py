@@ -8,12 +8,13 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from fuse2task.runtime.errors import Fuse2TaskError
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.progress import say
 
 PATIENCE = 3.0  # seconds: a process that was just told to stop is waited for
@@ -33,10 +34,14 @@ class Lock:
         self._descriptor: int | None = None
 
     def acquire(self, wait: bool = True) -> bool:
-        """Take the lock; without `wait`, return False where another process holds it."""
+        """Take the lock; without `wait`, return False where another process holds it.
+
+        Raises:
+            RequestError: a link, pipe, device or folder lies there; links are never followed.
+        """
         while True:
             make_folder(self.path.parent)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            descriptor = self._open()
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BaseException as error:
@@ -82,9 +87,23 @@ class Lock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
+    def _open(self) -> int:
+        # A link in a folder of somebody else would have another file emptied, a pipe would block.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            descriptor = os.open(self.path, flags, 0o666)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR):
+                raise RequestError(f"{self.path}: a lock file must be a regular file; remove it") from None
+            raise
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise RequestError(f"{self.path}: a lock file must be a regular file; remove it")
+        return descriptor
+
     def _is_at_path(self, descriptor: int) -> bool:
         try:
-            return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
+            return os.path.samestat(os.fstat(descriptor), os.lstat(self.path))
         except (FileNotFoundError, NotADirectoryError):
             return False
 

@@ -4,16 +4,21 @@ import csv
 import io
 import os
 import stat
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from fuse2task.runtime.errors import RequestError
 
+if TYPE_CHECKING:
+    import numpy as np
+
 MAX_TEXT = 64 * 2**20  # bytes of a list, a label file or a table
 MAX_JSON = 512 * 2**20  # bytes; COCO's own largest annotation file has 450 MB
 MAX_YAML = 128 * 2**10  # bytes; the largest shipped recipe has 3 kB, and PyYAML reads about 150 kB a second
+MAX_ARRAYS = 2**30  # bytes of a file of arrays, unpacked: a million detections at ten thresholds have 100 MB
 MAX_NODES = 100_000  # values of a YAML file, aliases written out: a billion laughs is a small file
 NOT_FETCHED = "; nothing is downloaded, put the file there yourself"
 VARIABLE = "FUSE2TASK_TRUST_PICKLE"  # an environment variable, so that worker processes know it too
@@ -63,15 +68,58 @@ def refuse_untrusted(path: Path) -> None:
         )
 
 
+def read_arrays(path: Path, what: str, *names: str) -> "dict[str, np.ndarray]":
+    """Arrays of an .npz file by name; its directory tells their size before anything is unpacked.
+
+    Raises:
+        RequestError: as `check_regular`; damaged, an array is missing or holds Python objects, or more than 1 GiB.
+    """
+    import numpy as np
+
+    check_regular(path, what)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > MAX_ARRAYS:
+            raise RequestError(f"{path}: {unpacked} bytes unpacked; refused as a bomb, remove it and run again")
+        with np.load(path, allow_pickle=False) as content:
+            return {name: content[name] for name in names}
+    except RequestError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy raise whatever they stumble on in a damaged archive
+        raise RequestError(f"{path}: not a readable {what} ({one_line(error, 120)}); run again without it") from None
+
+
 def one_line(error: object, most: int = 300) -> str:
     """The text of another library's error on one line, cut to `most` characters; its type if the text is empty."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= most else f"{text[:most]} ..."
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the beginning of one
+
+
+def harmless(cell: str) -> str:
+    """A cell that no spreadsheet runs: a quote before what begins like a formula and is no number; see `read_csv`."""
+    if not cell.startswith((*_FORMULA, "'")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
+def _plain(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith((*_FORMULA, "'")) else cell
+
+
 def read_csv(path: Path, what: str = "table", text: str | None = None) -> tuple[tuple[str, ...], list[dict[str, str]]]:
-    """Columns and rows of a CSV file, all as texts; empty lines are skipped. text: the part of the file to read, where
-    the caller has read it. RequestError: as `read_text`; no columns, a column twice, or a row of another length."""
+    """Columns and rows of a CSV file, all as texts, without the quotes of `harmless`; empty lines are skipped.
+
+    text: the part of the file to read, where the caller has read it. RequestError: as `read_text`; no columns, a
+    column twice, or a row of another length.
+    """
     text = read_text(path, what, MAX_JSON) if text is None else text
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows = []
@@ -83,13 +131,22 @@ def read_csv(path: Path, what: str = "table", text: str | None = None) -> tuple[
             if row and len(row) != len(columns):
                 raise RequestError(f"{path}, line {reader.line_num}: does not have {len(columns)} fields; fix the line")
             if row:
-                rows.append(dict(zip(columns, row, strict=True)))
+                rows.append(dict(zip(columns, map(_plain, row), strict=True)))
     except csv.Error as error:
         raise RequestError(f"{path}: not a readable CSV {what} ({one_line(error)}); fix it or move it away") from None
     return columns, rows
 
 
+_MERGE = "tag:yaml.org,2002:merge"  # `<<`, which may be repeated and overridden
+
+
 class _Loader(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise ValueError(f"the key {twice!r} is there twice, line {node.start_mark.line + 1} and below")
+        return super().construct_mapping(node, deep)
+
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         value = super().construct_yaml_int(node)
         if abs(value) >= 2**63:  # 1:1:1:... is a number to the base 60, of any length

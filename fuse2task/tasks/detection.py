@@ -96,7 +96,8 @@ class Detection(Task):
 
     def measure(self, judged: Judged) -> Measurement:
         from detection.average_precision import evaluate, match, weighted_ap
-        from detection.coco import read_predictions, read_truth
+        from detection.coco import read_truth
+        from detection.predictions import read_predictions
         from fuse2task.data.class_maps import classes_left_out, load_class_map
         from fuse2task.data.truth.coco import coco_truth
         from fuse2task.runtime.files import read_json, write_json

@@ -1,7 +1,6 @@
 """Semantic segmentation: masks of a segmenter, measured by intersection over union."""
 
 import shutil
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fuse2task.judges import JudgeSource, ResultsSource, results_digest, taken
-from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.reading import read_arrays
 from fuse2task.tasks import Judged, JudgeFacts, JudgeSetup, Key, Measurement, Task, Values
 
 
@@ -109,11 +108,7 @@ class Segmentation(Task):
         """mIoU over the classes in the image's truth or prediction."""
         from segmentation.evaluation import weighted_iou
 
-        try:
-            with np.load(file, allow_pickle=False) as content:
-                counts = content["matrices"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise RequestError(f"{file}: not readable ({error}); remove results.csv and run again") from None
+        counts = read_arrays(file, "file of confusion matrices", "matrices")["matrices"]
         return weighted_iou(counts, np.eye(len(counts))).mIoU
 
 

@@ -21,7 +21,7 @@ from fuse2task.runtime.overlap import SPARE, Stopwatch, ahead, threads
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter, say
 from fuse2task.training.acceleration import make_accelerator, numbers_of, open_tracker
-from fuse2task.training.run_folder import RunFolder, load_state, peek_counters, save_state
+from fuse2task.training.run_folder import RunFolder, load_state, made_of, peek_counters, save_state
 
 Batch = tuple[Tensor, ...]
 
@@ -30,7 +30,7 @@ class TrainingStage(ABC):
     """A network's way from one set of weights to the next: samples, losses, validation, checkpoints.
 
     name: in log and messages. seed: of weights and random layers. count: samples an epoch. batch: samples a step, over
-    all processes. clip: largest gradient norm. data: identity of the data (JSON), which a resumed run must find again.
+    all processes. clip: largest gradient norm.
     samples: what `draws` are drawn from, by any thread, set by `build` at the latest: `samples[draw]` is arrays, of the
     same shapes for every draw, then the number of the item. held_out: ids of what `validate` looks at.
     """
@@ -42,7 +42,6 @@ class TrainingStage(ABC):
     batch: int
     samples: Any
     clip: float | None = None
-    data: Any = None
     held_out: Sequence[str] = ()
 
     @property
@@ -127,15 +126,21 @@ class TrainingRun:
             self.folder = RunFolder(Path(root), self.recipe)
 
     def train(
-        self, stages: Callable[[], Sequence[TrainingStage]], card: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-    ) -> Path:
+        self, stages: Callable[[], Sequence[TrainingStage]], card: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        data: Any,
+    ) -> Path:  # fmt: skip
         """Train what is not finished; returns the path of the best checkpoint of the last stage.
 
         stages: makes them, called where something is left to train. card: the run's card, without what every run has,
-        from the last stage's counters (`best`, `best_epoch`). RequestError: a batch cannot be filled or split, or the
+        from the last stage's counters (`best`, `best_epoch`). data: what identifies the data by content, as JSON; a
+        finished run on other data is refused. RequestError: a batch cannot be filled or split, or the
         data has changed since the run began. Fuse2TaskError: a loss is not finite; the items of the batch are named.
         """
+        self.made_of = made_of(self.recipe, data)
         if self.folder.finished:
+            if self.folder.card().get("made_of", self.made_of) != self.made_of:
+                changed = "was trained on other data, or from other files, than lie there now"
+                raise RequestError(f"{self.folder.root}: {changed}; give another -o, or remove that folder")
             say(f"{self.folder.root}: already trained; remove the folder to train again")
             return self.folder.best
         planned, processes = stages(), self.accelerator.num_processes
@@ -165,7 +170,7 @@ class TrainingRun:
                     "seconds_of_last_start": round(time.monotonic() - started, 1), "versions": versions(),
                     "device": self.accelerator.device.type, "precision": str(self.accelerator.mixed_precision),
                 }  # fmt: skip
-                self.folder.finish({**common, **card(counters)})
+                self.folder.finish({**common, "made_of": self.made_of, **card(counters)})
                 if self.tracker is not None:
                     self.tracker.finish()
                 say(f"trained: {self.folder.best}")
@@ -303,9 +308,9 @@ class StageRun:
             rows = [row for row in self.folder.rows() if row.get("stage", stage.name) != stage.name]
             self.folder.keep_rows(len(rows))
             fresh = {"stage": stage.name, "step": 0, "sums": {}, "best": 1e300, "best_epoch": 0}
-            return fresh | {"rows": len(rows), "data": stage.data}
-        if found.setdefault("data", stage.data) != stage.data:
-            reason = "its data has changed since the run began; give another -o, or remove that folder"
+            return fresh | {"rows": len(rows), "made_of": self.training.made_of}
+        if found.get("made_of") != self.training.made_of:
+            reason = "its data, or a file of its recipe, has changed since the run began; give another -o, or remove it"
             raise RequestError(f"{self.folder.root}: {reason}")
         load_state(self.folder.resume, {"network": self.network}, optimizer)
         self.folder.keep_rows(found["rows"])

@@ -20,7 +20,17 @@ from safetensors.torch import save_file
 
 from fuse2task.runtime.checkpoints import load_into, read_safetensors, tensor_hash
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import atomic_path, bytes_digest, read_json, remove_leftovers, write_json, write_text
+from fuse2task.runtime.files import (
+    atomic_path,
+    by_content,
+    bytes_digest,
+    read_json,
+    refuse_links,
+    remove_leftovers,
+    value_hash,
+    write_json,
+    write_text,
+)
 from fuse2task.runtime.locks import make_folder, sole_writer
 from fuse2task.runtime.reading import read_csv, read_yaml
 
@@ -39,6 +49,12 @@ def kept_recipe(root: Path) -> dict[str, Any]:
     return recipe
 
 
+def made_of(recipe: Mapping[str, Any], data: Any) -> str:
+    """Hash of what a run is made of: its recipe with files by content, and `data`, JSON that tells its content."""
+    decisive = {key: value for key, value in recipe.items() if key not in ("data", *NOT_DECISIVE)}
+    return value_hash({"recipe": by_content(decisive), "data": data})
+
+
 def forget(root: Path) -> None:
     """Remove the scratch folder of the run in `root`."""
     shutil.rmtree(root / SCRATCH, ignore_errors=True)
@@ -55,6 +71,7 @@ class RunFolder:
         self.best, self.last = self.root / "best.safetensors", self.root / "last.safetensors"
         self._log, self._card = self.root / "log.csv", self.root / "card.json"
         self._kept, self._recipe = self.root / "recipe.yaml", dict(recipe)
+        refuse_links(self.root)
         self._check()
 
     @contextlib.contextmanager

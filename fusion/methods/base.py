@@ -36,10 +36,12 @@ class Method(ABC):
     """Turns a registered pair into a fused image.
 
     batch_pixels: how many pixels `fuse_batch` takes at once with profit; 0 where one pair after the other is as fast.
+    inputs: files and folders that it reads, which no output may touch.
     """
 
     name: str
     batch_pixels = 0
+    inputs: tuple[Path, ...] = ()
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
@@ -129,6 +131,7 @@ class FolderMethod(Method):
 
     def __init__(self, name: str, folder: Path):
         self.name, self.folder = name, Path(folder)
+        self.inputs = (self.folder,)
         if not self.folder.is_dir():
             raise RequestError(f"{folder}: no such folder of fused images")
         self.files, findings = files_by_id(self.folder, SUFFIXES)

@@ -21,6 +21,7 @@ from fuse2task.runtime.compute import keep_freed_memory, pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
 from fuse2task.runtime.overlap import SPARE, ahead, in_batches
 from fuse2task.runtime.progress import Meter
+from fuse2task.runtime.reading import harmless
 from fusion.quality.definitions import Profile, Score, definition, score_batch
 from fusion.quality.filters import sharing
 from fusion.quality.profiles import find_profile
@@ -71,6 +72,11 @@ def score_folders(
     keep_freed_memory()
     key = files.value_hash([chosen.hash, [score.name for score in scores]])
     out = Path(out)
+    if out.suffix == ".json":
+        raise RequestError(f"{out}: the table is CSV, and its summary lies beside it as .json; name it {out.stem}.csv")
+    sources = {path.parent for pair in pairs for path in (pair.infrared, pair.visible)}
+    for written in (out, out.with_suffix(".json")):
+        files.refuse_overlap(written, *sources, *fused.values())
     with files.sole_file(out), Journal(out, key) as journal, Meter("score", len(pairs) * len(fused)) as meter:
         for batch in _batches(pairs, matched, chosen, workers, PIXELS.get(where.type, PIXELS["cpu"])):
             infrared = _stacked([item.infrared for item in batch], where)
@@ -110,7 +116,7 @@ def table(methods: Sequence[str], scores: Sequence[Score], rows: Mapping[tuple[s
     writer.writerow(["method", "image", *names])
     for method in methods:
         for image in sorted(image for owner, image in rows if owner == method):
-            writer.writerow([method, image, *(repr(rows[method, image][name]) for name in names)])
+            writer.writerow([harmless(method), harmless(image), *(repr(rows[method, image][name]) for name in names)])
     return text.getvalue()
 
 

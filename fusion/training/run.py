@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import refuse_overlap
 from fuse2task.runtime.progress import say
 from fuse2task.training.loop import TrainingRun
 from fusion.recipe import FusionRecipe
@@ -28,6 +29,8 @@ def train(recipe: FusionRecipe, root: Path, detector: LoadDetector | None = None
     if recipe.task and detector is None:
         raise RequestError("task: a detector drives this stage; give train its loss, detector=DetectionLoss")
     pairs = TrainingPairs(recipe, Path(root))
+    for pair in [*pairs.training.pairs, *pairs.held_out.pairs]:
+        refuse_overlap(root, pair.infrared.parent, pair.visible.parent)
     run = TrainingRun(recipe, Path(root), recipe.workers, recipe.save_every, recipe.tracker)
     stages: list[PairStage] = []
 
@@ -49,4 +52,4 @@ def train(recipe: FusionRecipe, root: Path, detector: LoadDetector | None = None
             "last_validation": {key: last[key] for key in last if key.startswith("val_") and last[key]},
         }
 
-    return run.train(made, card)
+    return run.train(made, card, pairs.hash)

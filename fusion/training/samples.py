@@ -17,12 +17,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fuse2task.data.dataset import Pair
+from fuse2task.data.dataset import Pair, content_hash
 from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import atomic_path, lines_hash
+from fuse2task.runtime.files import atomic_path, value_hash
 from fuse2task.runtime.progress import say
 from fuse2task.training.run_folder import SCRATCH
 from fusion.recipe import FusionRecipe, Sampling
@@ -153,9 +153,8 @@ class TrainingPairs:
 
     @cached_property
     def hash(self) -> str:
-        """Of the ids and sizes of all pairs."""
-        pairs = [*self.training.pairs, *self.held_out.pairs]
-        return lines_hash(f"{pair.id}\t{pair.size[0]}x{pair.size[1]}" for pair in pairs)
+        """Of all pairs by content, and which are held out."""
+        return value_hash([content_hash(part.pairs) for part in (self.training, self.held_out)])
 
     def held_out_batches(self, batch: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
         """Centre samples of the held-out pairs, infrared and visible (B, 1, S, S) in [0, 255]."""

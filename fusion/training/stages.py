@@ -35,7 +35,7 @@ class PairStage(TrainingStage):
         self.epochs, self.batch, self.clip = settings.epochs, settings.batch, settings.clip
         self.count = settings.samples or len(self.pool.pairs)
         self.seed = int(generator(pairs.recipe.seed, name).integers(2**31))
-        self.data, self.held_out = pairs.hash, [pair.id for pair in pairs.held_out.pairs]
+        self.held_out = [pair.id for pair in pairs.held_out.pairs]
         self.weights_file = pairs.root / f"{name}.safetensors"
 
     @abstractmethod

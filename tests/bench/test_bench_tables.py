@@ -185,7 +185,14 @@ def test_distributions_of_other_rows_are_not_taken(tmp_path):
     assert again.keys == measured.keys
     np.testing.assert_array_equal(again.replicates, measured.replicates)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(RequestError, match="not readable"):
+    with pytest.raises(RequestError, match=r"r\.npz: not a readable file of replicates"):
+        Measured.load(path, ("a", ""))
+    path.unlink()
+    measured.save(path, ("a", ""))
+    with np.load(path) as content:
+        arrays = dict(content)
+    np.savez(path, **(arrays | {"points": arrays["points"][:0]}))
+    with pytest.raises(RequestError, match="do not belong together"):
         Measured.load(path, ("a", ""))
 
 

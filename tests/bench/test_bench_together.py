@@ -127,18 +127,18 @@ def test_a_fused_dataset_of_other_pixels_is_not_taken(tmp_path, finished, make_r
     assert job.is_done(Workspace(make_recipe(), folder))
 
 
-@pytest.mark.parametrize("key", ["images", "split", "weights", "class_map"])
+@pytest.mark.parametrize("key", ["images", "split", "weights", "judge", "settings"])
 def test_predictions_made_of_something_else_are_made_again(tmp_path, finished, make_recipe, monkeypatch, key):
     folder = finished(tmp_path / "run", make_recipe())
     before, predicted, predict = ResultsTable(folder).read(), [], Detection.predict
     marker = folder / "predictions/tiny/average/places/predicted.json"
-    made_of = json.loads(marker.read_text())
-    marker.write_text(json.dumps({**made_of, key: "other"}))
+    record = json.loads(marker.read_text())
+    marker.write_text(json.dumps(record | {"made_of": record["made_of"] | {key: "other"}}))
     (folder / "results.csv").unlink()
     monkeypatch.setattr(Detection, "predict", lambda *given: predicted.append(given[-1].folder) or predict(*given))
     assert run_bench(make_recipe(), folder)
     assert predicted == [marker.parent]
-    assert json.loads(marker.read_text()) == made_of
+    assert json.loads(marker.read_text()) == record
     assert ResultsTable(folder).read()["value"].tolist() == before["value"].tolist()
 
 
@@ -161,6 +161,7 @@ def test_best_and_second_are_marked(tmp_path, capsys, finished, make_recipe):
     assert printing._marked(values, "c", 3) == "0.250"
     assert printing._marked(values, "d", 3) == "-"
     folder = finished(tmp_path / "run", make_recipe())
+    capsys.readouterr()
     printing.print_results(folder, ["average", "visible"], "average")
     out = capsys.readouterr().out
     assert "tiny, frozen places, truth fusion" in out

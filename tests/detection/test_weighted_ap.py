@@ -12,7 +12,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from detection.average_precision import Matches, WeightedAP, match, weighted_ap
-from detection.coco import read_predictions, read_truth
+from detection.coco import read_truth
+from detection.predictions import read_predictions
 from fuse2task.runtime.errors import RequestError
 
 MEANS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")

@@ -201,7 +201,7 @@ def write_toy_fused(root: Path, grey: int) -> None:
     (root / "annotations").mkdir()
     (root / "annotations" / "test.json").write_text(json.dumps(annotations))
     manifest = {
-        "format": "fuse2task.fused", "method": {"name": "toy", "hash": "abc", "checkpoint": "f" * 64},
+        "format": "fuse2task.fused", "version": 1, "method": {"name": "toy", "hash": "abc", "checkpoint": "f" * 64},
         "truth": {"kind": "boxes", "classes": list(CLASSES)}, "source": {"layout": "folder"}, "split": {"name": "toy"},
         "files": [{"id": f"p{number}", "split": "test"} for number in (1, 2)], "versions": {"numpy": "2"},
     }  # fmt: skip

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fuse2task.report.contents import Contents, read_contents
 from fuse2task.report.provenance import refusals, warnings
 from fuse2task.report.study import families
-from fuse2task.results.schema import COMPARISONS, KEYS, OLD_RESULTS
+from fuse2task.results.schema import COMPARISONS, KEYS, RESULTS
 from fuse2task.runtime.errors import RequestError
 
 
@@ -16,12 +16,18 @@ def contents_of(rows, truths=None):
     from pathlib import Path
 
     empty = pd.DataFrame(columns=list(COMPARISONS))
-    table = pd.DataFrame(rows, columns=list(OLD_RESULTS))
+    table = pd.DataFrame(rows, columns=list(RESULTS))
     return Contents(Path(), table, *[empty] * 6, truths or {}, [], [], [], {}, "", {})
 
 
 def row(**keys):
-    base = dict.fromkeys(OLD_RESULTS, "") | {"dataset": "toy", "task": "detection", "judge": "yolo", "metric": "AP"}
+    base = dict.fromkeys(RESULTS, "") | {
+        "dataset": "toy",
+        "task": "detection",
+        "judge": "yolo",
+        "metric": "AP",
+        "level": 0,
+    }
     return base | {"class": "all", "condition": "all", "value": 0.5, "method": "visible"} | keys
 
 
@@ -46,6 +52,7 @@ def test_groups_part_the_rows_by_all_keys(combinations):
         ("judge", "judge (a, b)"),
         ("judge_hash", "hash of the judge (a, b)"),
         ("recipe_hash", "hash of the evaluation recipe (a, b)"),
+        ("source_hash", "hash of the source images (a, b)"),
     ],
 )
 def test_a_refusal_names_the_key_that_differs(key, words):

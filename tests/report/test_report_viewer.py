@@ -82,7 +82,7 @@ def test_masks_become_palette_pictures(tmp_path):
     write_image(root / "masks" / "test" / "p1.png", mask)
     write_image(tmp_path / "judge" / "masks" / "p1.png", mask[::-1].copy())
     manifest = {
-        "format": "fuse2task.fused", "truth": {"kind": "masks", "classes": list(MSRS)},
+        "format": "fuse2task.fused", "version": 1, "truth": {"kind": "masks", "classes": list(MSRS)},
         "files": [{"id": "p1", "split": "test"}],
     }  # fmt: skip
     (root / "manifest.json").write_text(json.dumps(manifest))

@@ -6,7 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from detection.coco import read_predictions, read_truth, write_results
+from detection.coco import read_truth
+from detection.predictions import read_predictions, write_results
 from detection.recipe import DetectionRecipe
 from detection.training import train
 from fuse2task.data.fused import open_fused, verify_images, verify_truth
@@ -77,6 +78,28 @@ def test_a_manifest_names_every_file_and_class_once(fused_dataset, change):
         open_fused(fused_dataset)
 
 
+@pytest.mark.parametrize(("folder", "check"), [("images", verify_images), ("labels", verify_truth)])
+def test_files_that_the_manifest_does_not_name_and_links_are_refused(fused_dataset, tmp_path, folder, check):
+    place = fused_dataset / folder / "test"
+    check(open_fused(fused_dataset), ["test"])
+    np.save(place / "p1.npy", np.zeros((8, 8, 3), np.uint8))  # what Ultralytics would read instead of p1.png
+    with pytest.raises(RequestError, match=r"p1\.npy: manifest.json does not name it"):
+        check(open_fused(fused_dataset), ["test"])
+    (place / "p1.npy").unlink()
+    first = sorted(place.iterdir())[0]
+    first.rename(tmp_path / "elsewhere")
+    first.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RequestError, match=rf"{first.name}: a link"):
+        check(open_fused(fused_dataset), ["test"])
+
+
+@pytest.mark.parametrize("version", [99, None, "1"])
+def test_a_manifest_of_another_version_is_refused(fused_dataset, version):
+    altered_manifest(fused_dataset, lambda manifest: manifest.update(version=version))
+    with pytest.raises(RequestError, match=rf"manifest\.json: version {version!r}, but this fuse2task reads 1"):
+        open_fused(fused_dataset)
+
+
 def test_detection_eval_refuses_an_altered_truth(fused_dataset, tmp_path, run_cli):
     truth, found = fused_dataset / "annotations" / "test.json", tmp_path / "dets.json"
     found.write_text(json.dumps([{"image_id": 2, "category_id": 1, "bbox": [1, 1, 9, 9], "score": 0.5}]))
@@ -115,7 +138,9 @@ def test_segmentation_eval_refuses_altered_masks(tmp_path):
     digest = hashlib.sha256((root / "masks" / "test" / "a.png").read_bytes()).hexdigest()
     files = [{"id": "a", "split": "test", "image": "", "label": digest}]
     truth = {"kind": "masks", "classes": list(CLASSES), "hash": ""}
-    (root / "manifest.json").write_text(json.dumps({"format": "fuse2task.fused", "truth": truth, "files": files}))
+    (root / "manifest.json").write_text(
+        json.dumps({"format": "fuse2task.fused", "version": 1, "truth": truth, "files": files})
+    )
     assert evaluate_masks(root / "masks" / "test", tmp_path / "predicted", CLASSES)["mIoU"] == 1
     write_image(root / "masks" / "test" / "a.png", np.ones((8, 8), np.uint8))
     with pytest.raises(RequestError, match=r"a\.png: altered"):
@@ -140,13 +165,13 @@ def test_predictions_for_other_images_are_refused(tmp_path):
     assert read_predictions(path, truth("c.png", "d.png")) == []
 
 
-def test_predictions_outside_their_image_are_refused():
+def test_predictions_far_outside_their_image_are_refused():
     truth = read_truth(
         {"images": [{"id": 1, "width": 40, "height": 32}], "categories": [{"id": 1, "name": "a"}], "annotations": []}
     )
     row = {"image_id": 1, "category_id": 1, "score": 0.5}
     inside = [{**row, "bbox": box} for box in ([-3, -3, 9, 9], [35, 30, 20, 20], [0, 0, 40, 32])]
     assert len(read_predictions(inside, truth)) == 3
-    for box in ([41, 3, 4, 4], [3, 33, 4, 4], [-9, 3, 4, 4], [3, -9, 4, 4]):
+    for box in ([45, 3, 4, 4], [3, 37, 4, 4], [-9, 3, 4, 4], [3, -9, 4, 4]):
         with pytest.raises(RequestError, match="outside its image of 40x32"):
             read_predictions([{**row, "bbox": box}], truth)

@@ -12,7 +12,7 @@ import pytest
 
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime import files, locks
-from fuse2task.runtime.errors import Fuse2TaskError
+from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import sole_file, write_text
 from fuse2task.runtime.locks import Lock, make_folder, sole_writer
 from fuse2task.training.run_folder import RunFolder
@@ -236,3 +236,19 @@ def test_a_folder_that_goes_between_the_look_and_the_writing_is_not_made_again(t
     assert (tmp_path / "gone" / below).read_text() == "kept"
     make_folder(out / "images" / "test")  # nobody holds it any more
     assert (out / "images" / "test").is_dir()
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder"])
+def test_a_lock_is_a_regular_file_and_never_a_link(tmp_path, kind):
+    victim, path = tmp_path / "victim.txt", tmp_path / "x.lock"
+    victim.write_text("precious")
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(victim if kind == "link" else tmp_path / "nothing")
+    with pytest.raises(RequestError, match=r"x\.lock: a lock file must be a regular file"):
+        Lock(path).acquire()
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "nothing").exists()

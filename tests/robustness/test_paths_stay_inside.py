@@ -39,7 +39,9 @@ LEADING_OUT = [
 def manifest(root: Path, name: str = "p1", split: str = "test") -> Path:
     row = {"id": name, "split": split, "image": "0" * 64}
     truth = {"kind": "none", "classes": [], "hash": ""}
-    (root / "manifest.json").write_text(json.dumps({"format": "fuse2task.fused", "truth": truth, "files": [row]}))
+    (root / "manifest.json").write_text(
+        json.dumps({"format": "fuse2task.fused", "version": 1, "truth": truth, "files": [row]})
+    )
     return root
 
 

@@ -61,7 +61,7 @@ def test_a_bare_pickle_is_not_run(ran, tmp_path, monkeypatch):
 def test_the_flag_lets_the_pickle_be_tried_and_warns(tmp_path, monkeypatch, run_cli):
     monkeypatch.setenv(VARIABLE, "")
     (tmp_path / "manifest.json").write_text(
-        '{"format": "fuse2task.fused", "truth": {"kind": "none", "classes": []}, '
+        '{"format": "fuse2task.fused", "version": 1, "truth": {"kind": "none", "classes": []}, '
         '"files": [{"id": "a", "split": "test"}]}'
     )
     torch.save({"model": 1}, tmp_path / "yolo.pt")

@@ -36,8 +36,14 @@ def test_other_networks_and_altered_files_are_refused(network, tmp_path):
     with pytest.raises(RequestError, match="another network"):
         load_into(torch.nn.Linear(2, 2), load_checkpoint(path, "test.net")[0], path)
     wider = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 5), torch.nn.BatchNorm2d(4))  # the same names
-    with pytest.raises(RequestError, match=r"1 of another shape; first: 0\.weight"):
+    with pytest.raises(RequestError, match=r"1 of another shape or kind of number; first: 0\.weight"):
         load_into(wider, load_checkpoint(path, "test.net")[0], path)
+    for dtype in (torch.int8, torch.complex64):
+        cast = {name: value.to(dtype) for name, value in network.state_dict().items()}
+        with pytest.raises(RequestError, match="kind of number"):
+            load_into(network, cast, path)
+    load_into(network, {name: value.half() if value.is_floating_point() else value for name, value in
+                        network.state_dict().items()}, path)  # fmt: skip
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)

@@ -113,11 +113,24 @@ def test_a_process_trains_in_bf16_then_in_fp32(make_fused, make_recipe, tmp_path
     assert any(not torch.equal(weights["fp32"][key], weights["bf16"][key]) for key in weights["fp32"])
 
 
-def test_a_loss_that_is_not_finite_names_its_images(make_fused, make_recipe, reseal, tmp_path):
-    data = make_fused(train=2)
-    for path in (data / "masks" / "train").iterdir():
-        Image.fromarray(np.full((64, 64), 255, np.uint8)).save(path)  # nothing to learn from: 0 / 0
+def test_a_batch_without_labels_teaches_nothing(make_fused, make_recipe, reseal, tmp_path):
+    data = make_fused(train=4)
+    for path in sorted((data / "masks" / "train").iterdir())[:2]:
+        Image.fromarray(np.full((64, 64), 255, np.uint8)).save(path)
     reseal(data)
+    train(make_recipe(data, epochs=4), tmp_path / "run")  # some batch of two is all void
+    losses = [float(row["loss"]) for row in log_of(tmp_path / "run")]
+    assert np.isfinite(losses).all()
+
+
+def test_a_loss_that_is_not_finite_names_its_images(make_fused, make_recipe, tmp_path, monkeypatch):
+    data = make_fused(train=2)
+    forward = training.CrossEntropyDice.forward
+    monkeypatch.setattr(
+        training.CrossEntropyDice,
+        "forward",
+        lambda self, *parts: {name: value * float("nan") for name, value in forward(self, *parts).items()},
+    )
     with pytest.raises(Fuse2TaskError, match=r"not finite at step 0") as caught:
         train(make_recipe(data), tmp_path / "run")
     assert "train000" in str(caught.value)

@@ -68,6 +68,14 @@ def test_loss_by_hand_with_ignored_pixels():
     assert found["loss"].item() == pytest.approx(ce + 3 * dice, rel=1e-5)
 
 
+def test_loss_of_nothing_but_ignored_pixels_is_zero_with_no_gradient():
+    logits = torch.randn(2, 3, 4, 5, requires_grad=True)
+    found = CrossEntropyDice(Loss(ce=1.0, dice=3.0), [0.5, 2.0, 1.0])(logits, torch.full((2, 4, 5), 255))
+    found["loss"].backward()
+    assert {value.item() for value in found.values()} == {0.0}
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
 def test_loss_is_float32_even_from_bf16():
     loss = CrossEntropyDice(Loss())(torch.zeros(1, 2, 2, 2, dtype=torch.bfloat16), torch.zeros(1, 2, 2).long())
     assert loss["loss"].dtype == torch.float32

@@ -15,7 +15,7 @@ from fuse2task.data.loading import load_dataset
 from fuse2task.data.truth.boxes import file_of, format_yolo, truth_files
 from fuse2task.runtime import files
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import bytes_digest, file_digest, read_json, write_bytes, write_json
+from fuse2task.runtime.files import bytes_digest, file_digest, read_json, refuse_overlap, write_bytes, write_json
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter
 
@@ -98,10 +98,8 @@ def degrade_dataset(
     for name, value in (("move", move), ("truth_on", truth_on)):
         if value is not None and (kind != "misalign" or value not in _MODALITIES):
             raise RequestError(f"{name} {value!r}: for kind misalign only, and one of {', '.join(_MODALITIES)}")
-    inner, outer = out.resolve(), root.resolve()
-    if inner.is_relative_to(outer) or outer.is_relative_to(inner):
-        raise RequestError(f"{out}: the copy and its source {root} lie in one another; give another -o")
     given = {"boxes": boxes, "annotations": annotations, "masks": masks}
+    refuse_overlap(out, root, *given.values())
     dataset = load_dataset(root, layout, split=split, boxes=boxes, annotations=annotations, masks=masks)
     moves = (move or "infrared", truth_on or "visible") if kind == "misalign" else None
     return _Copy(dataset, kind, level, out, seed, moves, {k: Path(v) for k, v in given.items() if v}).run()

@@ -8,7 +8,7 @@ from fuse2task.data.images import SUFFIXES, image_size
 from fuse2task.data.truth.boxes import format_voc, format_yolo, read_voc, read_yolo
 from fuse2task.data.truth.coco import coco_truth, is_coco, read_coco
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import write_json, write_text
+from fuse2task.runtime.files import refuse_overlap, write_json, write_text
 from fuse2task.runtime.progress import say
 
 BoxFormat = Literal["coco", "voc", "yolo"]
@@ -27,6 +27,7 @@ def convert_boxes(source: Path, images: Path, kind: BoxFormat, out: Path) -> Box
     RequestError: no images, boxes that do not fit them (all are listed), unreadable files, or `out` is in use.
     """
     source, images, out = Path(source), Path(images), Path(out)
+    refuse_overlap(out, source, images)
     if kind == "coco" and out.suffix.lower() != ".json":
         raise RequestError(f"{out}: COCO is written as one file; name it something.json")
     if out.exists() and (out.is_file() or any(out.iterdir())):

@@ -1,0 +1,112 @@
+"""Result files of other tools: which image and class is meant, boxes at the border, what belongs elsewhere."""
+
+import contextlib
+import io
+import json
+
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from detection.average_precision import evaluate
+from detection.coco import read_truth
+from detection.predictions import read_predictions
+from fuse2task.runtime.errors import RequestError
+
+
+def make_truth(names, ids=None):
+    """One box of class `person` in each image of 640x480; ids from 1 in the order of the names unless given."""
+    ids = ids or range(1, len(names) + 1)
+    return {
+        "images": [
+            {"id": n, "file_name": name, "width": 640, "height": 480} for n, name in zip(ids, names, strict=True)
+        ],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [
+            {"id": k, "image_id": n, "category_id": 1, "bbox": [10 * k, 10 * k, 50, 100], "area": 5000, "iscrowd": 0}
+            for k, n in enumerate(ids, 1)
+        ],
+    }
+
+
+def perfect(truth, **changed):
+    return [
+        {"image_id": box["image_id"], "category_id": 1, "bbox": box["bbox"], "score": 0.9} | changed
+        for box in truth["annotations"]
+    ]
+
+
+def test_file_names_decide_where_the_number_is_that_of_the_name():
+    names = sorted(f"{n}.png" for n in range(1, 13))  # 1, 10, 11, 12, 2, ...: ids of the truth are not these numbers
+    truth = make_truth(names)
+    as_ultralytics = [
+        row | {"image_id": int(name[:-4]), "file_name": name} for row, name in zip(perfect(truth), names, strict=True)
+    ]
+    assert evaluate(truth, as_ultralytics)["AP"] == 1
+    for row in as_ultralytics:
+        del row["file_name"]
+    assert evaluate(truth, as_ultralytics)["AP"] < 0.3  # numbers alone are taken as the truth's
+
+
+@pytest.mark.parametrize("name", ["00007.png", "images/test/00007.png", "00007.jpg"])
+def test_a_padded_name_in_a_folder_or_of_another_suffix_is_found(name):
+    truth = make_truth(["00003.png", "00007.png"])
+    rows = [perfect(truth)[1] | {"image_id": 7, "file_name": name}]
+    assert read_predictions(rows, read_truth(truth))[0]["image_id"] == 2
+
+
+def test_a_file_name_that_contradicts_the_number_or_is_unknown_is_refused():
+    truth = read_truth(make_truth(["3.png", "7.png"]))
+    row = perfect(truth)[0]
+    with pytest.raises(RequestError, match=r"image_id 9 is not that of file_name '7\.png', 2"):
+        read_predictions([row | {"image_id": 9, "file_name": "7.png"}], truth)
+    with pytest.raises(
+        RequestError, match=r"'8\.png' is not in the truth.*\n.*of the truth: '3\.png', '7\.png'"
+    ) as found:
+        read_predictions([row | {"image_id": 8, "file_name": "8.png"}], truth)
+    assert "images of the predictions: '8.png'" in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("own", "given"), [(3, 3.0), (3, "3"), ("97", 97), ("FLIR_97", "FLIR_97"), (0, 0), (1_000_000, "1000000")]
+)
+def test_ids_are_one_as_numbers_and_as_text(own, given):
+    truth = read_truth(make_truth(["a.png"], [own]))
+    found = read_predictions(perfect(truth, image_id=given, category_id=1.0), truth)
+    assert (found[0]["image_id"], found[0]["category_id"]) == (own, 1)
+    assert type(found[0]["image_id"]) is type(own)
+
+
+@pytest.mark.parametrize("given", [True, None, 3.5, [3], "03", float("nan")])
+def test_what_is_no_id_of_the_truth_is_refused(given):
+    with pytest.raises(RequestError, match="is not in the truth"):
+        read_predictions(perfect(make_truth(["a.png"], [3]), image_id=given), read_truth(make_truth(["a.png"], [3])))
+
+
+@pytest.mark.parametrize(
+    ("box", "said"),
+    [
+        ([-12.5, 20, 12.1, 30], "1 of 4 predictions lie outside"),
+        ([-5, -5, 60, 60], ""),
+        ([30, 30, -1e-5, 10], "1 of 4 predictions have a negative size"),
+        ([30, 30, 0, 0], ""),
+    ],
+)
+def test_boxes_at_the_border_count_as_in_pycocotools(box, said, tmp_path, capsys):
+    truth = make_truth(["0.png", "1.png", "2.png"], [0, 1, 2])
+    results = [
+        row | {"bbox": [row["bbox"][0] + 1, row["bbox"][1] + 1, 50, 98], "score": 0.9 - 0.1 * n}
+        for n, row in enumerate(perfect(truth))
+    ] + [{"image_id": 0, "category_id": 1, "bbox": box, "score": 0.01}]
+    ap = evaluate(truth, results)["AP"]
+    assert said in capsys.readouterr().err
+    for name, content in (("truth", truth), ("results", results)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    with contextlib.redirect_stdout(io.StringIO()):
+        reference = COCO(str(tmp_path / "truth.json"))
+        run = COCOeval(reference, reference.loadRes(str(tmp_path / "results.json")), "bbox")
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    assert ap == pytest.approx(run.stats[0], abs=1e-12)
+    assert ap == pytest.approx(0.9, abs=1e-9)
