@@ -186,3 +186,59 @@ def test_the_definition_names_classes_that_the_judge_lacks():
     assert found["mIoU"] == pytest.approx((6 / 9 + 3 / 6) / 2)
     assert "does not know bump" in found["definition"]
     assert "does not know" not in scores(matrix, ("background", "car", "bump"))["definition"]
+
+
+def test_a_plug_in_and_a_map_on_the_command_line(make_fused, tmp_path, monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    from fuse2task.cli.segmentation import predict
+
+    class Levels(Fixed):
+        """Class 1 where it is brighter than `level`."""
+
+        classes = ("dark", "bright")
+
+        def __init__(self, level: int):
+            self.level = level
+
+        def segment(self, image):
+            return (image.mean(axis=2) > self.level).astype(int)
+
+    entry = EntryPoint("levels", "m:x", "fuse2task.judges")
+    monkeypatch.setattr(EntryPoint, "load", lambda _: Levels)
+    monkeypatch.setattr("fuse2task.runtime.packages.entry_points", lambda **_: [entry])
+    (tmp_path / "map.yaml").write_text("bright: person\n")
+    request = {"data": make_fused(test=2), "split": "test", "plugin": "levels", "class_map": str(tmp_path / "map.yaml")}
+    predict(**request, output=tmp_path / "p", option=["level=70"])
+    masks = [read_mask(path) for path in sorted((tmp_path / "p").glob("*.png"))]
+    assert len(masks) == 2
+    assert set(np.unique(masks)) == {0, 2}
+    with pytest.raises(RequestError, match="levels needs level"):
+        predict(**request, output=tmp_path / "q")
+    with pytest.raises(RequestError, match="--option level: give KEY=VALUE"):
+        predict(**request, output=tmp_path / "q", option=["level"])
+    with pytest.raises(RequestError, match="give a file of weights, or --plugin"):
+        predict(**request | {"plugin": None}, output=tmp_path / "q")
+
+
+def test_a_trained_checkpoint_takes_a_map_as_well():
+    from segmentation.model import Segmenter
+    from segmentation.samples import Normalisation
+
+    class Channels(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(1))
+            self.encoder = torch.nn.Module()
+            self.encoder.output_stride = 2
+
+        def forward(self, x):
+            return x * self.scale
+
+    trained = Segmenter(Channels().eval(), ("r", "g", "b"), Normalisation((0.0,) * 3, (1.0,) * 3))
+    table, left_out = match_masks(trained.classes, ("background", "sky"), {"b": "sky"})
+    image = np.zeros((4, 6, 3), np.uint8)
+    image[..., 0], image[:2, :, 2] = 100, 200
+    mask = MappedSegmenter(trained, ("background", "sky"), table, left_out)(image)
+    assert mask[:2].min() == 1
+    assert mask[2:].max() == 0
