@@ -185,7 +185,8 @@ class _Table:
         differences = self._differences({row["method"]: values[row["method"]] for row in fused}, values[best])
         for row in fused:
             row |= dict(zip(AGAINST, (best, *differences[row["method"]]), strict=True))
-            apart = row["p_holm"] < significance(self.intervals.level)
+            once = self.about["protocol"] == "retrain" and row["seeds"] == 1  # one training is one draw
+            apart = not once and row["p_holm"] < significance(self.intervals.level)
             row["verdict"] = "not_told_apart" if not apart else "above" if row["difference"] > 0 else "below"
         return rows
 

@@ -11,6 +11,7 @@ import pandas as pd
 from fuse2task.report import tables
 from fuse2task.report.charts import Point, sweep_curves
 from fuse2task.report.contents import Contents
+from fuse2task.report.metric_tables import ONE_TRAINING
 from fuse2task.report.tables import Cell, Table, by_rows, interval, name_cell, number_cell, p_value, placed, text_cell
 from fuse2task.results.schema import ABOUT, SINGLE, VERDICTS
 from fuse2task.tasks import find_task
@@ -57,13 +58,17 @@ def _sweep(points: pd.DataFrame, areas: pd.DataFrame, name: str, alpha: float) -
     shown = [] if scored and len(metrics) * overall["kind"].nunique() > SCORES else metrics
     drawings = tuple(_drawings(points[points["metric"] == metric], metric, name) for metric in shown)
     own = {metric: overall[overall["metric"] == metric] for metric in metrics}
-    area_tables = tuple(_area_table(rows, metric, title, scored, alpha) for metric, rows in own.items())
+    once = about["protocol"] == "retrain" and bool((areas["seeds"] == 1).all())
+    area_tables = tuple(
+        _area_table(rows, metric, title, scored, 0.0 if once else alpha) for metric, rows in own.items()
+    )
     if scored:
         return Sweep(title, "", (), drawings, (), area_tables)
     main = own[metrics[0]]
     sentences = [_sentence(rows) for _, rows in main[~main["method"].isin(SINGLE)].groupby("kind", sort=False)]
     others = tuple(_level_table(rows, metric, title) for metric, rows in own.items())
     intro = f"Significant differences in {metrics[0]} from the single camera that is better at the same level:"
+    intro = f"{ONE_TRAINING} {intro}" if once else intro
     return Sweep(title, intro, tuple(sentences), drawings, area_tables, others)
 
 
@@ -100,7 +105,7 @@ def _area_table(rows: pd.DataFrame, metric: str, title: str, scored: bool, alpha
     notes = [f"Mean of {metric} over the levels (trapezoidal area divided by their range).", f"Levels: {listed}."]
     if not scored:
         marks = "▲ significantly above, ▼ significantly below the single camera with the larger area"
-        notes.append(f"{marks} (Holm-adjusted p < {tables.level_text(alpha)}).")
+        notes.append(f"{marks} (Holm-adjusted p < {tables.level_text(alpha)})." if alpha else ONE_TRAINING)
     return Table("areas", f"Area under {metric}", ("method", *kinds), by_rows(columns), tuple(notes), title,
                  reference="the better single camera")  # fmt: skip
 

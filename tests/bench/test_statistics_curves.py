@@ -79,6 +79,14 @@ def test_verdicts_are_against_the_camera_that_is_better_at_each_level():
     assert {(row["best_single"], row["verdict"]) for row in cameras} == {(None, "")}
 
 
+def test_one_training_of_a_retrained_judge_differs_nowhere():
+    points, areas = tables(protocol="retrain")
+    fused = [row for row in points if row["method"] == "fused"]
+    assert {row["verdict"] for row in fused} == {"not_told_apart"}
+    assert [row["p_holm"] for row in fused] == [row["p_holm"] for row in tables()[0] if row["method"] == "fused"]
+    assert next(row for row in areas if row["method"] == "fused")["above"] == ""
+
+
 def test_the_difference_of_areas_is_paired():
     _, areas = tables()
     rows = {row["method"]: row for row in areas}

@@ -7,6 +7,7 @@ import pytest
 
 from fuse2task.report import write_report
 from fuse2task.report.contents import read_contents
+from fuse2task.report.metric_tables import ONE_TRAINING
 from fuse2task.report.sweeps import ranges, sweeps, turns
 
 
@@ -91,3 +92,18 @@ def test_degraded_copies_are_in_no_other_table(bench):
     assert "0.99" not in (write_report(bench).parent / "summary.csv").read_text()
     (bench / "robustness.csv").unlink()
     assert "#conditions" not in write_report(bench).read_text()
+
+
+def test_one_training_marks_nothing(bench):
+    path = bench / "robustness.csv"
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    judged = frame["task"] == "detection"
+    frame.loc[judged, ["protocol", "seeds"]] = ["retrain", "1"]
+    frame.to_csv(path, index=False)
+    points = pd.read_csv(bench / "conditions.csv", dtype=str, keep_default_na=False)
+    points.loc[points["task"] == "detection", "protocol"] = "retrain"
+    points.to_csv(bench / "conditions.csv", index=False)
+    detection = next(sweep for sweep in sweeps(read_contents(bench)) if "detection" in sweep.title)
+    assert not any(cell.mark for table in detection.areas for row in table.rows for cell in row)
+    assert detection.intro.startswith(ONE_TRAINING)
+    assert ONE_TRAINING in detection.areas[0].notes
