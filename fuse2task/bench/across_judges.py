@@ -9,7 +9,7 @@ import pandas as pd
 from fuse2task.bench.agreement import agree, verdict
 from fuse2task.bench.measured import Measured, over_runs
 from fuse2task.bench.recipe import BenchRecipe
-from fuse2task.results.schema import significance
+from fuse2task.results.schema import KEYS, significance
 from fuse2task.tasks import find_task
 
 SAME = ("dataset", "split_hash", "color", "task", "truth_hash")
@@ -18,32 +18,48 @@ Load = Callable[[Mapping[Hashable, Any]], Measured]
 
 
 def across_judges(
-    tables: Sequence[pd.DataFrame], comparisons: Sequence[Mapping[str, Any]], load: Load, recipe: BenchRecipe
-) -> list[dict[str, Any]]:
-    """The entries of judges.json, one for each dataset, task and truth.
+    tables: Sequence[pd.DataFrame], comparisons: Sequence[Mapping[str, Any]], load: Load, recipe: BenchRecipe,
+    primary: Callable[[str], bool] = bool,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The entries of judges.json: one for each dataset, task and truth, and one for all datasets of a task together.
 
     tables: comparable rows of one judge each. comparisons: rows of comparisons.csv. load: the distributions of a row.
+    primary: whether a truth (hash) is the one that results are reported by; the others are not put together.
     """
     families: dict[tuple[str, ...], dict[str, pd.DataFrame]] = {}
+    together: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
     for rows in tables:
         about = rows.iloc[0]
         families.setdefault(tuple(str(about[key]) for key in SAME), {})[about["judge"]] = rows
-    return [_entry(family, comparisons, load, recipe) for family in families.values()]
+        if primary(about["truth_hash"]):
+            pooled = together.setdefault((about["task"], about["color"]), {})
+            pooled[f"{about['judge']} on {about['dataset']}"] = rows
+    several = [family for family in together.values() if len({rows.iloc[0]["dataset"] for rows in family.values()}) > 1]
+    entries = [_entry(family, comparisons, load, recipe) for family in (*families.values(), *several)]
+    return [entry for entry in entries if entry]
 
 
 def _entry(
     family: Mapping[str, pd.DataFrame], comparisons: Sequence[Mapping[str, Any]], load: Load, recipe: BenchRecipe
 ) -> dict[str, Any]:
-    first = next(iter(family.values())).iloc[0]
-    metric = find_task(first["task"]).headline
+    """One entry; family: name of a judge -> its rows. Empty where a judge has no number of the baseline."""
+    abouts = {name: rows.iloc[0] for name, rows in family.items()}
+    metric = find_task(next(iter(abouts.values()))["task"]).headline
     judges = {name: _values(rows, metric, load) for name, rows in family.items()}
     methods = [method.name for method in recipe.methods if all(method.name in found for found in judges.values())]
-    baseline, level = recipe.baseline, recipe.intervals.level
+    baseline, level, seed = recipe.baseline, recipe.intervals.level, recipe.intervals.seed
+    if baseline not in methods:
+        return {}
+    datasets = list(dict.fromkeys(about["dataset"] for about in abouts.values()))
     points = np.array([[found[name][0] for name in methods] for found in judges.values()])
     replicates = np.array([[found[name][1] for name in methods] for found in judges.values()])
-    found = agree(points, replicates, methods.index(baseline), level, recipe.intervals.seed)
-    hashes = {name: str(rows.iloc[0]["judge_hash"]) for name, rows in family.items()}
-    marked = {name: trained_through(recipe, name, found_hash) for name, found_hash in hashes.items()}
+    for number, about in enumerate(abouts.values()):
+        if place := datasets.index(about["dataset"]):  # the images of another dataset are drawn by themselves
+            order = np.random.default_rng([seed, place]).permutation(replicates.shape[2])
+            replicates[number] = replicates[number][:, order]
+    found = agree(points, replicates, methods.index(baseline), level, seed)
+    hashes = {name: str(about["judge_hash"]) for name, about in abouts.items()}
+    marked = {name: trained_through(recipe, about["judge"], hashes[name]) for name, about in abouts.items()}
     draws = [name for name, rows in family.items()
              if rows.iloc[0]["protocol"] == "retrain" and rows["seed"].nunique() == 1]  # fmt: skip
     tested = _tested(family, comparisons, metric, baseline, significance(level))
@@ -69,8 +85,10 @@ def _entry(
             row["verdict"] = _verdict(own)
             row["verdict_without"] = _verdict(others) if len(others) < len(own) else ""
         rows.append(row)
+    same = {key: {str(about[key]) for about in abouts.values()} for key in SAME}
     return {
-        **{key: str(first[key]) for key in SAME}, "metric": metric, "baseline": baseline, "level": level,
+        **{key: values.pop() if len(values) == 1 else "" for key, values in same.items()},
+        "dataset": ", ".join(datasets), "metric": metric, "baseline": baseline, "level": level,
         "judges": list(judges), "judge_hashes": hashes,
         "one_training": draws, "w": _number(found.w), "w_low": _number(found.w_interval[0]),
         "w_high": _number(found.w_interval[1]), "w_p": _number(found.w_p), "methods": rows,
@@ -89,21 +107,18 @@ def _values(rows: pd.DataFrame, metric: str, load: Load) -> dict[str, tuple[floa
 
 
 def _tested(
-    family: Mapping[str, pd.DataFrame],
-    comparisons: Sequence[Mapping[str, Any]],
-    metric: str,
-    baseline: str,
+    family: Mapping[str, pd.DataFrame], comparisons: Sequence[Mapping[str, Any]], metric: str, baseline: str,
     alpha: float,
 ) -> dict[tuple[str, str], tuple[float, bool]]:  # fmt: skip
     """(judge, method) -> difference from the baseline, and whether it is significant after Holm's correction."""
-    keys = {name: rows.iloc[0] for name, rows in family.items()}
+    names = {tuple(rows.iloc[0][key] for key in KEYS): name for name, rows in family.items()}
     found = {}
     for row in comparisons:
-        about = keys.get(row["judge"])
+        name = names.get(tuple(row[key] for key in KEYS))
         whole = row["metric"] == metric and row["class"] == row["condition"] == "all" and row["b"] == baseline
-        same = about is not None and all(row[key] == about[key] for key in (*SAME, "judge_hash", "recipe_hash"))
-        if whole and same and row["difference"] is not None:
-            found[row["judge"], row["a"]] = (float(row["difference"]), float(row["p_holm"]) < alpha)
+        if name and whole and row["difference"] is not None:
+            sure = row["p_holm"] is not None and float(row["p_holm"]) < alpha
+            found[name, row["a"]] = (float(row["difference"]), sure)
     return found
 
 

@@ -77,7 +77,9 @@ class Summary:
         for rows in self.groups:
             self._add(rows)
         self.correlations = correlations(clean, self.groups)
-        self.judges = across_judges(self.groups, self.comparisons, self._loaded, recipe)
+        self.judges = across_judges(
+            self.groups, self.comparisons, self._loaded, recipe, lambda truth: bool(self.truths[truth]["primary"])
+        )
 
     def _current(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The rows of the recipe's methods whose distributions lie in the folder; none without the baseline."""

@@ -27,8 +27,9 @@ def judge_panels(entries: Sequence[Mapping[str, Any]], truth_name: Callable[[str
     panels = []
     for entry in entries:
         if len(entry["judges"]) > 1:
-            truth = truth_name(entry["truth_hash"])
-            heading = f"{entry['dataset']} · {entry['task']} · {len(entry['judges'])} judges · truth {truth}"
+            truth = truth_name(entry["truth_hash"])  # none of several datasets together
+            parts = (entry["dataset"], entry["task"], f"{len(entry['judges'])} judges", truth and f"truth {truth}")
+            heading = " · ".join(part for part in parts if part)
             panels.append(Panel(heading, _table(entry, heading), (), tuple(sentences(entry))))
     return panels
 
@@ -81,10 +82,7 @@ def _table(entry: Mapping[str, Any], context: str) -> Table:
                  row["values"][judge], f"rank {row['ranks'][judge]:g}", mark=_mark(row, judge))
             for row in rows
         ]))  # fmt: skip
-    columns.append([
-        Cell(f"{row['mean_rank']:.2f}", row["mean_rank"], f"[{row['rank_low']:.1f}, {row['rank_high']:.1f}]")
-        for row in rows
-    ])  # fmt: skip
+    columns.append([Cell(f"{row['mean_rank']:.2f}", row["mean_rank"], _ends(row, "rank", ".1f")) for row in rows])
     columns.append([_standardised(row) for row in rows])
     columns.append([_verdict_cell(row) for row in rows])
     headings = ("method", *entry["judges"], "mean rank", "standardised", f"against {entry['baseline']}")
@@ -119,8 +117,12 @@ def _standardised(row: Mapping[str, Any]) -> Cell:
     value = _float(row["standardised"])
     if math.isnan(value):
         return Cell("–")
-    low, high = (f"{_float(row[f'standardised_{end}']):+.1f}".replace("-", "−") for end in ("low", "high"))
-    return Cell(f"{value:+.2f}".replace("-", "−"), value, f"[{low}, {high}]")
+    return Cell(f"{value:+.2f}".replace("-", "−"), value, _ends(row, "standardised", "+.1f"))
+
+
+def _ends(row: Mapping[str, Any], name: str, form: str) -> str:
+    low, high = _float(row[f"{name}_low"]), _float(row[f"{name}_high"])
+    return "" if math.isnan(low + high) else f"[{low:{form}}, {high:{form}}]".replace("-", "−")
 
 
 def _float(value: float | None) -> float:

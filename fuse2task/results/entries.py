@@ -87,8 +87,8 @@ class JudgedMethod(_Entry):
     values: dict[str, float]
     ranks: dict[str, float]
     mean_rank: float
-    rank_low: float
-    rank_high: float
+    rank_low: float | None
+    rank_high: float | None
     standardised: float | None
     standardised_low: float | None
     standardised_high: float | None

@@ -8,6 +8,7 @@ import pytest
 from fuse2task.bench.across_judges import trained_through
 from fuse2task.bench.agreement import DEPENDS, HOLDS, OPEN, agree, kendall_w, verdict
 from fuse2task.bench.api import run_bench
+from fuse2task.report import write_report
 
 
 def test_w_of_worked_examples():
@@ -110,3 +111,21 @@ def test_judges_json_of_a_run(tmp_path, make_recipe, tiny_source):
         assert by_name["average"]["verdict_without"] == by_name["average"]["verdict"]
         assert by_name["maximum"]["verdict_without"] == ""
         assert by_name["infrared"]["values"]["places"] == by_name["infrared"]["values"]["twin"]
+
+
+def test_several_datasets_are_put_together(tmp_path, make_recipe, recipe_values):
+    tiny = recipe_values()["datasets"]["tiny"]
+    tiny, other = tiny | {"truths": {}}, tiny["truths"]["infrared"]
+    datasets = {"one": tiny, "two": tiny | {"boxes": other}}
+    assert run_bench(make_recipe(datasets=datasets), tmp_path / "run")
+    entries = json.loads((tmp_path / "run" / "judges.json").read_text())
+    assert [entry["dataset"] for entry in entries] == ["one", "two", "one, two"]
+    pooled = entries[-1]
+    assert pooled["judges"] == ["places on one", "places on two"]
+    assert (pooled["truth_hash"], pooled["task"]) == ("", "detection")
+    single = {row["method"]: row for row in entries[0]["methods"]}
+    for row in pooled["methods"]:
+        assert row["values"]["places on one"] == single[row["method"]]["values"]["places"]
+        assert (row["verdict"] == "") == (row["method"] == "average")
+    write_report(tmp_path / "run")
+    assert "## one, two · detection · 2 judges" in (tmp_path / "run" / "report" / "summary.md").read_text()
