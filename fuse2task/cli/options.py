@@ -29,7 +29,7 @@ TrustPickle = Annotated[
 ]
 DeviceOption = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, mps.")]
 JudgeDevice = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, ...")]
-LayoutOption = Annotated[str, Option(help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, awmm or folder.")]
+LayoutOption = Annotated[str, Option(help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, flir, awmm or folder.")]
 
 
 def print_json(value: Any) -> None:

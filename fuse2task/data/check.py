@@ -15,6 +15,7 @@ from scipy import fft
 
 from fuse2task.data.dataset import Dataset, Finding, Findings, Pair
 from fuse2task.data.images import luma, read_visible
+from fuse2task.data.truth.boxes import CLIP
 from fuse2task.data.truth.masks import IGNORED, pixel_counts
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import file_digest
@@ -72,7 +73,8 @@ def check_dataset(dataset: Dataset, findings: Sequence[Finding]) -> Report:
     everything = Findings([*findings, *(finding for report in reports for finding in report.findings)])
     checked = Report(dataset, everything, count(dataset), list(dataset.notes))
     if dataset.boxes is not None and dataset.boxes.clipped:
-        checked.notes.append(f"{dataset.boxes.clipped} boxes were up to 0.5 px outside and count as clipped")
+        text = f"up to {CLIP} px outside (rounding), or 1 px (counted from 1 by one tool and from 0 by another)"
+        checked.notes.append(f"{dataset.boxes.clipped} boxes were {text} and count as clipped")
     _find_duplicates(reports, checked)
     _note_shifts(reports, checked)
     return checked

@@ -13,6 +13,10 @@ M3FD = ("People", "Car", "Bus", "Motorcycle", "Lamp", "Truck")
 
 LLVIP = ("person",)
 
+# FLIR-aligned: as its COCO conversions call them, and as its VOC files do (four images of the latter have a dog).
+FLIR = ("person", "bike", "car")
+FLIR_VOC = ("person", "bicycle", "car", "dog")
+
 # MSRS (Linfeng-Tang/MSRS, visualize.py): ids 0-8; 255 is ignored.
 MSRS = ("background", "car", "person", "bike", "curve", "car_stop", "guardrail", "color_cone", "bump")
 MSRS_PALETTE = (

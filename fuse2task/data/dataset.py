@@ -24,7 +24,8 @@ class Pair:
     """A registered infrared-visible pair.
 
     id: path below the modality folder without suffix, `/` written `__`. size: (width, height) of both images.
-    conditions: names such as day, night, overcast, scene:<name>.
+    conditions: names such as day, night, overcast, scene:<name>. aliases: what truth may call it beside its id: the
+    names of its files, where the layout takes the id out of them.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Pair:
     visible: Path
     size: tuple[int, int]
     conditions: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Box:
 class BoxTruth:
     """Boxes of every pair id (an image without objects has an empty tuple); classes in id order.
 
-    clipped: how many boxes were up to 0.5 px outside and have been clipped to the image.
+    clipped: how many boxes were a little outside and have been clipped to the image.
     """
 
     classes: tuple[str, ...]
@@ -157,20 +159,35 @@ def path_id(relative: str, suffixes: Collection[str]) -> str:
     return unicodedata.normalize("NFC", name).replace("\\", "/").replace("/", "__")
 
 
-def files_by_id(folder: Path, suffixes: Collection[str], prefix: str = "") -> tuple[dict[str, Path], Findings]:
+def inner_name(pattern: str, name: str) -> str | None:
+    """What stands for `{}` in a name of the form `pattern`; None where the name is of another form."""
+    before, _, after = pattern.partition("{}")
+    fits = name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after)
+    return name[len(before) : len(name) - len(after)] if fits else None
+
+
+def files_by_id(
+    folder: Path, suffixes: Collection[str], prefix: str = "", pattern: str = "{}", partner: str | None = None
+) -> tuple[dict[str, Path], Findings]:
     """Files with one of `suffixes` (lower-case, with the dot) in `folder` and below, by id, in sorted order.
 
-    prefix: folder name put before each id. Links to folders are followed. Returns the files, and findings:
+    prefix: folder name put before each id. pattern: form of the names without suffix, `{}` being the id. partner: form
+    of the other camera's names in the same folder. Links to folders are followed. Returns the files, and findings:
     `duplicate-id` (a.png and a.jpg), `bad-name` (no possible id), `linked-loop` (a link to a folder above it),
-    `broken-link`; and as a note `not-used`: hidden and other files, counted by suffix.
+    `broken-link`; and as a note `not-used`: hidden and other files, counted by suffix, and names of another form.
     """
     found: dict[str, Path] = {}
     findings, unused = Findings(), Counter[str]()
     for path in _walk(folder, findings, unused):
         suffix = path.suffix.lower()
-        key = path_id((Path(prefix) / path.relative_to(folder)).as_posix(), suffixes)
+        stem = unicodedata.normalize("NFC", path.stem)
+        inner = inner_name(pattern, stem)
+        below = Path(prefix) / path.relative_to(folder)
+        key = path_id((below if pattern == "{}" else below.with_name(f"{inner}{path.suffix}")).as_posix(), suffixes)
         if suffix not in suffixes:
             unused[suffix or "without suffix"] += 1
+        elif inner is None:
+            unused[f"not named {pattern}"] += partner is None or inner_name(partner, stem) is None
         elif not path.exists():
             findings.add("broken-link", f"{path}: a link to a file that is not there; restore or remove it")
         elif not is_safe_id(key):
@@ -179,6 +196,7 @@ def files_by_id(folder: Path, suffixes: Collection[str], prefix: str = "") -> tu
             findings.add("duplicate-id", f"{path}: same id {key!r} as {found[key]}; keep one")
         else:
             found[key] = path
+    unused += Counter()  # in place: causes without files go
     if unused:
         causes = ", ".join(f"{count} {cause}" for cause, count in sorted(unused.items()))
         findings.add("not-used", f"{folder}: {unused.total()} files not used ({causes})", note=True)
@@ -200,7 +218,6 @@ def _walk(folder: Path, findings: Findings, unused: Counter[str]) -> Iterator[Pa
         folders.sort()
         unused["hidden"] += sum(name.startswith(".") for name in names)
         yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
-    unused += Counter()  # in place: causes without files go
 
 
 def no_conditions(_root: Path, _pair_id: str) -> tuple[str, ...]:

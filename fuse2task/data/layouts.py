@@ -32,9 +32,12 @@ class Folders:
 
 @dataclass(frozen=True)
 class OwnTruth:
-    """Truth inside a layout: folders below the root (all that exist are read), and class names in id order."""
+    """Truth inside a layout: folders below the root (all that exist are read), and class names in id order.
 
-    kind: Literal["voc", "yolo", "masks"]
+    For kind coco, files or folders of COCO files, of which the first that exists is read.
+    """
+
+    kind: Literal["voc", "yolo", "masks", "coco"]
     folders: tuple[str, ...]
     classes: tuple[str, ...]
 
@@ -43,11 +46,13 @@ class OwnTruth:
 class Layout:
     """File structure of one data set.
 
-    trees: alternatives, each a tuple of folders. flat: name prefixes (infrared, visible) of files side by side in the
-    root. truth: the first kind that exists is read. split_lists: files with one name a line. box_classes: fixed class
-    order of boxes. mask_classes: of masks given apart. conditions: (root, id) -> names. clean: trees of undegraded
-    references with the pairs' ids. numbered_by_split: each split may number its pairs from the start, and then their
-    ids begin with the split; else one id in two splits is a finding.
+    trees: alternatives, each a tuple of folders. flat: name prefixes (infrared, visible) of files side by side in
+    the root. truth: the first kind that exists is read. split_lists: files named after the split (or
+    `..._<split>.txt`), one name a line. box_classes: fixed class order of boxes. mask_classes: of masks given
+    apart. conditions: (root, id) -> names. clean: trees of undegraded references with the pairs' ids.
+    numbered_by_split: each split may number its pairs from the start, and then their ids begin with the split; else
+    one id in two splits is a finding. names: form of the infrared and of the visible files' names without suffix,
+    `{}` being the id.
     """
 
     trees: tuple[tuple[Folders, ...], ...]
@@ -59,6 +64,7 @@ class Layout:
     conditions: Callable[[Path, str], tuple[str, ...]] = dataset.no_conditions
     clean: tuple[tuple[Folders, ...], ...] = ()
     numbered_by_split: bool = False
+    names: tuple[str, str] = ("{}", "{}")
 
 
 _CLEAN = Folders("{}", "gt_ir", "gt_vi")
@@ -84,9 +90,28 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "kaist": Layout(trees=((Folders("set*/V*/{}", "lwir", "visible"),),), conditions=dataset.kaist_conditions),
     "fmb": Layout(
-        trees=((Folders("{}", "Infrared", "Visible"),),),
-        truth=(OwnTruth("masks", ("Label",), classes.FMB),),
-        split_lists=("train.txt", "test.txt"), mask_classes=classes.FMB,
+        # As MRFS has it, with lists; and as released.
+        trees=(
+            (Folders("{}", "Infrared", "Visible"),),
+            (Folders("train/{}", "Infrared", "Visible", "train"), Folders("test/{}", "Infrared", "Visible")),
+        ),
+        truth=(OwnTruth("masks", ("Label", "train/Label", "test/Label"), classes.FMB),),
+        split_lists=("train.txt", "test.txt"), mask_classes=classes.FMB, numbered_by_split=True,
+    ),
+    "flir": Layout(
+        # Zhang et al. (ICIP 2020), FLIR-aligned: all in one folder as released, or each camera in its own.
+        trees=(
+            (Folders("{}", "JPEGImages", "JPEGImages"),), (Folders("align/{}", "JPEGImages", "JPEGImages"),),
+            (Folders("{}", "thermal", "RGB"),),
+        ),
+        truth=(
+            OwnTruth("coco", ("annotations.json",), classes.FLIR),
+            OwnTruth("voc", ("Annotations", "align/Annotations"), classes.FLIR_VOC),
+        ),
+        split_lists=tuple(
+            f"{folder}align_{part}.txt" for folder in ("", "align/") for part in ("train", "validation")
+        ),
+        box_classes=classes.FLIR, names=("{}_PreviewData", "{}_RGB"),
     ),
     "awmm": Layout(
         # The weather's folder is the root, or one or two levels below.
@@ -107,10 +132,17 @@ class FoldersSection(Recipe):
     split: str = "test"
 
 
+class NamesSection(Recipe):
+    """Form of the names of both cameras' files, without suffix, in a layout file."""
+
+    infrared: str = Field(default="{}", pattern=r"^[^{}/\\]*\{\}[^{}/\\]*$")
+    visible: str = Field(default="{}", pattern=r"^[^{}/\\]*\{\}[^{}/\\]*$")
+
+
 class TruthSection(Recipe):
     """`OwnTruth` in a layout file."""
 
-    kind: Literal["voc", "yolo", "masks"]
+    kind: Literal["voc", "yolo", "masks", "coco"]
     folders: tuple[str, ...] = Field(min_length=1)
     classes: tuple[str, ...] = Field(min_length=1)
 
@@ -121,6 +153,7 @@ class LayoutFile(Recipe):
     folders: tuple[FoldersSection, ...] = Field(min_length=1)
     truth: tuple[TruthSection, ...] = ()
     split_lists: tuple[str, ...] = ()
+    names: NamesSection = NamesSection()
 
 
 def resolve_layout(reference: str) -> str:
@@ -156,6 +189,7 @@ def read_layout(path: Path) -> Layout:
         trees=(tuple(Folders(**item.model_dump()) for item in described.folders),),
         truth=tuple(OwnTruth(**item.model_dump()) for item in described.truth),
         split_lists=described.split_lists, numbered_by_split=True,
+        names=(described.names.infrared, described.names.visible),
         box_classes=next((truth.classes for truth in described.truth if truth.kind != "masks"), None),
         mask_classes=next((truth.classes for truth in described.truth if truth.kind == "masks"), classes.MSRS),
     )  # fmt: skip

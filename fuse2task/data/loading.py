@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -9,7 +10,18 @@ from pathlib import Path
 
 from fuse2task.data import layouts, splits
 from fuse2task.data.classes import class_list, read_class_list
-from fuse2task.data.dataset import BoxTruth, Dataset, Findings, MaskTruth, Pair, files_by_id, is_safe_id, path_id
+from fuse2task.data.dataset import (
+    VALIDATION,
+    BoxTruth,
+    Dataset,
+    Findings,
+    MaskTruth,
+    Pair,
+    files_by_id,
+    inner_name,
+    is_safe_id,
+    path_id,
+)  # fmt: skip
 from fuse2task.data.images import SUFFIXES, image_header, image_size
 from fuse2task.data.layouts import Folders, Layout, resolve_layout
 from fuse2task.data.truth.boxes import read_voc, read_yolo
@@ -94,13 +106,23 @@ class Located:
     findings: Findings = field(default_factory=Findings)
     restarted: bool = False  # ids of one split are there in another as well
 
-    def add(self, infrared: Path, visible: Path, split: str = "test", prefix: str = "") -> None:
-        """Add the images of two folders."""
-        for folder, known in ((infrared, self.infrared), (visible, self.visible)):
-            files, findings = files_by_id(folder, SUFFIXES, prefix)
-            self.findings += findings
+    def add(
+        self, infrared: Path, visible: Path, split: str = "test", prefix: str = "",
+        names: tuple[str, str] = ("{}", "{}"),
+    ) -> None:  # fmt: skip
+        """Add the images of two folders, or of one that both cameras share; names: as in `Layout`."""
+        shared = infrared.resolve() == visible.resolve()
+        if shared and names[0] == names[1]:
+            raise RequestError(
+                f"{infrared}: the folder of both cameras; say in a layout file which names are whose (`names`)"
+            )
+        for folder, known, own in ((infrared, self.infrared, 0), (visible, self.visible, 1)):
+            partner = names[1 - own] if shared else None
+            files, findings = files_by_id(folder, SUFFIXES, prefix, names[own], partner)
+            self.findings += [item for item in findings if not (shared and item in self.findings)]
             if not files:
-                self.findings.add("empty-folder", f"{folder}: no images in it")
+                form = "" if names[own] == "{}" else f" named {names[own]}"
+                self.findings.add("empty-folder", f"{folder}: no images{form} in it")
             for name, path in files.items():
                 if name in known:
                     self.restarted |= self.splits[name] != split
@@ -133,11 +155,20 @@ def _locate(root: Path, layout: str, clean: bool = False) -> Located:
         for tree in wanted
     )
     trees = [tree for tree in wanted if any(_both(root, folders)[2] for folders in tree)]
+    half = root.resolve().name
+    if not any((root / name).is_file() for name in table.split_lists):  # or the whole lies in a folder of that name
+        for folders in (folders for tree in wanted for folders in tree if folders.template == f"{half}/{{}}"):
+            if (root / folders.infrared).is_dir() and (root / folders.visible).is_dir():
+                raise RequestError(
+                    f"{root}: one half ({half}/) of layout {layout}, whose pairs are for {folders.split}; "
+                    f"give the folder that it lies in, {root.resolve().parent}"
+                )
     if len(trees) > 1:
         raise RequestError(f"{root}: two trees of layout {layout} lie in it ({described}); move one away")
     if trees:
-        located = _in_tree(root, trees[0], by_split=False)
-        return _in_tree(root, trees[0], by_split=True) if located.restarted and table.numbered_by_split else located
+        located = _in_tree(root, trees[0], False, table.names)
+        again = located.restarted and table.numbered_by_split
+        return _in_tree(root, trees[0], True, table.names) if again else located
     if clean:
         raise RequestError(f"{root}: no clean references in it; their folders are {described}")
     located = _flat(root, table.flat) if table.flat else Located()
@@ -146,7 +177,7 @@ def _locate(root: Path, layout: str, clean: bool = False) -> Located:
     return located
 
 
-def _in_tree(root: Path, tree: tuple[Folders, ...], by_split: bool) -> Located:
+def _in_tree(root: Path, tree: tuple[Folders, ...], by_split: bool, names: tuple[str, str]) -> Located:
     """Images of one tree; by_split: with the split before each id, where each split numbers its images from 0."""
     located = Located()
     for folders in tree:
@@ -157,7 +188,7 @@ def _in_tree(root: Path, tree: tuple[Folders, ...], by_split: bool) -> Located:
             located.findings.add("missing-partner", text)
         for prefix in common:
             first = f"{folders.split}/{prefix}".rstrip("/") if by_split else prefix
-            located.add(infrared[prefix], visible[prefix], folders.split, first)
+            located.add(infrared[prefix], visible[prefix], folders.split, first, names)
     return located
 
 
@@ -215,15 +246,26 @@ def _own_split(root: Path, table: Layout, findings: Findings) -> dict[str, str] 
         except RequestError as error:
             findings.add("bad-split-list", error)
             continue
+        part = path.stem.rpartition("_")[2]
+        part = part if part in ("train", *VALIDATION, "test") else path.stem  # align_train.txt
         for name in names:
-            key = path_id(name, SUFFIXES)
+            key = _listed_id(name, table.names)
             if not is_safe_id(key) or ".." in Path(name).parts or "\\" in name:
                 findings.add("bad-split-list", f"{path}: {name!r} is no name of a pair")
             elif key in parts and path.stem != "pred":
                 findings.add("bad-split-list", f"{path}: {name!r} is there twice or in two splits")
             else:
-                parts.setdefault(key, path.stem)
+                parts.setdefault(key, part)
     return parts if present else None
+
+
+def _listed_id(name: str, forms: tuple[str, str]) -> str:
+    """The id of a name in a list: of a pair, or of the file of either camera."""
+    folder, slash, last = name.rpartition("/")
+    stem, suffix = os.path.splitext(last)
+    stem, suffix = (stem, suffix) if suffix.lower() in SUFFIXES else (last, "")
+    inner = next((found for form in forms if (found := inner_name(form, stem))), stem)
+    return path_id(f"{folder}{slash}{inner}{suffix}", SUFFIXES)
 
 
 def _pair_up(root: Path, table: Layout, located: Located, listed: Mapping[str, str] | None) -> tuple[Pair, ...]:
@@ -242,6 +284,8 @@ def _pair_up(root: Path, table: Layout, located: Located, listed: Mapping[str, s
     parts = located.splits if listed is None else listed
     if others := (located.infrared.keys() | located.visible.keys()) - parts.keys():
         findings.add("not-used", f"{root}: {len(others)} pairs that the split list does not name", note=True)
+    unlike = located.infrared and located.visible and not located.infrared.keys() & located.visible.keys()
+    hint = "; where names differ by more than the suffix, a layout file's `names` says how they match" if unlike else ""
     extra, pairs = 0, []
     for name in sorted(parts):
         thermal, colour = located.infrared.get(name), located.visible.get(name)
@@ -249,12 +293,18 @@ def _pair_up(root: Path, table: Layout, located: Located, listed: Mapping[str, s
             findings.add("not-on-disk", f"{root}: no images {name!r}, which the split list names for {parts[name]}")
         elif thermal is None or colour is None:
             missing = "visible" if colour is None else "infrared"
-            findings.add("missing-partner", f"{thermal or colour}: no {missing} image {name!r}")
+            findings.add("missing-partner", f"{thermal or colour}: no {missing} image {name!r}{hint}")
         else:
             size, frames = _common_size(thermal, colour, findings)
             extra += frames
             if size is not None:
-                pairs.append(Pair(name, parts[name], thermal, colour, size, table.conditions(root, name)))
+                conditions = table.conditions(root, name)
+                aliases = tuple(
+                    f"{name.removesuffix(inner)}{stem}"
+                    for form, path in zip(table.names, (thermal, colour), strict=True)
+                    if form != "{}" and (inner := inner_name(form, stem := unicodedata.normalize("NFC", path.stem)))
+                )
+                pairs.append(Pair(name, parts[name], thermal, colour, size, conditions, aliases))
     if extra:
         text = f"{root}: {extra} further pictures inside JPEG files (previews, other cameras); the first is used"
         findings.add("not-used", text, note=True)
@@ -297,6 +347,10 @@ def _read_truth(
         names = class_list(path)
         return read_masks([path], pairs, read_class_list(names) if names else table.mask_classes)
     for own in table.truth:
+        if own.kind == "coco":
+            if found := [root / name for name in own.folders if (root / name).exists()]:
+                return read_coco(found[0], pairs, own.classes)
+            continue
         folders = [root / name for name in own.folders if (root / name).is_dir()]
         if folders and own.kind == "masks":
             return read_masks(folders, pairs, own.classes)

@@ -26,6 +26,7 @@ PLACES = {
     "llvip": [(f"infrared/{s}/{n}.jpg", f"visible/{s}/{n}.jpg") for s, n in (("train", "010001"), ("test", "190001"))],
     "kaist": [(f"set0{n}/V000/lwir/I00001.jpg", f"set0{n}/V000/visible/I00001.jpg") for n in (0, 3)],
     "fmb": [(f"Infrared/0000{n}.png", f"Visible/0000{n}.png") for n in (1, 2)],
+    "flir": [(f"thermal/FLIR_{n}_PreviewData.jpg", f"RGB/FLIR_{n}_RGB.jpg") for n in (1, 2)],
     "awmm": [(f"{w}/ir/{n}.png", f"{w}/vi/{n}.png") for n, w in enumerate(("Rain", "Test_haze_snow"))],
     "folder": [(f"ir/a/{n}.tif", f"vi/a/{n}.png") for n in (1, 2)],
 }
@@ -47,6 +48,8 @@ def write_layout(root: Path, layout: str) -> None:
             (root / "Label").mkdir(exist_ok=True)
             Image.fromarray(scene.mask).save(root / "Label" / f"{stem}.png")
             (root / f"{('train', 'test')[number]}.txt").write_text(f"{stem}.png\n")
+        elif layout == "flir":
+            write_flir_truth(root)
         elif layout == "llvip":
             (root / "Annotations").mkdir(exist_ok=True)
             (root / "Annotations" / f"{stem}.xml").write_text(
@@ -58,6 +61,17 @@ def write_layout(root: Path, layout: str) -> None:
             clean.parent.mkdir(parents=True)
             Image.fromarray(scene.visible).save(clean)
     return None
+
+
+def write_flir_truth(root: Path) -> None:
+    names = [f"FLIR_{n}_PreviewData" for n in (1, 2)]
+    images = [{"id": name, "file_name": f"{name}.jpg", "width": SIZE[0], "height": SIZE[1]} for name in names]
+    box = {"category_id": 1, "bbox": [20, 15, 11, 35], "area": 385, "iscrowd": 0}
+    truth = {
+        "images": images, "annotations": [{"id": n, "image_id": name, **box} for n, name in enumerate(names)],
+        "categories": [{"id": 1, "name": "person"}],
+    }  # fmt: skip
+    (root / "annotations.json").write_text(json.dumps(truth))
 
 
 def files(root: Path) -> dict[str, bytes]:
@@ -247,6 +261,18 @@ def test_a_split_list_chooses_the_pairs(tmp_path, source):
     degrade_dataset(root, "m3fd", "jpeg", 2, tmp_path / "out", split=split)
     assert [pair.id for pair in load_dataset(tmp_path / "out", "m3fd", split=split).pairs] == ["00002"]
     assert [path.name for path in (tmp_path / "out" / "Annotation").iterdir()] == ["00002.xml"]
+
+
+def test_coco_truth_of_a_layout_moves_apart(tmp_path, source):
+    root = source("flir")
+    copy = degrade_dataset(root, "flir", "misalign", 3, tmp_path / "out", seed=3, move="infrared", truth_on="infrared")
+    assert copy.truth == {"boxes": tmp_path / "out" / "boxes"}
+    assert not (tmp_path / "out" / "annotations.json").exists()
+    before, after = load_dataset(root, "flir"), load_dataset(tmp_path / "out", "flir", **copy.truth)
+    for pair in before.pairs:
+        motion = motion_of(3, pair.id, 3)
+        moved = [box for each in before.boxes.boxes[pair.id] if (box := move_box(each, motion, pair.size))]
+        assert_boxes(after.boxes.boxes[pair.id], moved)
 
 
 def test_awmm_by_the_name_of_its_root(tmp_path, picture):

@@ -64,6 +64,7 @@ def test_a_described_layout_has_pairs_splits_and_truth(tree, tmp_path, run_cli):
         (("day1/{}", "day1"), "folders.0.template"),
         (("kind: yolo", "kind: pickle"), "truth.0.kind"),
         ((TEXT, "a: [b"), "YAML expected"),
+        (("truth:", 'names: {infrared: "tir"}\ntruth:'), "names.infrared"),
     ],
 )
 def test_a_bad_description_says_what_is_wrong(tree, tmp_path, change, message):
@@ -76,6 +77,41 @@ def test_a_description_cannot_take_a_built_in_name(tree, tmp_path):
     (tmp_path / "msrs.yaml").write_text(TEXT)
     with pytest.raises(RequestError, match="rename the file"):
         load_pairs(tree, str(tmp_path / "msrs.yaml"))
+
+
+NAMED = """
+folders: [{infrared: %s, visible: %s}]
+names: {infrared: "{}_tir", visible: "rgb_{}"}
+truth: [{kind: yolo, folders: [boxes], classes: [car]}]
+"""
+
+
+@pytest.mark.parametrize("folders", [("all", "all"), ("t", "v")])
+@pytest.mark.parametrize("truth", ["{}", "{}_tir", "rgb_{}"])
+def test_names_say_how_files_match(tmp_path, picture, folders, truth):
+    for name in ("7", "a_b"):
+        picture(tmp_path / folders[0] / "x" / f"{name}_tir.png")
+        picture(tmp_path / folders[1] / "x" / f"rgb_{name}.jpg", channels=3)
+        (tmp_path / "boxes" / "x").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "boxes" / "x" / f"{truth.format(name)}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "boxes" / "classes.txt").write_text("car\n")
+    picture(tmp_path / folders[0] / "depth_7.png")
+    (tmp_path / "named.yaml").write_text(NAMED % folders)
+    dataset = load_dataset(tmp_path, str(tmp_path / "named.yaml"))
+    assert [pair.id for pair in dataset.pairs] == ["x__7", "x__a_b"]
+    assert [len(boxes) for boxes in dataset.boxes.boxes.values()] == [1, 1]
+    assert [note for note in dataset.notes if "1 files not used (1 not named {}_tir)" in note]
+
+
+def test_one_folder_without_names_and_names_that_differ(tmp_path, picture):
+    for camera in ("tir", "rgb"):
+        picture(tmp_path / "all" / f"1_{camera}.png")
+        picture(tmp_path / camera / f"1_{camera}.png")
+    (tmp_path / "named.yaml").write_text("folders: [{infrared: all, visible: all}]\n")
+    with pytest.raises(RequestError, match="folder of both cameras"):
+        load_pairs(tmp_path, str(tmp_path / "named.yaml"))
+    with pytest.raises(RequestError, match="a layout file's `names` says how they match"):
+        load_pairs(tmp_path, "folder", infrared=tmp_path / "tir", visible=tmp_path / "rgb")
 
 
 def test_a_plug_ins_layout_is_found_by_name(tree, monkeypatch):

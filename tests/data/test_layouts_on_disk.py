@@ -1,5 +1,7 @@
 """Every layout is read from a tiny tree: ids, splits, conditions and the truth that it comes with."""
 
+import json
+
 import pytest
 
 from fuse2task.data.classes import FMB, M3FD, MSRS
@@ -12,7 +14,7 @@ def ids(dataset):
 
 
 def test_the_contract_names_these_layouts():
-    assert set(LAYOUTS) == {"m3fd", "msrs", "roadscene", "tno", "llvip", "kaist", "fmb", "awmm", "folder"}
+    assert set(LAYOUTS) == {"m3fd", "msrs", "roadscene", "tno", "llvip", "kaist", "fmb", "flir", "awmm", "folder"}
 
 
 def test_m3fd_official_tree(tmp_path, pairs_in, voc):
@@ -128,6 +130,64 @@ def test_fmb(tmp_path, pairs_in, mask):
     assert ids(dataset) == [("test", "00002"), ("train", "00001")]
     assert dataset.masks.classes == FMB
     assert len(FMB) == 15
+
+
+def test_fmb_as_released(tmp_path, pairs_in, mask):
+    for split, name in (("train", "00001"), ("test", "00101")):
+        pairs_in(tmp_path / split / "Infrared", tmp_path / split / "Visible", f"{name}.png")
+        mask(tmp_path / split / "Label" / f"{name}.png", (0, 14))
+    dataset = load_dataset(tmp_path, "fmb")
+    assert ids(dataset) == [("test", "00101"), ("train", "00001")]
+    assert dataset.masks.masks["00001"] == tmp_path / "train" / "Label" / "00001.png"
+    for half in ("train", "test"):
+        with pytest.raises(RequestError, match=rf"{half}: one half .* give the folder that it lies in"):
+            load_dataset(tmp_path / half, "fmb")
+
+
+def test_half_of_msrs_is_refused_by_name(tmp_path, pairs_in):
+    pairs_in(tmp_path / "train" / "ir", tmp_path / "train" / "vi", "00001D.png")
+    with pytest.raises(RequestError, match=r"one half \(train/\) of layout msrs"):
+        load_dataset(tmp_path / "train", "msrs")
+
+
+def flir_coco(path, *names):
+    images = [{"id": name, "file_name": f"{name}.jpg", "width": 32, "height": 24} for name in names]
+    boxes = [
+        {"id": n, "image_id": name, "category_id": 3, "bbox": [-1, 2, 11, 9], "area": 99, "iscrowd": 0}
+        for n, name in enumerate(names)
+    ]
+    categories = [{"id": n, "name": name} for n, name in enumerate(("person", "bike", "car"), 1)]
+    path.write_text(json.dumps({"images": images, "annotations": boxes, "categories": categories}))
+
+
+def flir_pairs(infrared, visible, picture):
+    for name in ("FLIR_00001", "FLIR_00002"):
+        picture(infrared / f"{name}_PreviewData.jpg")
+        picture(visible / f"{name}_RGB.jpg", channels=3)
+
+
+def test_flir_aligned_in_two_folders(tmp_path, picture):
+    flir_pairs(tmp_path / "thermal", tmp_path / "RGB", picture)
+    flir_coco(tmp_path / "annotations.json", "FLIR_00002_PreviewData", "FLIR_00001_PreviewData")
+    dataset = load_dataset(tmp_path, "flir")
+    assert ids(dataset) == [("test", "FLIR_00001"), ("test", "FLIR_00002")]
+    assert dataset.boxes.classes == ("person", "bike", "car")
+    assert dataset.boxes.clipped == 2  # one whole pixel, as its converter leaves them
+    (box,) = dataset.boxes.boxes["FLIR_00001"]
+    assert (box.name, box.x, box.y, box.w, box.h) == ("car", 0, 2, 10, 9)
+
+
+@pytest.mark.parametrize("below", ["", "align"])
+def test_flir_aligned_as_released(tmp_path, picture, voc, below):
+    home = tmp_path / below
+    flir_pairs(home / "JPEGImages", home / "JPEGImages", picture)
+    for name, split in (("FLIR_00001", "train"), ("FLIR_00002", "validation")):
+        voc(home / "Annotations" / f"{name}_PreviewData.xml", ("bicycle", 1, 2, 11, 22))
+        (home / f"align_{split}.txt").write_text(f"{name}_PreviewData\n")
+    dataset = load_dataset(tmp_path, "flir")
+    assert ids(dataset) == [("train", "FLIR_00001"), ("validation", "FLIR_00002")]
+    assert {box.name for boxes in dataset.boxes.boxes.values() for box in boxes} == {"bicycle"}
+    assert dataset.notes == ()
 
 
 def test_awmm_by_weather(tmp_path, pairs_in, picture):

@@ -13,13 +13,14 @@ from fuse2task.data.images import SUFFIXES, as_rgb, encode_png, one_channel, rea
 from fuse2task.data.layouts import LAYOUTS
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.truth.boxes import file_of, format_yolo, truth_files
+from fuse2task.data.truth.coco import coco_files
 from fuse2task.runtime import files
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import bytes_digest, file_digest, read_json, refuse_overlap, write_bytes, write_json
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter
 
-Role = Literal["visible", "infrared", "voc", "yolo", "masks", "list"]
+Role = Literal["visible", "infrared", "voc", "yolo", "masks", "coco", "list"]
 _TRUTH_SUFFIXES = {"voc": (".xml",), "yolo": (".txt",), "masks": SUFFIXES}
 FORMAT = "fuse2task.degraded"
 MANIFEST = "degraded.json"
@@ -51,12 +52,16 @@ def parts_of(dataset: Dataset) -> list[Part]:
         references = [part.path.parent.with_name(f"gt_{part.path.parent.name}") / part.path.name for part in found]
         found += [Part(path, "list") for path in references if path.is_file()]
     lists = [*root.glob("*.txt"), *root.glob("*.tsv"), *root.glob("meta/*.txt")]
+    lists += [root / name for name in LAYOUTS[dataset.layout].split_lists if (root / name).is_file()]
     for own in LAYOUTS[dataset.layout].truth:
+        if own.kind == "coco":
+            found += [Part(path, "coco") for name in own.folders for path in coco_files(root / name)]
+            continue
         folders = [root / name for name in own.folders if (root / name).is_dir()]
         truths, _ = truth_files(folders, _TRUTH_SUFFIXES[own.kind], pairs)
         found += [Part(path, own.kind, pair) for pair in pairs if (path := file_of(pair, truths)) is not None]
         lists += [folder / "classes.txt" for folder in folders if (folder / "classes.txt").is_file()]
-    found += [Part(path, "list") for path in lists if not path.name.startswith(".")]
+    found += [Part(path, "list") for path in dict.fromkeys(lists) if not path.name.startswith(".")]
     return sorted(found, key=lambda part: part.path.relative_to(root).as_posix())
 
 
@@ -140,7 +145,8 @@ class _Copy:
 
     def _written(self) -> DegradedFolder:
         done = self._journalled()
-        parts = parts_of(self.dataset)
+        # A COCO file is not moved: boxes that move are written apart.
+        parts = [part for part in parts_of(self.dataset) if not (self.truth_moves and part.role == "coco")]
         rows = []
         with (
             Meter(f"{self.kind} {self.level}", len(parts), "files") as meter,
@@ -211,7 +217,7 @@ class _Copy:
         return encode_png(as_rgb(pixels) if as_stored else pixels)
 
     def _truth_apart(self, rows: list[dict[str, Any]]) -> dict[str, Path]:
-        if not self.given:
+        if not self.given and not any(part.role == "coco" for part in parts_of(self.dataset)):
             return {}
         truth = self.dataset.boxes or self.dataset.masks
         assert truth is not None

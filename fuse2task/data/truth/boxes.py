@@ -16,6 +16,9 @@ from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.reading import check_regular, one_line, read_text
 
 CLIP = 0.5  # pixels beyond the border that are rounding (YOLO's fractions), not an error
+# Neither is one whole pixel: converters take 1 off VOC's corners, which begin at 0 in some sets (FLIR-aligned), and
+# YOLO and COCO boxes of them begin at -1. What lies between has no such cause.
+OFF_BY_ONE = 1.0
 MAX_LABELS = 2**20  # bytes of one image's file of boxes
 _NOISE = 1e-6  # pixels of floating-point noise, clipped without being counted
 Edges = tuple[float, float, float, float]
@@ -31,7 +34,7 @@ def truth_files(
     their pairs from the start again. Findings: those of `files_by_id`, the same id in two folders (`duplicate-id`);
     files of no pair as a note.
     """
-    ids, splits = {pair.id for pair in pairs}, {pair.split for pair in pairs}
+    ids, splits = {name for pair in pairs for name in (pair.id, *pair.aliases)}, {pair.split for pair in pairs}
     found: dict[str, Path] = {}
     findings = Findings()
     for folder in folders:
@@ -53,8 +56,9 @@ def truth_files(
 
 
 def file_of(pair: Pair, files: Mapping[str, Path]) -> Path | None:
-    """The truth file of a pair: `<id>` or, in folders by split, `<split>/<id>`."""
-    return files.get(pair.id) or files.get(f"{pair.split}__{pair.id}")
+    """The truth file of a pair: `<id>` or an alias or, in folders by split, `<split>/<id>`."""
+    names = (pair.id, *pair.aliases)
+    return next((files[name] for name in (*names, *(f"{pair.split}__{name}" for name in names)) if name in files), None)
 
 
 class BoxCollector:
@@ -69,7 +73,8 @@ class BoxCollector:
     def add(self, pair: Pair, where: str, name: str, edges: Sequence[float]) -> None:
         """Add a box with edges (left, top, right, bottom) in pixels of `pair`; `where` names file and place.
 
-        Up to 0.5 px beyond the image is clipped and counted, a copy of another box is counted and left out.
+        Up to 0.5 px beyond the image, or 1 px exactly, is clipped and counted; a copy of another box is counted and
+        left out.
         Findings: `unknown-class`, `bad-box` (not finite, no width or height), `box-outside`.
         """
         left, top, right, bottom = edges
@@ -85,7 +90,7 @@ class BoxCollector:
         elif right <= left or bottom <= top:
             text = f"{where}: width {right - left:g}, height {bottom - top:g}; both must be above 0"
             self.findings.add("bad-box", text)
-        elif beyond > CLIP or w <= 0 or h <= 0:
+        elif (beyond > CLIP and abs(beyond - OFF_BY_ONE) > _NOISE) or w <= 0 or h <= 0:
             text = f"{where}: {name} is {beyond:.4g} px outside the {width}x{height} image"
             self.findings.add("box-outside", f"{text}; {CLIP} px are allowed")
         else:

@@ -37,11 +37,11 @@ class CocoCounts:
 def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None) -> tuple[BoxTruth, Findings]:
     """Boxes of `pairs` from a COCO file, or from all `*.json` of a folder together.
 
-    An image belongs to the pair whose id its `file_name` gives, with all, some or none of its folders. Classes are the
-    categories in id order, or all of `known` where those hold every category. Returns the truth, and findings:
-    `missing-truth`, `bad-annotation`, `truth-size`, `duplicate-id`, `crowd-box` (a box round many objects cannot be
-    scored as one), and those of `BoxCollector.add`. RequestError: a file is not COCO JSON, or two categories share an
-    id or a name.
+    An image belongs to the pair whose id, or alias, its `file_name` gives, with all, some or none of its folders.
+    Classes are the categories in id order, or all of `known` where those hold every category. Returns the truth,
+    and findings: `missing-truth`, `bad-annotation`, `truth-size`, `duplicate-id`, `crowd-box` (a box round many
+    objects cannot be scored as one), and those of `BoxCollector.add`. RequestError: a file is not COCO JSON, or two
+    categories share an id or a name.
     """
     names, images = _load(path)
     findings = Findings()
@@ -57,8 +57,10 @@ def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = N
         for tail in others:
             tails.setdefault(tail, []).append(image)
     for pair in pairs:
-        same_tail = tails.get(pair.id, [])
-        found = by_id.get(pair.id) or (same_tail[0] if len(same_tail) == 1 else None)
+        names_of_pair = (pair.id, *pair.aliases)
+        same_tail = [image for name in names_of_pair for image in tails.get(name, ())]
+        whole_name = next((by_id[name] for name in names_of_pair if name in by_id), None)
+        found = whole_name or (same_tail[0] if len(same_tail) == 1 else None)
         if found is None:
             findings.add("missing-truth", f"{path}: no image {pair.id!r}, or several of that name")
             continue
@@ -78,6 +80,11 @@ def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = N
                 x, y, w, h = (min(max(item, -1e300), 1e300) if item == item else item for item in box)
                 collector.add(pair, where, names[category], (x, y, x + w, y + h))
     return collector.truth()
+
+
+def coco_files(path: Path) -> list[Path]:
+    """The COCO files that a path stands for: itself, or all `*.json` of a folder; none where there is nothing."""
+    return sorted(path.glob("*.json")) if path.is_dir() else [path] if path.is_file() else []
 
 
 def is_coco(path: Path) -> bool:
@@ -138,7 +145,7 @@ def _load(path: Path) -> tuple[dict[int, str], list[CocoImage]]:
     """Category names by id, and the images of all files, each with its annotations."""
     names: dict[int, str] = {}
     images: list[CocoImage] = []
-    for source in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+    for source in coco_files(path) or [path]:
         value = read_json(source, "COCO file")
         try:
             categories = {_whole(item["id"]): str(item["name"]) for item in value["categories"]}
