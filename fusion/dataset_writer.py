@@ -140,7 +140,7 @@ class PairWriter:
         if boxes is not None:
             return format_yolo(boxes.boxes[pair.id], boxes.classes, pair.size).encode()
         assert masks is not None
-        return encode_png(read_mask(masks.masks[pair.id]))
+        return encode_png(read_mask(masks.masks[pair.id], masks.palette))
 
 
 def _read(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
@@ -168,6 +168,7 @@ def _truth(dataset: Dataset) -> dict[str, Any]:
         return {"kind": "boxes", "classes": list(dataset.boxes.classes), "hash": files.value_hash(content)}
     if dataset.masks is not None:
         masks = {pair.id: files.file_digest(dataset.masks.masks[pair.id]) for pair in dataset.pairs}
+        masks |= {"/palette": dataset.masks.palette} if dataset.masks.palette else {}  # no id has a slash
         return {"kind": "masks", "classes": list(dataset.masks.classes), "hash": files.value_hash(masks)}
     return {"kind": "none", "classes": [], "hash": ""}
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from fuse2task.config.recipes import configs_folder
-from fuse2task.data.classes import CITYSCAPES, FMB, MSRS, VOC, read_class_list
+from fuse2task.data.classes import CITYSCAPES, FMB, MSRS, PST900, VOC, class_list, read_class_list
 from fuse2task.data.dataset import defects, files_by_id
-from fuse2task.data.fused import verify_truth_at
-from fuse2task.data.images import SUFFIXES, read_mask
+from fuse2task.data.fused import classes_at, verify_truth_at
+from fuse2task.data.images import IGNORED, SUFFIXES, read_mask
+from fuse2task.data.truth.masks import ONLY_255, index_names, is_only_255, palette_classes, unnamed
 from fuse2task.runtime.errors import RequestError, listing
 
-IGNORE = 255  # in a mask: a pixel that no score counts
+IGNORE = IGNORED
 DEFINITION = (
     "One int64 confusion matrix over all pixels of the set; pixels whose truth is 255 are left out. "
     "IoU = TP / (TP + FP + FN), null where the union is 0; accuracy = TP / (TP + FN), null without truth. "
@@ -27,9 +28,9 @@ LEFT_OUT = " The judge does not know {}: pixels of these are not counted, and th
 
 
 def class_names(reference: str) -> tuple[str, ...]:
-    """Class names behind `msrs`, `fmb`, `cityscapes`, `voc`, `ade20k` or a UTF-8 text file with one `name` or `id name`
-    a line. RequestError: no such file, no names, a name given twice, more than 255 names."""
-    known = {"msrs": MSRS, "fmb": FMB, "cityscapes": CITYSCAPES, "voc": VOC}
+    """Class names behind `msrs`, `mfnet`, `fmb`, `pst900`, `cityscapes`, `voc`, `ade20k` or a UTF-8 text file with one
+    `name` or `id name` a line. RequestError: no such file, no names, a name given twice, more than 255 names."""
+    known = {"msrs": MSRS, "mfnet": MSRS, "fmb": FMB, "pst900": PST900, "cityscapes": CITYSCAPES, "voc": VOC}
     if reference in known:
         return known[reference]
     if reference == ADE20K:
@@ -43,40 +44,85 @@ def class_names(reference: str) -> tuple[str, ...]:
     return names
 
 
-def evaluate(labels: Path, predictions: Path, classes: Sequence[str]) -> dict[str, Any]:
+def evaluate(
+    labels: Path, predictions: Path, classes: Sequence[str] | None = None, palette: str | None = None
+) -> dict[str, Any]:
     """Scores of the masks in `predictions` against those in `labels`, matched by file name without suffix. Returns the
     metrics file's content: mIoU, mIoU_foreground, mAcc, aAcc, images, pixels, per_class (IoU, accuracy, pixels, in
-    class order) and definition. RequestError: as `matrices`."""
-    found = matrices(labels, predictions, classes)
+    class order) and definition, and class_names, which says where the names are from if not from `classes`.
+
+    classes: by default those of the fused dataset that `labels` is part of, of classes.txt there or above it, of the
+    palette, else "0", "1", ... palette: colours of both kinds of masks, as for `images.read_mask`. RequestError: as
+    `matrices`, labels of 0 and 255 alone, no such palette."""
+    source = ""
+    if classes is None:
+        named, source = _names_at(Path(labels))
+        classes = palette_classes(palette, Path(labels), named)
+        source = source or (f"palette {palette}" if palette else "")
+    found, present = _compared(labels, predictions, classes, palette)
+    if is_only_255(present, classes):
+        raise RequestError(f"{labels}: {ONLY_255}")
+    if not classes:
+        size = max(len(matrix) for matrix in found.values())
+        classes, found = index_names({size - 1}), {name: _grown(matrix, size) for name, matrix in found.items()}
+        source = unnamed(classes)
     total = np.stack(list(found.values())).sum(axis=0)
-    return {**scores(total, classes), "images": len(found)}
+    about = {"class_names": source} if source else {}
+    return {**scores(total, classes), "images": len(found), **about}
+
+
+def _names_at(labels: Path) -> tuple[tuple[str, ...], str]:
+    if names := classes_at(labels):
+        return names, "manifest.json"
+    listed = class_list(labels)
+    return (class_names(str(listed)), str(listed)) if listed else ((), "")
+
+
+def _grown(matrix: np.ndarray, size: int) -> np.ndarray:
+    return np.pad(matrix, (0, size - len(matrix)))
 
 
 def matrices(labels: Path, predictions: Path, classes: Sequence[str]) -> dict[str, np.ndarray]:
     """The confusion matrix of every image, by id, in sorted order. RequestError, which lists all of them: an empty
     folder, missing or extra predictions, unequal sizes, indices outside `classes` (255 is allowed in the labels alone),
     labels of a fused dataset that are not as its manifest says."""
+    return _compared(labels, predictions, classes)[0]
+
+
+def _compared(
+    labels: Path, predictions: Path, classes: Sequence[str], palette: str | None = None
+) -> tuple[dict[str, np.ndarray], set[int]]:
+    """As `matrices`, and the values in the labels; without classes each matrix is as large as its image needs."""
     truth, predicted = _masks(labels), _masks(predictions)
     verify_truth_at(labels)
     problems = [f"{name}: no prediction" for name in sorted(truth.keys() - predicted.keys())]
     problems += [f"{name}: predicted, but there is no label" for name in sorted(predicted.keys() - truth.keys())]
     if problems:
         raise RequestError(f"{predictions} does not match {labels}:\n{listing(problems)}")
-    found = {}
+    found, present = {}, set[int]()
     for name in sorted(truth):
-        label, prediction = read_mask(truth[name]), read_mask(predicted[name])
-        if wrong := outside(label, len(classes), IGNORE):
-            problems.append(f"{truth[name]}: values {wrong} are not among {len(classes)} classes or 255")
-        if wrong := outside(prediction, len(classes)):
-            problems.append(f"{predicted[name]}: values {wrong} are not among {len(classes)} classes")
+        try:
+            label, prediction = read_mask(truth[name], palette), read_mask(predicted[name], palette)
+        except RequestError as error:
+            problems.append(str(error))
+            continue
+        values = set(np.unique(label).tolist())
+        present |= values
+        count = len(classes) or 1 + max(values - {IGNORE} | set(np.unique(prediction).tolist()) - {IGNORE}, default=0)
+        if wrong := outside(label, count, IGNORE):
+            problems.append(f"{truth[name]}: values {wrong} are not among {count} classes or 255")
+        if wrong := outside(prediction, count):
+            problems.append(f"{predicted[name]}: values {wrong} are not among {count} classes")
         if label.shape != prediction.shape:
             sizes = [f"{width}x{height}" for height, width in (label.shape, prediction.shape)]
             problems.append(f"{predicted[name]}: {sizes[1]}, but the label is {sizes[0]}")
         if not problems:
-            found[name] = confusion(label, prediction, len(classes))
+            found[name] = confusion(label, prediction, count)
     if problems:
+        if classes and is_only_255(present, classes):
+            problems.insert(0, f"{labels}: {ONLY_255}")
         raise RequestError(f"masks that cannot be compared:\n{listing(problems)}")
-    return found
+    return found, present
 
 
 def confusion(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:

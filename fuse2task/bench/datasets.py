@@ -183,6 +183,8 @@ def load_degraded(
     ready = is_copied(folder, source, degraded)
     if ready:
         given = section.truth_files
+        if options.moves_truth:
+            given.pop("palette", None)  # moved masks hold indices
         if options.moves_truth and any(given.values()):
             name = "masks" if section.masks else "boxes"
             given = {name: root / name}

@@ -46,6 +46,8 @@ class DatasetSection(Recipe):
     boxes: Path | None = None
     annotations: Path | None = None
     masks: Path | None = None
+    palette: str | None = None
+    """Name of the colours of masks (`fuse2task.data.classes.PALETTES`); without it they hold class indices."""
     truth_name: Name = "dataset"
     truths: dict[Name, Path] = Field(default={})
     """Boxes by other annotators (a folder of YOLO files, or a COCO file), for sensitivity."""
@@ -56,8 +58,13 @@ class DatasetSection(Recipe):
 
     @property
     def truth_files(self) -> dict[str, Any]:
-        """Boxes, annotations and masks, as `load_dataset` takes them."""
-        return {"boxes": self.boxes, "annotations": self.annotations, "masks": self.masks}
+        """Boxes, annotations, masks and their palette, as `load_dataset` takes them."""
+        named = {"palette": self.palette} if self.palette else {}
+        return {"boxes": self.boxes, "annotations": self.annotations, "masks": self.masks, **named}
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in serialize(self).items() if value is not None or key != "palette"}
 
 
 class MethodSection(Recipe):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer import Argument, Option
 
-from fuse2task.cli.options import JsonOption, LayoutOption, Output, make_table, print_json
+from fuse2task.cli.options import JsonOption, LayoutOption, Output, PaletteOption, make_table, print_json
 from fuse2task.runtime.errors import RequestError
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def degrade(
     boxes: Annotated[Path | None, Option(help="YOLO folder, if it must move with misalign.")] = None,
     annotations: Annotated[Path | None, Option(help="COCO or VOC, likewise.")] = None,
     masks: Annotated[Path | None, Option(help="Folder of class masks, likewise.")] = None,
+    palette: PaletteOption = None,
     move: Annotated[str | None, Option(help="misalign: infrared or visible moves. [default: infrared]")] = None,
     truth_on: Annotated[
         str | None, Option(help="misalign: image that the truth was drawn on. [default: visible]")
@@ -72,7 +73,7 @@ def degrade(
 
     done = degrade_dataset(
         root, layout, kind, level, output, seed=seed, split=split, boxes=boxes, annotations=annotations,
-        masks=masks, move=move, truth_on=truth_on,
+        masks=masks, move=move, truth_on=truth_on, palette=palette,
     )  # fmt: skip
     manifest = read_json(output / MANIFEST, "manifest")
     changed = " and ".join(manifest["changed"]) or "nothing"
@@ -105,6 +106,7 @@ def check(
     boxes: Annotated[Path | None, Option(help="Folder of YOLO txt, with classes.txt.")] = None,
     annotations: Annotated[Path | None, Option(help="COCO file or folder, or folder of VOC.")] = None,
     masks: Annotated[Path | None, Option(help="Folder of class masks.")] = None,
+    palette: PaletteOption = None,
     infrared: Infrared = None,
     visible: Visible = None,
     as_json: JsonOption = False,
@@ -118,7 +120,7 @@ def check(
     from fuse2task.data.truth.coco import count_coco, is_coco
 
     dataset, findings = scan_dataset(
-        root, layout, split=split, boxes=boxes, annotations=annotations, masks=masks,
+        root, layout, split=split, boxes=boxes, annotations=annotations, masks=masks, palette=palette,
         infrared=infrared, visible=visible,
     )  # fmt: skip
     report = check_dataset(dataset, findings)

@@ -29,6 +29,10 @@ TrustPickle = Annotated[
 ]
 DeviceOption = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, mps.")]
 JudgeDevice = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, ...")]
+PaletteOption = Annotated[
+    str | None,
+    Option(help="Colours of the masks: msrs, mfnet, fmb, pst900, cityscapes, voc; binary for 0 and 255."),
+]
 LayoutOption = Annotated[str, Option(help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, flir, awmm or folder.")]
 
 

@@ -7,7 +7,15 @@ import typer
 from typer import Argument, Option
 
 from fuse2task.cli.judges import JudgeOptions, Plugin, judge_source
-from fuse2task.cli.options import JsonOption, JudgeDevice, Output, load_for_run, print_table, put_metrics
+from fuse2task.cli.options import (
+    JsonOption,
+    JudgeDevice,
+    Output,
+    PaletteOption,
+    load_for_run,
+    print_table,
+    put_metrics,
+)  # fmt: skip
 
 app = typer.Typer(help="Train a segmenter on fused images, predict, evaluate by per-class IoU.", no_args_is_help=True)
 
@@ -72,8 +80,13 @@ def evaluate(
     predictions: Annotated[Path, Option(metavar="DIR", help="Predicted masks of the same names.")],
     output: Annotated[Path, Output(metavar="metrics.json", help="Metrics, fractions.")],
     classes: Annotated[
-        str, Option(help="msrs, fmb, cityscapes, voc, ade20k, or a text file with one name a line.")
-    ] = "msrs",
+        str | None,
+        Option(
+            help="msrs, fmb, pst900, cityscapes, voc, ade20k, or a text file with one name a line. Default: "
+            "the fused dataset's, classes.txt with the true masks or above, the palette's, else 0, 1, 2 ..."
+        ),
+    ] = None,
+    palette: PaletteOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Per-class IoU from one confusion matrix over the set."""
@@ -82,7 +95,8 @@ def evaluate(
     from segmentation.evaluation import evaluate as evaluate_folders
 
     refuse_overlap(output, labels, predictions)
-    put_metrics(output, evaluate_folders(labels, predictions, class_names(classes)), as_json, _show)
+    metrics = evaluate_folders(labels, predictions, class_names(classes) if classes else None, palette)
+    put_metrics(output, metrics, as_json, _show)
 
 
 def _show(metrics: dict[str, Any]) -> None:
@@ -91,6 +105,8 @@ def _show(metrics: dict[str, Any]) -> None:
     print_table(("class", "IoU", "accuracy", "pixels"), rows)
     means = ", ".join(f"{name} {_shown(metrics[name])}" for name in ("mIoU", "mIoU_foreground", "mAcc", "aAcc"))
     typer.echo(f"{means}; {metrics['images']} images, {metrics['pixels']} pixels\n{metrics['definition']}")
+    if "class_names" in metrics:
+        typer.echo(f"class names: {metrics['class_names']}")
 
 
 def _shown(value: float | None) -> str:

@@ -14,9 +14,9 @@ import numpy as np
 from scipy import fft
 
 from fuse2task.data.dataset import Dataset, Finding, Findings, Pair
-from fuse2task.data.images import luma, read_visible
+from fuse2task.data.images import IGNORED, luma, read_visible
 from fuse2task.data.truth.boxes import CLIP
-from fuse2task.data.truth.masks import IGNORED, pixel_counts
+from fuse2task.data.truth.masks import pixel_counts
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import file_digest
 from fuse2task.runtime.progress import Meter
@@ -100,7 +100,7 @@ def count(dataset: Dataset) -> dict[str, Any]:
         total = np.zeros(256, dtype=np.int64)
         for path in dataset.masks.masks.values():
             with contextlib.suppress(RequestError):  # the scan has listed it
-                total += pixel_counts(path)
+                total += pixel_counts(path, dataset.masks.palette)
         names = {**dict(enumerate(dataset.masks.classes)), IGNORED: "ignored"}
         counts["pixels"] = {name: int(total[at]) for at, name in names.items() if total[at] or at != IGNORED}
     return counts

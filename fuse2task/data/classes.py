@@ -1,6 +1,7 @@
 """Class names in index order, with the palettes of the segmentation sets; reading a list of class names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fuse2task.runtime.errors import RequestError
@@ -47,6 +48,60 @@ VOC = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
+
+CITYSCAPES_PALETTE = (
+    (128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153), (250, 170, 30),
+    (220, 220, 0), (107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60), (255, 0, 0), (0, 0, 142),
+    (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32),
+)  # fmt: skip
+# The labels without a train id, as the same table has them: unlabeled, dynamic, ground, parking, rail track, ...
+CITYSCAPES_VOID = (
+    (0, 0, 0), (111, 74, 0), (81, 0, 81), (250, 170, 160), (230, 150, 140), (180, 165, 180), (150, 100, 100),
+    (150, 120, 90), (0, 0, 90), (0, 0, 110),
+)  # fmt: skip
+
+
+def _voc_colour(index: int) -> tuple[int, int, int]:
+    """The VOC development kit's colour map: the bits of an index in turn to red, green and blue, highest first."""
+    channels = (sum((index >> 3 * bit + k & 1) << 7 - bit for bit in range(3)) for k in range(3))
+    red, green, blue = channels
+    return red, green, blue
+
+
+# PST900 (ShreyasSkandanS/pst900_thermal_rgb); colours as published results draw them.
+PST900 = ("background", "fire-extinguisher", "backpack", "hand-drill", "survivor")
+PST900_PALETTE = ((0, 0, 0), (0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 255))
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours of a colour mask. classes: names in index order, empty where the palette has none of its own.
+
+    colours: RGB of each index. void: colours of pixels that are not counted.
+    """
+
+    classes: tuple[str, ...]
+    colours: tuple[tuple[int, int, int], ...]
+    void: tuple[tuple[int, int, int], ...] = ()
+
+
+BINARY = "binary"  # masks of 0 and 255 (or 1): not two colours, but two values
+PALETTES: Mapping[str, Palette] = {
+    "msrs": Palette(MSRS, MSRS_PALETTE),
+    "mfnet": Palette(MSRS, MSRS_PALETTE),  # the same classes and colours: MSRS is made of MFNet's pairs
+    "fmb": Palette(FMB, FMB_PALETTE),
+    "pst900": Palette(PST900, PST900_PALETTE),
+    "cityscapes": Palette(CITYSCAPES, CITYSCAPES_PALETTE, CITYSCAPES_VOID),
+    "voc": Palette(VOC, tuple(map(_voc_colour, range(len(VOC)))), ((224, 224, 192),)),
+    BINARY: Palette((), ((0, 0, 0), (255, 255, 255))),
+}
+
+
+def find_palette(name: str) -> Palette:
+    """The palette of that name. RequestError: there is none."""
+    if name not in PALETTES:
+        raise RequestError(f"unknown palette {name!r}; known are {', '.join(PALETTES)}")
+    return PALETTES[name]
 
 
 def read_class_list(path: Path) -> tuple[str, ...]:

@@ -62,10 +62,11 @@ class BoxTruth:
 
 @dataclass(frozen=True)
 class MaskTruth:
-    """One index mask file per pair id; classes in index order, 255 is ignored."""
+    """One mask file per pair id, for `images.read_mask` with `palette`; classes in index order, 255 is ignored."""
 
     classes: tuple[str, ...]
     masks: Mapping[str, Path]
+    palette: str | None = None
 
 
 @dataclass(frozen=True)

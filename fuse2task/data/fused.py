@@ -151,6 +151,18 @@ def verify_truth_at(path: Path) -> None:
         verify_truth(dataset, [path.name])
 
 
+def classes_at(path: Path) -> tuple[str, ...]:
+    """The class names of the fused dataset that `masks/<split>` at `path` is part of; empty for other paths.
+
+    RequestError: a damaged manifest.
+    """
+    path = Path(path).resolve()
+    root = path.parent.parent
+    if path.parent.name != "masks" or not (root / "manifest.json").is_file():
+        return ()
+    return open_fused(root).classes
+
+
 def _refuse(dataset: FusedDataset, splits: Iterable[str], key: str, folder: str, suffix: str) -> None:
     problems = []
     for split in splits:

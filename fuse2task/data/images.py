@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
+from fuse2task.data.classes import BINARY, find_palette
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import write_bytes
 from fuse2task.runtime.reading import check_regular, one_line
@@ -102,20 +103,82 @@ def one_channel(pixels: np.ndarray) -> np.ndarray:
     return luma(pixels)
 
 
-def read_mask(path: Path) -> np.ndarray:
+IGNORED = 255  # value of a mask's pixels that are not counted
+
+
+def read_mask(path: Path, palette: str | None = None) -> np.ndarray:
     """A label mask as (H, W) uint8 class indices; a palette PNG gives its indices, not its colours.
 
-    RequestError: unreadable, or not one 8-bit channel (a colour picture of labels, say).
+    palette: a name in `classes.PALETTES`. Colours, those of a palette PNG too, then become the indices that they stand
+    for and 255 for void; one grey channel holds indices already. Of `binary`, 255 (or 1) is class 1 in any form.
+
+    RequestError: unreadable, of a format that changes values (JPEG, lossy WebP), not one 8-bit channel without a
+    palette, a colour that is not in it, or no such palette.
     """
+    known = find_palette(palette) if palette else None
     with _opened(path) as image:
-        if image.mode in ("L", "P", "RGB") and not _is_deep(image):
-            pixels = np.array(_upright(path, image))
-            if pixels.ndim == 2 or (pixels == pixels[..., :1]).all():
+        if lossy := _lossy(path, image):
+            raise RequestError(f"{path}: a label mask as {lossy}, which changes class indices; save masks as PNG")
+        modes = ("L", "P", "RGB", "1") if palette == BINARY else ("L", "P", "RGB")
+        if image.mode in modes and not _is_deep(image):
+            upright = _upright(path, image)
+            if image.mode == "1" or (known and image.mode == "P"):
+                upright = upright.convert("L" if image.mode == "1" else "RGB")
+            pixels = np.array(upright)
+            same = pixels.ndim == 2 or bool((pixels == pixels[..., :1]).all())
+            if palette == BINARY and same:
+                return _from_binary(path, pixels if pixels.ndim == 2 else pixels[..., 0])
+            if known and pixels.ndim == 3:
+                return _from_colours(path, pixels, str(palette))
+            if same:
                 return pixels if pixels.ndim == 2 else pixels[..., 0].copy()
         raise RequestError(
             f"{path}: a label mask is one 8-bit channel of class indices, this one is {image.mode}; "
-            "convert the colours to indices first"
+            "name the palette of its colours (--palette), or convert them to indices first"
         )
+
+
+def _lossy(path: Path, image: Image.Image) -> str:
+    """The name of the lossy compression of an opened image, or nothing."""
+    if image.format in ("JPEG", "MPO"):
+        return "JPEG"
+    if image.format == "TIFF" and str(image.info.get("compression")) in ("jpeg", "tiff_jpeg", "webp"):
+        return "TIFF with lossy compression"
+    if image.format == "WEBP":
+        return "" if _has_chunk(path, b"VP8L") else "lossy WebP"
+    return ""
+
+
+def _has_chunk(path: Path, wanted: bytes) -> bool:
+    """Whether a RIFF file has a chunk of this name; each is name, length, content, and padding to an even length."""
+    with path.open("rb") as handle:
+        handle.seek(12)
+        while len(name := handle.read(4)) == 4:
+            if name == wanted:
+                return True
+            length = int.from_bytes(handle.read(4), "little")
+            handle.seek(length + length % 2, os.SEEK_CUR)
+    return False
+
+
+def _from_binary(path: Path, pixels: np.ndarray) -> np.ndarray:
+    values = set(np.unique(pixels).tolist())
+    if not values <= {0, 1} and not values <= {0, IGNORED}:
+        raise RequestError(f"{path}: values {sorted(values)[:10]}; palette {BINARY} is of 0 and 255, or of 0 and 1")
+    return (pixels > 0).astype(np.uint8)
+
+
+def _from_colours(path: Path, pixels: np.ndarray, name: str) -> np.ndarray:
+    palette = find_palette(name)
+    codes = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    numbers = [*range(len(palette.colours)), *(IGNORED for _ in palette.void)]
+    table = dict(zip([r << 16 | g << 8 | b for r, g, b in palette.colours + palette.void], numbers, strict=True))
+    found, inverse = np.unique(codes, return_inverse=True)
+    if strange := [code for code in found.tolist() if code not in table]:
+        shown = ", ".join(str((code >> 16, code >> 8 & 255, code & 255)) for code in strange[:5])
+        more = f" and {len(strange) - 5} more" if len(strange) > 5 else ""
+        raise RequestError(f"{path}: colours {shown}{more} are not in palette {name}; name another, or redraw them")
+    return np.array([table[code] for code in found.tolist()], np.uint8)[inverse.reshape(codes.shape)]
 
 
 def encode_png(pixels: np.ndarray) -> bytes:

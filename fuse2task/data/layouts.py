@@ -60,7 +60,7 @@ class Layout:
     truth: tuple[OwnTruth, ...] = ()
     split_lists: tuple[str, ...] = ()
     box_classes: tuple[str, ...] | None = None
-    mask_classes: tuple[str, ...] = classes.MSRS
+    mask_classes: tuple[str, ...] = ()
     conditions: Callable[[Path, str], tuple[str, ...]] = dataset.no_conditions
     clean: tuple[tuple[Folders, ...], ...] = ()
     numbered_by_split: bool = False
@@ -80,7 +80,7 @@ LAYOUTS: dict[str, Layout] = {
     "msrs": Layout(
         trees=((Folders("train/{}", "ir", "vi", "train"), Folders("test/{}", "ir", "vi")),),
         truth=(OwnTruth("masks", ("train/Segmentation_labels", "test/Segmentation_labels"), classes.MSRS),),
-        conditions=dataset.msrs_conditions,
+        mask_classes=classes.MSRS, conditions=dataset.msrs_conditions,
     ),
     "roadscene": Layout(trees=((Folders("{}", "cropinfrared", "crop_LR_visible"),),)),
     "tno": Layout(trees=_PLAIN, flat=("IR", "VIS")),
@@ -191,5 +191,5 @@ def read_layout(path: Path) -> Layout:
         split_lists=described.split_lists, numbered_by_split=True,
         names=(described.names.infrared, described.names.visible),
         box_classes=next((truth.classes for truth in described.truth if truth.kind != "masks"), None),
-        mask_classes=next((truth.classes for truth in described.truth if truth.kind == "masks"), classes.MSRS),
+        mask_classes=next((truth.classes for truth in described.truth if truth.kind == "masks"), ()),
     )  # fmt: skip

@@ -36,21 +36,23 @@ LAYOUTS = tuple(layouts.LAYOUTS)
 def load_dataset(
     root: Path, layout: str, *, split: str | None = None, boxes: Path | None = None,
     annotations: Path | None = None, masks: Path | None = None,
-    infrared: Path | None = None, visible: Path | None = None,
+    infrared: Path | None = None, visible: Path | None = None, palette: str | None = None,
 ) -> Dataset:  # fmt: skip
     """A dataset without any finding; arguments as in `scan_dataset`.
 
     RequestError: what `scan_dataset` raises, or its findings as a list.
     """
     truth = {"boxes": boxes, "annotations": annotations, "masks": masks}
-    dataset, findings = scan_dataset(root, layout, split=split, infrared=infrared, visible=visible, **truth)
+    dataset, findings = scan_dataset(
+        root, layout, split=split, infrared=infrared, visible=visible, palette=palette, **truth
+    )
     findings.refuse(Path(root), f" as layout {dataset.layout}; fix the files")
     return dataset
 
 
 def scan_dataset(
     root: Path, layout: str, *, split: str | None = None, infrared: Path | None = None, visible: Path | None = None,
-    **truth: Path | None,
+    palette: str | None = None, **truth: Path | None,
 ) -> tuple[Dataset, Findings]:  # fmt: skip
     """A dataset as far as it is sound, and findings, none of them a note. Reads image headers and decodes masks.
 
@@ -60,18 +62,20 @@ def scan_dataset(
         split: a split list, or the name of a shipped one; pairs that it does not name are not used. Without
             it the layout's own splits hold, or everything is `test`.
         infrared, visible: the two folders of layout `folder`, instead of looking for them in `root`.
+        palette: name of the colours of masks, a key of `classes.PALETTES`; without it masks hold class indices.
         truth: one of boxes (folder of YOLO files, with classes.txt there or in its parent), annotations (COCO file or
             folder of COCO files, or folder of VOC files) and masks (folder of class masks; classes are those of
-            classes.txt there, else the layout's, else MSRS's), instead of the layout's own.
+            classes.txt there, else the layout's, else the palette's, else their numbers), instead of the layout's own.
 
-    RequestError: an unknown layout, missing folders, a bad split list, several truth options or a missing path.
+    RequestError: an unknown layout, missing folders, a bad split list, several truth options, a missing path, or a
+    palette where there are no masks.
     """
     root, layout = Path(root), resolve_layout(layout) if layout not in layouts.LAYOUTS else layout
     table, located = layouts.LAYOUTS[layout], _located(root, layout, infrared, visible)
     listed = None if split is None else splits.resolve(split)
     parts = splits.read_split(listed) if listed else _own_split(root, table, located.findings)
     pairs = _pair_up(root, table, located, parts)
-    found, problems = _read_truth(root, table, pairs, **truth)
+    found, problems = _read_truth(root, table, pairs, palette, **truth)
     findings = [*located.findings, *problems]
     dataset = Dataset(
         layout, root, pairs, found if isinstance(found, BoxTruth) else None,
@@ -330,13 +334,16 @@ def _common_size(infrared: Path, visible: Path, findings: Findings) -> tuple[tup
 
 
 def _read_truth(
-    root: Path, table: Layout, pairs: Sequence[Pair],
+    root: Path, table: Layout, pairs: Sequence[Pair], palette: str | None = None,
     boxes: Path | None = None, annotations: Path | None = None, masks: Path | None = None,
 ) -> tuple[BoxTruth | MaskTruth | None, Findings]:  # fmt: skip
     """Truth of `pairs` and what is wrong with it, from the one option that is given, else the layout's own."""
     given = [path for path in (boxes, annotations, masks) if path is not None]
     if len(given) > 1:
         raise RequestError("give one of boxes, annotations and masks, not several")
+    own_masks = [own for own in table.truth if own.kind == "masks"]
+    if palette is not None and masks is None and (given or not own_masks):
+        raise RequestError(f"palette {palette}: for masks; give their folder too (--masks)")
     for path in map(Path, given):
         if not path.is_dir() and not (path.exists() and annotations is not None):
             raise RequestError(f"{path}: no such folder of truth")
@@ -345,7 +352,7 @@ def _read_truth(
         if annotations is not None:
             return (read_coco if is_coco(path) else read_voc)(path, pairs, table.box_classes)
         names = class_list(path)
-        return read_masks([path], pairs, read_class_list(names) if names else table.mask_classes)
+        return read_masks([path], pairs, read_class_list(names) if names else table.mask_classes, palette)
     for own in table.truth:
         if own.kind == "coco":
             if found := [root / name for name in own.folders if (root / name).exists()]:
@@ -353,7 +360,7 @@ def _read_truth(
             continue
         folders = [root / name for name in own.folders if (root / name).is_dir()]
         if folders and own.kind == "masks":
-            return read_masks(folders, pairs, own.classes)
+            return read_masks(folders, pairs, own.classes, palette)
         if folders:
             yolo = own.kind == "yolo"
             return read_yolo(folders, pairs, own.classes, True) if yolo else read_voc(folders, pairs, own.classes)

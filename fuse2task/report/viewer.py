@@ -11,8 +11,7 @@ from PIL import Image
 
 from fuse2task.data.classes import FMB, FMB_PALETTE, MSRS, MSRS_PALETTE
 from fuse2task.data.fused import FusedDataset, open_fused
-from fuse2task.data.images import image_size, read_mask, read_visible
-from fuse2task.data.truth.masks import IGNORED
+from fuse2task.data.images import IGNORED, image_size, read_mask, read_visible
 from fuse2task.report.contents import Contents
 from fuse2task.runtime.errors import Fuse2TaskError
 from fuse2task.runtime.files import read_json

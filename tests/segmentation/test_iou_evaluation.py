@@ -20,7 +20,7 @@ NAMES = ("background", "car", "person", "bike")
 
 
 def write(folder, **masks):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, mask in masks.items():
         Image.fromarray(np.asarray(mask, np.uint8)).save(folder / f"{name}.png")
     return folder
@@ -137,3 +137,44 @@ def test_real_masks_against_themselves(shared_path):
     found = evaluate(folder, folder, MSRS)
     assert found["mIoU"] == 1
     assert found["per_class"]["car"]["pixels"] > 0
+
+
+def test_masks_of_0_and_255_are_refused_or_read_with_a_palette(tmp_path):
+    truth = np.zeros((4, 6), np.uint8)
+    truth[:2, :3] = 255
+    found = np.zeros_like(truth)
+    found[:2, 2:5] = 1
+    labels, one = write(tmp_path / "labels", a=truth), write(tmp_path / "one", a=found)
+    full, none = write(tmp_path / "full", a=255 * found), write(tmp_path / "none", a=0 * found)
+    (tmp_path / "classes.txt").write_text("background\nobject\n")
+    for predictions in (one, full, none):
+        for classes in (None, ("background", "object")):
+            with pytest.raises(RequestError, match=r"nothing but 0 and 255.*--palette binary"):
+                evaluate(labels, predictions, classes)
+    for predictions in (one, full):
+        scored = evaluate(labels, predictions, palette="binary")
+        assert scored["per_class"]["object"]["IoU"] == pytest.approx(2 / 10)
+        assert scored["per_class"]["background"]["IoU"] == pytest.approx(14 / 22)
+    assert evaluate(labels, none, palette="binary")["mIoU"] == pytest.approx((0 + 18 / 24) / 2)
+
+
+def test_names_that_nothing_gives_are_indices_and_it_is_said(tmp_path):
+    labels, found = write(tmp_path / "l" / "m", a=[[0, 1]]), write(tmp_path / "p", a=[[0, 2]])
+    scored = evaluate(labels, found)
+    assert list(scored["per_class"]) == ["0", "1", "2"]
+    assert "called by their index, 0 to 2" in scored["class_names"]
+    (tmp_path / "l" / "classes.txt").write_text("sky\nroad\ncar\n")
+    scored = evaluate(labels, found)
+    assert list(scored["per_class"]) == ["sky", "road", "car"]
+    assert scored["class_names"].endswith("classes.txt")
+    assert "class_names" not in evaluate(labels, found, ("a", "b", "c"))
+
+
+def test_colours_of_labels_and_predictions_by_a_palette(tmp_path):
+    labels = write(tmp_path / "l", a=[[MSRS_PALETTE[1], MSRS_PALETTE[2]]])
+    indices = write(tmp_path / "p", a=[[1, 1]])
+    scored = evaluate(labels, indices, palette="msrs")
+    assert (tuple(scored["per_class"]), scored["class_names"]) == (MSRS, "palette msrs")
+    assert scored["per_class"]["car"]["IoU"] == 0.5
+    with pytest.raises(RequestError, match="not in palette fmb"):
+        evaluate(labels, indices, palette="fmb")

@@ -12,9 +12,8 @@ from defusedxml.ElementTree import parse
 
 from fuse2task.data.dataset import Box
 from fuse2task.data.degradation.sensor import Camera, Shot
-from fuse2task.data.images import encode_png, read_mask
+from fuse2task.data.images import IGNORED, encode_png, read_mask
 from fuse2task.data.truth.boxes import EDGES, Edges, format_yolo, voc_edges, yolo_edges
-from fuse2task.data.truth.masks import IGNORED
 from fuse2task.runtime.compute import generator
 
 SHIFT = (1.0, 2.0, 4.0, 6.0, 8.0)  # pixels
@@ -116,9 +115,9 @@ def moved_yolo(path: Path, motion: Motion, size: Size) -> bytes:
     return "".join(lines).encode()
 
 
-def moved_mask(path: Path, motion: Motion, _size: Size) -> bytes:
+def moved_mask(path: Path, motion: Motion, _size: Size, palette: str | None = None) -> bytes:
     """A mask, moved, as PNG of class indices."""
-    return encode_png(move_mask(read_mask(path), motion))
+    return encode_png(move_mask(read_mask(path, palette), motion))
 
 
 def _clipped(name: str, edges: Edges, size: Size) -> Box:

@@ -27,7 +27,7 @@ MANIFEST = "degraded.json"
 WORK = ".fuse2task"  # plan and journal of an unfinished copy
 _PACKAGES = ("numpy", "opencv-python-headless", "pillow")
 _MODALITIES = ("infrared", "visible")
-_MOVED = {"voc": moved_voc, "yolo": moved_yolo, "masks": moved_mask}
+_MOVED: dict[str, Callable[..., bytes]] = {"voc": moved_voc, "yolo": moved_yolo, "masks": moved_mask}
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class DegradedFolder:
 def degrade_dataset(
     root: Path, layout: str, kind: str, level: int, out: Path, *, seed: int = 0, split: str | None = None,
     boxes: Path | None = None, annotations: Path | None = None, masks: Path | None = None,
-    move: str | None = None, truth_on: str | None = None,
+    move: str | None = None, truth_on: str | None = None, palette: str | None = None,
 ) -> DegradedFolder:  # fmt: skip
     """Write a copy of a dataset to `out` whose images are degraded; a second run checks and repairs it.
 
@@ -84,7 +84,8 @@ def degrade_dataset(
     images are PNG under the same name. `out/degraded.json` records the request, and each file's source and hash.
 
     Args:
-        root, layout, split, boxes, annotations, masks: as for `load_dataset`; only pairs of the split list are copied.
+        root, layout, split, boxes, annotations, masks, palette: as for `load_dataset`; only pairs of the split list are
+            copied.
         kind: one of `kinds.KINDS`. level: 0 to 5.
         out: new, empty, or an earlier run of the same request.
         seed: of streaks and noise, which are the same at every level.
@@ -105,7 +106,9 @@ def degrade_dataset(
             raise RequestError(f"{name} {value!r}: for kind misalign only, and one of {', '.join(_MODALITIES)}")
     given = {"boxes": boxes, "annotations": annotations, "masks": masks}
     refuse_overlap(out, root, *given.values())
-    dataset = load_dataset(root, layout, split=split, boxes=boxes, annotations=annotations, masks=masks)
+    dataset = load_dataset(
+        root, layout, split=split, boxes=boxes, annotations=annotations, masks=masks, palette=palette
+    )
     moves = (move or "infrared", truth_on or "visible") if kind == "misalign" else None
     return _Copy(dataset, kind, level, out, seed, moves, {k: Path(v) for k, v in given.items() if v}).run()
 
@@ -118,7 +121,7 @@ class _Copy:
         given: dict[str, Path],
     ):  # fmt: skip
         self.dataset, self.kind, self.level, self.out, self.seed = dataset, kind, level, out, seed
-        self.given, self.work = given, out / WORK
+        self.given, self.work, self.palette = given, out / WORK, dataset.masks.palette if dataset.masks else None
         self.changes = (moves[:1] if moves else KINDS[kind].changes) if level else ()
         self.truth_moves = bool(level and moves and moves[0] == moves[1])
         self.plan = {
@@ -129,6 +132,8 @@ class _Copy:
         }  # fmt: skip
         if moves:
             self.plan["misalign"] = {"moves": moves[0], "truth_on": moves[1], "truth_moved": self.truth_moves}
+        if self.palette and self.truth_moves:
+            self.plan["palette"] = self.palette  # moved masks hold indices
         # In layout awmm the root's name may be the weather; scenes.tsv is copied.
         if not (dataset.root / "scenes.tsv").is_file():
             for pair in dataset.pairs:
@@ -207,8 +212,9 @@ class _Copy:
         if part.pair is None or not self._changed(part):
             return part.path.read_bytes()
         if part.role in _MOVED:
-            moved: Callable[..., bytes] = _MOVED[part.role]
-            return moved(part.path, self._motion(part.pair), part.pair.size)
+            moved = _MOVED[part.role]
+            more = {"palette": self.palette} if part.role == "masks" else {}
+            return moved(part.path, self._motion(part.pair), part.pair.size, **more)
         assert part.role == "visible" or part.role == "infrared"
         infrared = read_visible(part.pair.infrared)
         shot = Shot(read_visible(part.pair.visible), one_channel(infrared), part.pair.id, self.seed, self.kind)
@@ -228,7 +234,7 @@ class _Copy:
                 text = format_yolo([box for box in moved if box], truth.classes, pair.size)
                 rows.append(self._write(f"boxes/{pair.id}.txt", text.encode()))
             else:
-                data = moved_mask(truth.masks[pair.id], self._motion(pair), pair.size)
+                data = moved_mask(truth.masks[pair.id], self._motion(pair), pair.size, self.palette)
                 rows.append(self._write(f"masks/{pair.id}.png", data))
         names = "".join(f"{number} {name}\n" for number, name in enumerate(truth.classes))
         rows.append(self._write(f"{folder}/classes.txt", names.encode()))
