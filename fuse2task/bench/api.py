@@ -16,6 +16,7 @@ from fuse2task.config.recipes import load_recipe
 from fuse2task.results.schema import COMPARISONS, BenchFolder
 from fuse2task.results.tables import read_frame
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import refuse_links
 from fuse2task.runtime.progress import say
 from fusion.dataset_writer import Shard
 
@@ -43,6 +44,7 @@ def run_bench(
         RequestError: wrong recipe, data, methods or judges, found before any work; a folder of other work.
         Fuse2TaskError: a job failed; the same call resumes.
     """
+    refuse_links(folder)
     shard, resources = shard or Shard(), resources or Resources()
     devices = local_devices(resources.device)
     # Where other processes do the work, judges and methods are only looked at here.
@@ -77,6 +79,7 @@ def report_bench(folder: Path) -> Path:
     """
     from fuse2task.report import write_report
 
+    refuse_links(folder)
     kept = BenchFolder(Path(folder)).recipe
     if not kept.is_file():
         lacking = "not a bench folder (no recipe.yaml)"
@@ -115,6 +118,7 @@ def comparisons(folder: Path) -> pd.DataFrame:
 
     RequestError: the file is not what a benchmark writes.
     """
+    refuse_links(folder)
     return read_frame(BenchFolder(folder).table("comparisons"), COMPARISONS)
 
 

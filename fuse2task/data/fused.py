@@ -8,7 +8,7 @@ from typing import Any, Literal
 from fuse2task.data.classes import check_names
 from fuse2task.data.dataset import is_safe_id, is_split_name
 from fuse2task.runtime.errors import RequestError, listing
-from fuse2task.runtime.files import file_digest, read_json, value_hash
+from fuse2task.runtime.files import file_digest, read_json, refuse_links, value_hash
 
 FORMAT, VERSION = "fuse2task.fused", 1
 FIX = "put the files back, or fuse again into an empty folder"
@@ -68,8 +68,10 @@ class FusedDataset:
 def open_fused(root: Path) -> FusedDataset:
     """Open the fused dataset in `root`.
 
-    RequestError: no manifest (not a fused dataset, or unfinished), one of another format, or a damaged one.
+    RequestError: no manifest (not a fused dataset, or unfinished), one of another format, a damaged one, or a link that
+    leads out of the folder.
     """
+    refuse_links(root)
     path = Path(root) / "manifest.json"
     if not path.is_file():
         raise RequestError(

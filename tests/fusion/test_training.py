@@ -10,6 +10,7 @@ import torch
 
 import fusion.training.samples
 from fuse2task.config import load_recipe, shipped_recipes
+from fuse2task.data.images import read_infrared, write_image
 from fuse2task.runtime.checkpoints import read_safetensors
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.training.loop import StageRun
@@ -174,3 +175,32 @@ def test_batches_must_fill(recipe, tmp_path):
     few = recipe.model_copy(update={"stage1": recipe.stage1.model_copy(update={"samples": 1})})
     with pytest.raises(RequestError, match="do not fill a batch of 2"):
         train(few, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_other_images_under_the_same_names_are_refused(recipe, folder_dataset, tmp_path, monkeypatch):
+    def swap():
+        for path in sorted((recipe.data[0].root / "ir").iterdir()):
+            write_image(path, 255 - read_infrared(path))
+
+    train(recipe, tmp_path / "finished")
+    step, left = StageRun._step, [6]
+
+    def stopping(self, *arguments):
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StageRun, "_step", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tmp_path / "stopped")
+    swap()
+    with pytest.raises(RequestError, match="finished: was trained on other data"):
+        train(recipe, tmp_path / "finished")
+    with pytest.raises(RequestError, match="stopped: its data"):
+        train(recipe, tmp_path / "stopped")
+    swap()
+    train(recipe, tmp_path / "stopped")
+    assert same(weights(tmp_path / "finished"), weights(tmp_path / "stopped"))
