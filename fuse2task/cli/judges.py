@@ -3,13 +3,14 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from fuse2task.judges import JudgeSource
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.reading import parse_yaml
+
+if TYPE_CHECKING:
+    from fuse2task.judges import JudgeSource
 
 Plugin = Annotated[str | None, Option(help="A judge of another package, by its name (`fuse2task doctor`).")]
 JudgeOptions = Annotated[
@@ -17,12 +18,15 @@ JudgeOptions = Annotated[
 ]
 
 
-def judge_source(plugin: str | None, weights: Path | None, options: Sequence[str] | None) -> Path | JudgeSource:
+def judge_source(plugin: str | None, weights: Path | None, options: Sequence[str] | None) -> "Path | JudgeSource":
     """What the options name: weights, or a plug-in with its options.
 
     Raises:
         RequestError: neither of both, an option without a value or without a plug-in.
     """
+    from fuse2task.judges import JudgeSource
+    from fuse2task.runtime.reading import parse_yaml
+
     values = {}
     for text in options or ():
         key, separator, value = text.partition("=")
