@@ -31,6 +31,7 @@ SAMPLES, SHOWN = 4, 0.25  # pictures of a run, and the score from which a predic
 TRUTH, PREDICTION = (0, 200, 0), (255, 140, 0)  # RGB
 BEST_ON_VAL = "best epoch on val by Ultralytics' fitness"
 LAST_EPOCH = "last epoch, since the dataset has no val split"
+NO_OBJECTS = "last epoch, since the val split has no boxes"
 
 
 def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
@@ -38,14 +39,15 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
 
     The folder gets recipe.yaml, log.csv (a row an epoch), samples/, best and last as .safetensors (ours, no
     pickle) and .pt (Ultralytics'), card.json. `best` is the best epoch on val by Ultralytics' fitness; a
-    dataset without val has no selection, since the test split must not decide: best is the last epoch.
+    dataset without val, or without boxes in it, has no selection, since the test split must not decide: best is the
+    last epoch.
     A finished run is not trained again; an interrupted one starts over from its seed.
 
     RequestError: no train split or no boxes in it, unknown model, missing or unlike weights, a folder of another recipe
     or dataset, amp without a GPU that has bfloat16. Fuse2TaskError: out of memory, or a loss that is not finite.
     """
     dataset = open_fused(Path(recipe.data))
-    data_hash, selects = value_hash(dataset.manifest), validation_split(dataset.splits)
+    data_hash, selects = value_hash(dataset.manifest), _selecting_split(dataset)
     refuse_overlap(folder, *dataset.parts)
     if "train" not in dataset.splits:
         there = ", ".join(dataset.splits)
@@ -79,6 +81,7 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
             hashes[name] = save_network(target, source, recipe.image_size, recipe.model_dump(mode="json"))
             write_bytes(target.with_suffix(".pt"), source.read_bytes())
         _write_samples(run, dataset, selects or "train")
+        without = NO_OBJECTS if validation_split(dataset.splits) else LAST_EPOCH
         card = {
             "format": "fuse2task.detection-run", "version": 1, "made_of": sources, "seed": recipe.seed,
             "classes": list(dataset.classes),
@@ -87,7 +90,7 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
                 "train_boxes": boxes,
                 **{key: dataset.manifest.get(key) for key in ("method", "truth", "split", "color")},
             },
-            "selection": BEST_ON_VAL if selects else LAST_EPOCH,
+            "selection": BEST_ON_VAL if selects else without,
             "epochs": len(run.rows()), "tensor_hash": hashes, "native": _native(trainer) if selects else None,
             "parameters": sum(tensor.numel() for tensor in load_network(run.best).module.parameters()),
             "versions": versions(),
@@ -97,6 +100,12 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
     return card
 
 
+def _selecting_split(dataset: FusedDataset) -> str | None:
+    """The validation split, where it has boxes: without any, each epoch scores 0 and the first would be the best."""
+    split = validation_split(dataset.splits)
+    return split if split and read_truth(dataset.annotations(split))["annotations"] else None
+
+
 def _run_trainer(
     recipe: DetectionRecipe, dataset: FusedDataset, overrides: dict[str, Any], initial: torch.nn.Module | None,
     run: RunFolder,
@@ -104,7 +113,7 @@ def _run_trainer(
     """Train with Ultralytics in `run.resume`/ultralytics, logging every epoch; returns its finished trainer."""
     from detection.trainer import StrictTrainer
 
-    work, root, selects = run.resume / "ultralytics", dataset.root.resolve(), validation_split(dataset.splits)
+    work, root, selects = run.resume / "ultralytics", dataset.root.resolve(), _selecting_split(dataset)
     validation = selects or "train"
     work.mkdir(parents=True)
     data_file = work / "data.yaml"

@@ -120,7 +120,7 @@ def _compared(
             found[name] = confusion(label, prediction, count)
     if problems:
         if classes and is_only_255(present, classes):
-            problems.insert(0, f"{labels}: {ONLY_255}")
+            raise RequestError(f"{labels}: {ONLY_255}")
         raise RequestError(f"masks that cannot be compared:\n{listing(problems)}")
     return found, present
 

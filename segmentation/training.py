@@ -12,6 +12,7 @@ from fuse2task.data.fused import open_fused, verify_images, verify_truth
 from fuse2task.data.images import write_image
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import refuse_overlap, value_hash
+from fuse2task.runtime.progress import say
 from fuse2task.training.loop import TrainingRun, TrainingStage
 from segmentation.encoder_weights import load_encoder_weights
 from segmentation.evaluation import DEFINITION, IGNORE, confusion, scores
@@ -24,14 +25,15 @@ SHEETS = 4  # sample images drawn at a time
 SHEET_TIMES = 10  # how often in a run they are drawn
 SELECTION = "highest mIoU on the split val"
 NO_SELECTION = "last epoch: the dataset has no split val, and the test split never chooses a checkpoint"
+NO_OBJECTS = "last epoch: the split val has no pixel of an object, and the test split never chooses a checkpoint"
 
 
 def train(recipe: SegmentationRecipe, root: Path) -> Path:
     """Train a segmenter by `recipe` in the run folder `root`; a killed run resumes.
 
     Trains on the split `train`; the checkpoint with the highest mIoU on the split `val` is the best, or the
-    last one where there is no such split: the test split never chooses. Under torchrun or `accelerate launch`
-    the recipe's batch is split over the processes.
+    last one where there is no such split or no object in it: the test split never chooses. Under torchrun or
+    `accelerate launch` the recipe's batch is split over the processes.
 
     Returns the path of the best checkpoint. RequestError: bad data, no such network or weights, or `root` holds another
     run. Fuse2TaskError: the loss is not finite; the message names the images of the batch.
@@ -68,6 +70,9 @@ class SegmentationStage(TrainingStage):
         used = [split for split in ("train", self.held_out_split) if split in self.dataset.splits]
         verify_images(self.dataset, used)
         verify_truth(self.dataset, used)
+        self.selects = any(np.isin(pair.read()[1], (0, IGNORE), invert=True).any() for pair in self.validation)
+        if self.validation and not self.selects:
+            say(f"{self.dataset.root}: {NO_OBJECTS}")
         found = survey(self.training, len(classes))
         self.normalisation = found.normalisation() if recipe.normalisation == "dataset" else IMAGENET
         balance = found.median_frequency_weights() if recipe.class_weights == "median_frequency" else None
@@ -103,7 +108,7 @@ class SegmentationStage(TrainingStage):
                 image, mask = pair.read()
                 drawn = sheet(image, segmenter(image), classes, mask)
                 write_image(sheets / f"epoch-{epoch + 1:03d}-{pair.id}.png", drawn)
-        if not self.validation:
+        if not self.selects:
             return {}
         total = np.zeros((len(classes), len(classes)), np.int64)
         for pair in self.validation:
@@ -113,7 +118,7 @@ class SegmentationStage(TrainingStage):
         return {name: found[name] for name in ("mIoU", "mIoU_foreground") if found[name] is not None}
 
     def cost(self, found: Mapping[str, float]) -> float | None:
-        return -found.get("mIoU", -1.0) if self.validation else None
+        return -found.get("mIoU", -1.0) if self.selects else None
 
     def row(self, epoch: int, step: int, losses: Mapping[str, float], found: Mapping[str, float]) -> dict[str, Any]:
         row = {"epoch": epoch} | {name: f"{value:.6g}" for name, value in losses.items()}
@@ -124,15 +129,15 @@ class SegmentationStage(TrainingStage):
 
     def card(self, counters: Mapping[str, Any]) -> dict[str, Any]:
         """What the run's card says about the segmenter."""
-        best = -counters["best"]
+        best, without = -counters["best"], NO_OBJECTS if self.validation else NO_SELECTION
         return {
             "kind": "segmenter", "recipe": self.recipe.model_dump(mode="json"), "data": self.data,
             "classes": list(self.dataset.classes),
             "images": {"train": len(self.training), "val": len(self.validation)},
             "parameters": self.parameters, "initial_weights": self.initial_weights,
             "normalisation": {"mean": self.normalisation.mean, "std": self.normalisation.std},
-            "selection": SELECTION if self.validation else NO_SELECTION, "best_epoch": counters["best_epoch"],
-            "val_mIoU": best if self.validation and best >= 0 else None, "definition": DEFINITION,
+            "selection": SELECTION if self.selects else without, "best_epoch": counters["best_epoch"],
+            "val_mIoU": best if self.selects and best >= 0 else None, "definition": DEFINITION,
         }  # fmt: skip
 
     def _segmenter(self, network: torch.nn.Module) -> Segmenter:

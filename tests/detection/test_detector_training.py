@@ -132,6 +132,17 @@ def test_without_val_the_last_epoch_counts_and_test_stays_shut(toy_fused: Callab
 
 
 @pytest.mark.slow
+def test_a_val_without_boxes_selects_nothing(write_fused: Callable[..., Path], tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 60, (64, 64, 3), dtype=np.uint8)
+    drawn = {f"train{k}": (pixels, [("bar", 4, 4 + 9 * k, 24, 12)]) for k in range(4)}
+    splits = {"train": drawn, "valid": {"valid0": (pixels, [])}}
+    card = train(recipe(write_fused(tmp_path / "fused", ("bar", "pole"), splits)), tmp_path / "run")
+    assert (card["selection"], card["native"]) == (training.NO_OBJECTS, None)
+    assert card["tensor_hash"]["best"] == card["tensor_hash"]["last"]
+    assert "metrics" not in (tmp_path / "run" / "log.csv").read_text()
+
+
+@pytest.mark.slow
 def test_starts_from_given_weights(toy_fused: Callable[..., Path], tmp_path: Path) -> None:
     data = toy_fused(train=4, val=1)
     first = train(recipe(data, epochs=1), tmp_path / "first")

@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 
 import numpy as np
@@ -99,6 +100,20 @@ def test_without_val_the_last_epoch_is_best_and_test_is_not_touched(make_fused, 
     assert card["normalisation"]["mean"] == [0.485, 0.456, 0.406]
     best, last = (load_file(tmp_path / "run" / f"{name}.safetensors") for name in ("best", "last"))
     assert all(torch.equal(best[key], last[key]) for key in best)
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_a_val_without_objects_selects_nothing(make_fused, make_recipe, tmp_path, value):
+    data = make_fused(train=2, val=1)
+    path = data / "masks" / "val" / "val000.png"
+    Image.fromarray(np.full((64, 64), value, np.uint8)).save(path)
+    manifest = json.loads((data / "manifest.json").read_text())
+    manifest["files"][-1]["label"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (data / "manifest.json").write_text(json.dumps(manifest))
+    train(make_recipe(data), tmp_path / "run")
+    card = json.loads((tmp_path / "run" / "card.json").read_text())
+    assert (card["best_epoch"], card["val_mIoU"], card["selection"]) == (2, None, training.NO_OBJECTS)
+    assert "val_mIoU" not in (tmp_path / "run" / "log.csv").read_text()
 
 
 @pytest.mark.slow
