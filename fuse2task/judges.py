@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fuse2task.data.dataset import files_below
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import file_digest, value_hash
 from fuse2task.runtime.packages import load_plugin, plugin_names
@@ -173,7 +174,7 @@ def results_digest(source: ResultsSource) -> str:
     found: list[Any] = []
     for path in source.paths:
         if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+            files = sorted(file for file in files_below(path) if file.is_file())
             found.append({file.relative_to(path).as_posix(): file_digest(file) for file in files})
         elif not path.is_file():
             raise RequestError(f"{path}: no such results; a results judge needs a file or folder of every method")

@@ -10,7 +10,7 @@ import numpy as np
 
 from fuse2task.config.recipes import configs_folder
 from fuse2task.data.classes import CITYSCAPES, FMB, MSRS, PST900, VOC, class_list, read_class_list
-from fuse2task.data.dataset import defects, files_by_id
+from fuse2task.data.dataset import named_files
 from fuse2task.data.fused import classes_at, verify_truth_at
 from fuse2task.data.images import IGNORED, SUFFIXES, read_mask
 from fuse2task.data.truth.masks import ONLY_255, index_names, is_only_255, palette_classes, unnamed
@@ -191,11 +191,7 @@ def weighted_iou(matrices: np.ndarray, weights: np.ndarray) -> WeightedIoU:
 
 
 def _masks(folder: Path) -> dict[str, Path]:
-    if not Path(folder).is_dir():
-        raise RequestError(f"{folder}: no such folder of masks")
-    masks, findings = files_by_id(Path(folder), SUFFIXES)
-    if bad := defects(findings):
-        raise RequestError(f"{folder}: unusable files\n{listing(finding.message for finding in bad)}")
+    masks = named_files(Path(folder), SUFFIXES, "masks")
     if not masks:
         raise RequestError(f"{folder}: holds no masks (images of class indices, one for each picture)")
     return masks

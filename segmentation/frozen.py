@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from fuse2task.data.class_maps import ClassMap, classes_left_out
-from fuse2task.data.dataset import files_by_id
+from fuse2task.data.dataset import named_files
 from fuse2task.data.images import SUFFIXES, read_mask, write_image
 from fuse2task.judges import SegmentationJudge
 from fuse2task.runtime.compute import pick_device
@@ -167,9 +167,7 @@ def map_masks(folder: Path, names: Mapping[str, tuple[int, int]], table: np.ndar
     Raises:
         RequestError: missing masks, other sizes, indices outside the classes; all of them are listed.
     """
-    if not folder.is_dir():
-        raise RequestError(f"{folder}: no such folder of masks")
-    files, _ = files_by_id(folder, SUFFIXES)
+    files = named_files(folder, SUFFIXES, "masks")
     problems = [f"{name}: no mask" for name in names if name not in files]
     for name, size in names.items():
         if name not in files:

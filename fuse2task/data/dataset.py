@@ -13,6 +13,7 @@ from pathlib import Path
 from fuse2task.config.recipes import configs_folder
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import file_digest, lines_hash
+from fuse2task.runtime.progress import say
 from fuse2task.runtime.reading import read_text
 
 VALIDATION = ("val", "valid", "validation", "dev")  # names of the split that selects a checkpoint
@@ -204,21 +205,54 @@ def files_by_id(
     return found, findings
 
 
-def _walk(folder: Path, findings: Findings, unused: Counter[str]) -> Iterator[Path]:
-    """Files below `folder` that are not hidden, sorted within each folder."""
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        here = os.path.realpath(parent)
-        for name in sorted(folders):
-            path, real = Path(parent, name), os.path.realpath(Path(parent, name))
-            if name.startswith("."):
-                unused["hidden"] += sum(len(inner) for _, _, inner in os.walk(path))
-                folders.remove(name)
-            elif path.is_symlink() and (here + os.sep).startswith(real.rstrip(os.sep) + os.sep):
-                findings.add("linked-loop", f"{path}: a link to {real}, which it lies in; remove the link")
-                folders.remove(name)
-        folders.sort()
-        unused["hidden"] += sum(name.startswith(".") for name in names)
-        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+def named_files(folder: Path, suffixes: Collection[str], what: str) -> dict[str, Path]:
+    """The files of a folder that somebody else filled (fused images, masks), by id; what is not used is said.
+
+    RequestError: no such folder of `what`, or a finding of `files_by_id`; all are listed.
+    """
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: no such folder of {what}")
+    found, findings = files_by_id(folder, suffixes)
+    if bad := defects(findings):
+        raise RequestError(f"{folder}: unusable files\n{listing(finding.message for finding in bad)}")
+    for finding in findings:
+        say(finding.message)
+    return found
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file below a folder that is not hidden, links to folders followed, loops left out."""
+    return list(_walk(folder, Findings(), Counter()))
+
+
+def _walk(folder: Path, findings: Findings, unused: Counter[str], above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Files below `folder` that are not hidden, sorted within each folder; above: where it lies, links resolved."""
+    above = (*above, os.path.realpath(folder))
+    folders = []
+    try:
+        entries = sorted(os.listdir(folder))
+    except OSError as error:
+        findings.add("unreadable-folder", f"{folder}: {error.strerror}; make it readable")
+        entries = []
+    for name in entries:
+        path = folder / name
+        if not path.is_dir():
+            unused["hidden"] += name.startswith(".")
+            if not name.startswith("."):
+                yield path
+        elif name.startswith("."):
+            unused["hidden"] += sum(len(inner) for _, _, inner in os.walk(path))
+        elif path.is_symlink() and _leads_up(real := os.path.realpath(path), above):
+            findings.add("linked-loop", f"{path}: a link to {real}, which it lies in; remove the link")
+        else:
+            folders.append(path)
+    for path in folders:
+        yield from _walk(path, findings, unused, above)
+
+
+def _leads_up(real: str, above: tuple[str, ...]) -> bool:
+    """Whether a folder is one of `above`, or holds one of them."""
+    return any((each + os.sep).startswith(real.rstrip(os.sep) + os.sep) for each in above)
 
 
 def no_conditions(_root: Path, _pair_id: str) -> tuple[str, ...]:

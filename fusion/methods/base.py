@@ -9,7 +9,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from fuse2task.data.dataset import Pair, defects, files_by_id
+from fuse2task.data.dataset import Pair, named_files
 from fuse2task.data.images import SUFFIXES, as_rgb, image_size, luma, read_visible, with_chroma_of
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import file_digest, value_hash
@@ -132,11 +132,7 @@ class FolderMethod(Method):
     def __init__(self, name: str, folder: Path):
         self.name, self.folder = name, Path(folder)
         self.inputs = (self.folder,)
-        if not self.folder.is_dir():
-            raise RequestError(f"{folder}: no such folder of fused images")
-        self.files, findings = files_by_id(self.folder, SUFFIXES)
-        if bad := defects(findings):
-            raise RequestError(f"{folder}: unusable files\n{listing(finding.message for finding in bad)}")
+        self.files = named_files(self.folder, SUFFIXES, "fused images")
         self.used: list[str] = []
 
     def identity(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fuse2task.data.dataset import Pair, defects, files_by_id
+from fuse2task.data.dataset import Pair, named_files
 from fuse2task.data.images import SUFFIXES, image_size, read_visible
 from fuse2task.runtime import files
 from fuse2task.runtime.compute import keep_freed_memory, pick_device
@@ -152,7 +152,7 @@ def match_folders(pairs: Sequence[Pair], folders: Mapping[str, Path]) -> Files:
     """
     if not pairs or not folders:
         raise RequestError("nothing to score: give at least one pair and one folder of fused images")
-    found = {method: _files(folder) for method, folder in folders.items()}
+    found = {method: named_files(Path(folder), SUFFIXES, "fused images") for method, folder in folders.items()}
     wanted = {pair.id for pair in pairs}
     problems = []
     for method, own in found.items():
@@ -164,15 +164,6 @@ def match_folders(pairs: Sequence[Pair], folders: Mapping[str, Path]) -> Files:
         problems = [f"{at}: {w}x{h}, but the pair is {x}x{y}" for at, w, h, x, y in sizes if (w, h) != (x, y)]
     if problems:
         raise RequestError(f"{len(problems)} fused images do not fit the pairs\n{listing(problems)}")
-    return found
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    if not Path(folder).is_dir():
-        raise RequestError(f"{folder}: no such folder of fused images")
-    found, findings = files_by_id(Path(folder), SUFFIXES)
-    if bad := defects(findings):
-        raise RequestError(f"{folder}: unusable names\n{listing(finding.message for finding in bad)}")
     return found
 
 

@@ -11,7 +11,12 @@ from PIL import Image
 from fuse2task.data.dataset import defects, files_by_id
 from fuse2task.data.images import SUFFIXES
 from fuse2task.data.loading import load_dataset, load_pairs, scan_dataset
+from fuse2task.data.truth.coco import is_coco
+from fuse2task.judges import ResultsSource, results_digest
 from fuse2task.runtime.errors import RequestError
+from fusion.methods.base import FolderMethod
+from fusion.quality.scorer import match_folders
+from segmentation.evaluation import _masks
 
 
 @pytest.fixture
@@ -40,6 +45,50 @@ def test_a_link_to_a_folder_above_is_refused(folder_dataset, target):
     os.symlink(root / target, root / "ir" / "day" / "again")
     with pytest.raises(RequestError, match=r"linked-loop.*remove the link"):
         load_pairs(root, "folder")
+
+
+def test_links_in_a_circle_are_refused(folder_dataset, tmp_path):
+    root = folder_dataset(1)
+    for one, other in (("a", "b"), ("b", "a")):
+        (tmp_path / one).mkdir(exist_ok=True)
+        os.symlink(tmp_path / other, tmp_path / one / "on")
+    os.symlink(tmp_path / "a", root / "ir" / "a")
+    with pytest.raises(RequestError, match=r"linked-loop.*remove the link"):
+        load_pairs(root, "folder")
+
+
+def test_folders_of_others_follow_links_and_refuse_loops(linked, tmp_path):
+    pairs = load_pairs(linked, "folder")
+    fused = tmp_path / "fused"
+    fused.mkdir()
+    for name in ("p0", "p1"):
+        os.symlink(linked / "vi" / f"{name}.png", fused / f"{name}.png")
+    os.symlink(tmp_path / "store" / "vi", fused / "night")
+    (fused / "Thumbs.db").write_bytes(b"x")
+    method = FolderMethod("mine", fused)
+    method.check(pairs)
+    assert sorted(method.files) == sorted(match_folders(pairs, {"mine": fused})["mine"])
+    assert len(method.files) == len(_masks(fused)) == 4
+    before = results_digest(ResultsSource((fused,)))
+    (tmp_path / "store" / "vi" / "p0.png").write_bytes((linked / "vi" / "p1.png").read_bytes())
+    assert results_digest(ResultsSource((fused,))) != before
+    os.symlink(fused, tmp_path / "store" / "vi" / "again")
+    for read in (
+        lambda: FolderMethod("mine", fused),
+        lambda: match_folders(pairs, {"a": fused}),
+        lambda: _masks(fused),
+    ):
+        with pytest.raises(RequestError, match="remove the link"):
+            read()
+
+
+def test_voc_files_behind_a_link_are_found(tmp_path):
+    store = tmp_path / "xml"
+    store.mkdir()
+    (store / "p0.xml").write_text("<annotation></annotation>")
+    (tmp_path / "truth").mkdir()
+    os.symlink(store, tmp_path / "truth" / "linked")
+    assert not is_coco(tmp_path / "truth")
 
 
 def test_a_broken_link_is_a_finding(folder_dataset):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fuse2task.data.classes import check_names, in_known_order
-from fuse2task.data.dataset import BoxTruth, Findings, Pair, path_id
+from fuse2task.data.dataset import BoxTruth, Findings, Pair, files_below, path_id
 from fuse2task.data.images import SUFFIXES
 from fuse2task.data.truth.boxes import BoxCollector
 from fuse2task.runtime.errors import RequestError
@@ -94,7 +94,7 @@ def is_coco(path: Path) -> bool:
     """
     if path.is_file():
         return path.suffix.lower() != ".xml"
-    json, xml = any(path.glob("*.json")), any(path.rglob("*.xml"))
+    json, xml = bool(coco_files(path)), any(file.suffix.lower() == ".xml" for file in files_below(path))
     if json == xml:
         both = "both COCO (.json) and VOC (.xml) files; point at one kind"
         raise RequestError(f"{path}: holds {both if json else 'neither COCO (.json) nor VOC (.xml) files'}")

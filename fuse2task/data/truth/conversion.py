@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from fuse2task.data.dataset import BoxTruth, Findings, Pair, files_by_id
+from fuse2task.data.dataset import BoxTruth, Findings, Pair, files_below, files_by_id
 from fuse2task.data.images import SUFFIXES, image_size
 from fuse2task.data.truth.boxes import format_voc, format_yolo, read_voc, read_yolo
-from fuse2task.data.truth.coco import coco_truth, is_coco, read_coco
+from fuse2task.data.truth.coco import coco_files, coco_truth, is_coco, read_coco
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import refuse_overlap, write_json, write_text
 from fuse2task.runtime.progress import say
@@ -61,7 +61,7 @@ def convert_boxes(source: Path, images: Path, kind: BoxFormat, out: Path) -> Box
 def _read(source: Path, pairs: list[Pair]) -> BoxTruth:
     if not source.exists():
         raise RequestError(f"{source}: no such file or folder of boxes")
-    if source.is_file() or any(source.glob("*.json")) or any(source.rglob("*.xml")):
+    if source.is_file() or coco_files(source) or any(file.suffix.lower() == ".xml" for file in files_below(source)):
         truth, findings = (read_coco if is_coco(source) else read_voc)(source, pairs)
     else:
         read, findings = read_yolo(source, pairs)
