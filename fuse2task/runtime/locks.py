@@ -34,22 +34,29 @@ class Lock:
         self._descriptor: int | None = None
 
     def acquire(self, wait: bool = True) -> bool:
-        """Take the lock; without `wait`, return False where another process holds it.
+        """Take the lock; without `wait`, return False where another process holds it. A long wait is said once.
 
         Raises:
             RequestError: a link, pipe, device or folder lies there; links are never followed.
         """
+        patience = time.monotonic() + PATIENCE
         while True:
             make_folder(self.path.parent)
             descriptor = self._open()
+            is_patient = wait and time.monotonic() > patience
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if is_patient else fcntl.LOCK_NB))
             except BaseException as error:
                 if not isinstance(error, OSError) or error.errno not in _NO_LOCKS:
                     os.close(descriptor)
-                    if isinstance(error, BlockingIOError):
+                    if not isinstance(error, BlockingIOError):
+                        raise
+                    if not wait:
                         return False
-                    raise
+                    time.sleep(POLL / 10)
+                    if time.monotonic() > patience:  # a process that was stopped holds its locks on
+                        say(f"{self.guards}: waits for {self.holder}, which writes there")
+                    continue
                 say(f"{self.guards}: this file system has no locks; let no second process write there")
             if self._is_at_path(descriptor):
                 break

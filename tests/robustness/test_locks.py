@@ -252,3 +252,17 @@ def test_a_lock_is_a_regular_file_and_never_a_link(tmp_path, kind):
         Lock(path).acquire()
     assert victim.read_text() == "precious"
     assert not (tmp_path / "nothing").exists()
+
+
+def test_a_long_wait_says_for_whom(tmp_path, monkeypatch, capsys, elsewhere):
+    path = tmp_path / "results.lock"
+    other = elsewhere(path)
+    lock = Lock(path)
+    waiting = threading.Thread(target=lock.acquire)
+    waiting.start()
+    time.sleep(1)
+    other.kill()
+    waiting.join(30)
+    assert not waiting.is_alive()
+    lock.release()
+    assert f"waits for pid {other.pid} on {socket.gethostname()}" in capsys.readouterr().err
