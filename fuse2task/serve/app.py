@@ -12,7 +12,7 @@ import numpy as np
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -31,6 +31,7 @@ EXAMPLES = ("/example/infrared.png", "/example/visible.png")
 EXAMPLE_SIZE = (640, 480)
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 4_000_000
+UPLOAD_SECONDS = 60
 MIN_SIDE, MAX_SIDE = 16, 8192  # thinner images have no scores, and no size in a judge's square
 # Two files, the name of a method, and what multipart puts between them.
 MAX_BODY = 2 * MAX_BYTES + 10_000
@@ -41,7 +42,8 @@ def make_app(fuser: PairFuser, allowed: Callable[[str], bool]) -> ASGIApp:
 
     GET / and its two files; GET /options; GET /example/{infrared,visible}.png, a synthetic night scene; POST
     /fuse, a multipart form of `infrared`, `visible` and `method`, answered by `PairFuser.answer` as JSON. Errors
-    are JSON with the key `error`: 400 for a wrong request, 403 for a wrong host or origin, 413 for too large.
+    are JSON with the key `error`: 400 for a wrong request, 403 for a wrong host or origin, 408 for a stalled upload,
+    413 for too large.
     """
     # One at a time: a method may use every core, and a judge is not made for threads.
     in_thread = partial(anyio.to_thread.run_sync, limiter=anyio.CapacityLimiter(1))
@@ -83,13 +85,18 @@ def _example() -> Scene:
 
 
 async def _failed(_: Request, error: Exception) -> Response:
-    status = 413 if isinstance(error, TooLargeError) else 400 if isinstance(error, RequestError) else 500
+    kinds = {TooLargeError: 413, SlowError: 408, RequestError: 400}
+    status = next((code for kind, code in kinds.items() if isinstance(error, kind)), 500)
     unexpected = f"unexpected {type(error).__name__}; the terminal has more"
     return JSONResponse({"error": str(error) if isinstance(error, Fuse2TaskError) else unexpected}, status)
 
 
 class TooLargeError(RequestError):
     """More bytes or pixels than the page takes."""
+
+
+class SlowError(RequestError):
+    """An upload that does not end in time."""
 
 
 class _InMemory(MultiPartParser):
@@ -107,7 +114,8 @@ class _Named(io.BytesIO):
 
 async def read_form(request: Request) -> tuple[str, bytes, bytes]:
     """Method name, infrared file and visible file of a multipart request; nothing touches the disk. TooLargeError: the
-    body or a file is over the limit. RequestError: not a form of `method`, `infrared` and `visible`."""
+    body or a file is over the limit. SlowError: it has not come in `UPLOAD_SECONDS`. RequestError: not a form of
+    `method`, `infrared` and `visible`, or broken off."""
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > MAX_BODY:
         raise _too_many_bytes("the request")
@@ -115,9 +123,14 @@ async def read_form(request: Request) -> tuple[str, bytes, bytes]:
         raise RequestError("a multipart form is expected: fields `infrared`, `visible` (files) and `method`")
     try:
         parser = _InMemory(request.headers, _limited(request), max_files=2, max_fields=1, max_part_size=1000)
-        form = await parser.parse()
+        with anyio.fail_after(UPLOAD_SECONDS):  # stalled uploads would hold all connections
+            form = await parser.parse()
     except MultiPartException as error:
         raise RequestError(f"the form cannot be read: {error.message}") from None
+    except TimeoutError:
+        raise SlowError(f"the upload took more than {UPLOAD_SECONDS} s; send it again") from None
+    except ClientDisconnect:
+        raise RequestError("the upload was broken off") from None
     method, infrared, visible = form.get("method"), form.get("infrared"), form.get("visible")
     if not (isinstance(method, str) and isinstance(infrared, UploadFile) and isinstance(visible, UploadFile)):
         raise RequestError("the form needs the files `infrared` and `visible`, and the name of a `method`")

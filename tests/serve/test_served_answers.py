@@ -3,7 +3,9 @@
 import base64
 import io
 import json
+import socket
 import tempfile
+import time
 
 import numpy as np
 import pytest
@@ -140,3 +142,31 @@ def test_an_unforeseen_failure_is_told_without_its_insides(page, monkeypatch):
     assert status == 500
     assert json.loads(body) == {"error": "unexpected ValueError; the terminal has more"}
     assert "default-src 'none'" in headers["content-security-policy"]
+
+
+def form_head(page, length=10_000):
+    return (
+        f"POST /fuse HTTP/1.1\r\nHost: {page.name}\r\nContent-Length: {length}\r\n"
+        "Content-Type: multipart/form-data; boundary=frontier\r\n\r\n--frontier\r\n"
+    ).encode()
+
+
+def test_a_stalled_upload_is_given_up(page, monkeypatch):
+    from fuse2task.serve import app
+
+    monkeypatch.setattr(app, "UPLOAD_SECONDS", 0.3)
+    host, port = page.name.split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as slow:
+        slow.sendall(form_head(page))
+        answer = slow.recv(4000).decode()
+    assert answer.startswith("HTTP/1.1 408")
+    assert page.ask("GET", "/options")[0] == 200
+
+
+def test_an_upload_that_is_broken_off_prints_nothing(page, capfd):
+    host, port = page.name.split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as broken:
+        broken.sendall(form_head(page))
+    time.sleep(0.5)
+    assert page.ask("GET", "/options")[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
