@@ -8,6 +8,7 @@ from fuse2task.data.classes import check_names
 from fuse2task.data.fused import verify_truth_at
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import read_json
+from fuse2task.runtime.progress import say
 
 LARGEST = 1e12  # no coordinate, area or score of an image is larger
 
@@ -16,7 +17,8 @@ def read_truth(truth: dict[str, Any] | Path) -> dict[str, Any]:
     """COCO ground truth with keys images, categories and annotations, checked.
 
     Every annotation of the returned copy has id, area (w * h where the file has none) and iscrowd (0 where
-    the file has none), as pycocotools needs them. RequestError: unreadable, not COCO ground truth, no images or
+    the file has none), as pycocotools needs them. Copies of a box of the same image and class count once, and a line on
+    standard error says how many there are. RequestError: unreadable, not COCO ground truth, no images or
     classes, ids or names that are repeated or of a wrong type, an annotation of an unknown image or category, or a box
     that is not four finite numbers, sizes >= 0; a file of a fused dataset that is not as its manifest says.
     """
@@ -55,7 +57,16 @@ def read_truth(truth: dict[str, Any] | Path) -> dict[str, Any]:
         ]
     if problems:
         raise RequestError(f"{source}: {len(problems)} bad annotations\n{listing(problems, 5)}")
-    return {"info": {}, "images": images, "categories": categories, "annotations": annotations}
+    return {"info": {}, "images": images, "categories": categories, "annotations": _once(source, annotations)}
+
+
+def _once(source: str, annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    first: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for item in annotations:
+        first.setdefault((item["image_id"], item["category_id"], *item["bbox"], item["iscrowd"]), item)
+    if copies := len(annotations) - len(first):
+        say(f"{source}: {copies} boxes are copies of another box of their image and class; each box counts once")
+    return list(first.values())
 
 
 def _bad_annotations(

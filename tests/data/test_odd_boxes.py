@@ -7,6 +7,7 @@ import pytest
 
 from fuse2task.data import layouts
 from fuse2task.data.dataset import Box, defects
+from fuse2task.data.degradation.geometry import Motion, moved_voc
 from fuse2task.data.images import write_image
 from fuse2task.data.loading import load_dataset, scan_dataset
 from fuse2task.data.splits import make_split
@@ -65,6 +66,29 @@ def test_an_object_without_bndbox_is_a_finding(pairs, tmp_path):
     for name in ("p0", "p1"):
         (tmp_path / f"{name}.xml").write_text(VOC.format("<object><name>a</name></object>"))
     assert [finding.kind for finding in defects(read_voc(tmp_path, pairs)[1])] == ["bad-box", "bad-box"]
+
+
+def test_of_polygons_and_rotated_boxes_the_box_round_them_counts(pairs, tmp_path):
+    corners = [(5, 4), (15, 2), (17, 12), (7, 14)]
+    numbered = "".join(f"<x{k}>{x}</x{k}><y{k}>{y}</y{k}>" for k, (x, y) in enumerate(corners, 1))
+    points = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in corners)
+    turned = f"<cx>20</cx><cy>16</cy><w>10</w><h>4</h><angle>{np.pi / 2}</angle>"
+    for name, shape in (("p0", f"<polygon>{numbered}</polygon>"), ("p1", f"<polygon>{points}</polygon>")):
+        other = f"<object><name>a</name><robndbox>{turned}</robndbox></object>"
+        (tmp_path / f"{name}.xml").write_text(VOC.format(f"<object><name>a</name>{shape}</object>{other}"))
+    truth, findings = read_voc(tmp_path, pairs)
+    assert defects(findings) == []
+    assert any(finding.message.startswith("4 objects are polygons or rotated") for finding in findings)
+    for boxes in truth.boxes.values():
+        assert boxes[0] == Box("a", 5, 2, 12, 12)
+        assert (boxes[1].x, boxes[1].y, boxes[1].w, boxes[1].h) == pytest.approx((18, 11, 4, 10))
+    moved = moved_voc(tmp_path / "p0.xml", Motion(2, 1, 0), SIZE)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "p0.xml").write_bytes(moved)
+    assert read_voc(tmp_path / "m", pairs[:1])[0].boxes["p0"][0] == Box("a", 7, 3, 12, 12)
+    for bad in ("<polygon/>", "<polygon><x1>3</x1></polygon>", "<robndbox><cx>3</cx></robndbox>"):
+        (tmp_path / "m" / "p0.xml").write_text(VOC.format(f"<object><name>a</name>{bad}</object>"))
+        assert [finding.kind for finding in defects(read_voc(tmp_path / "m", pairs[:1])[1])] == ["bad-box"]
 
 
 def test_kaist_xml_and_text(pairs, tmp_path):

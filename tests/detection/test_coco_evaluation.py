@@ -197,3 +197,13 @@ def test_m3fd_truth_against_itself(shared_path) -> None:
     for category in truth["categories"]:
         expected = pytest.approx(1.0) if category["id"] in present else None
         assert metrics["per_class"][category["name"]]["AP"] == expected
+
+
+def test_copies_of_a_box_in_the_truth_count_once_and_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    one = [(1, 1, [10.0, 10.0, 40.0, 40.0]), (2, 1, [10.0, 10.0, 40.0, 40.0]), (1, 2, [10.0, 10.0, 40.0, 40.0])]
+    results = [found(*box, 0.9) for box in one]
+    scored = evaluate(coco(2, one * 3), results)
+    assert "6 boxes are copies of another box of their image and class" in capsys.readouterr().err
+    assert scored == evaluate(coco(2, one), results)
+    assert (scored["AP"], scored["per_class"]["People"]["instances"]) == (1.0, 2)
+    assert capsys.readouterr().err == ""

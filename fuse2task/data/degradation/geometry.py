@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import tostring
+from xml.etree.ElementTree import SubElement, tostring
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from defusedxml.ElementTree import parse
 from fuse2task.data.dataset import Box
 from fuse2task.data.degradation.sensor import Camera, Shot
 from fuse2task.data.images import IGNORED, encode_png, read_mask
-from fuse2task.data.truth.boxes import EDGES, Edges, format_yolo, voc_edges, yolo_edges
+from fuse2task.data.truth.boxes import EDGES, Edges, enclosed, format_yolo, voc_edges, yolo_edges
 from fuse2task.runtime.compute import generator
 
 SHIFT = (1.0, 2.0, 4.0, 6.0, 8.0)  # pixels
@@ -85,10 +85,20 @@ def _warped(pixels: np.ndarray, motion: Motion, interpolation: int, border: int,
 
 
 def moved_voc(path: Path, motion: Motion, size: Size) -> bytes:
-    """A VOC file with moved edges; objects that left the image are gone, all else stays."""
+    """A VOC file with moved edges; objects that left the image are gone, all else stays.
+
+    A polygon or rotated box becomes the `bndbox` round it, moved: it is read as that.
+    """
     tree: Any = parse(path, forbid_dtd=True).getroot()
     for parent in list(tree.iter()):
         for item in parent.findall("object"):
+            if item.find("bndbox") is None:
+                for shape in enclosed(item):
+                    edges = zip(EDGES, voc_edges(shape), strict=True)
+                    item.remove(shape)
+                    bounds = SubElement(item, "bndbox")
+                    for name, edge in edges:
+                        SubElement(bounds, name).text = f"{edge:.12g}"
             for bounds in item.findall("bndbox"):
                 box = move_box(_clipped("", voc_edges(bounds), size), motion, size)
                 if box is None:

@@ -1,6 +1,7 @@
 """Boxes from Pascal VOC XML and YOLO text files: reading, checking, clipping."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ class BoxCollector:
         self.classes = tuple(classes)
         self.boxes: dict[str, list[Box]] = {pair.id: [] for pair in pairs}
         self.findings = findings
-        self.clipped = self.copies = 0
+        self.clipped = self.copies = self.enclosed = 0
 
     def add(self, pair: Pair, where: str, name: str, edges: Sequence[float]) -> None:
         """Add a box with edges (left, top, right, bottom) in pixels of `pair`; `where` names file and place.
@@ -106,6 +107,9 @@ class BoxCollector:
         if self.copies:
             text = f"{self.copies} boxes are copies of another box of their image and class; each box counts once"
             self.findings.add("duplicate-box", text, note=True)
+        if self.enclosed:
+            text = f"{self.enclosed} objects are polygons or rotated boxes; of each the upright box round it counts"
+            self.findings.add("enclosing-box", text, note=True)
         boxes = {name: tuple(found) for name, found in self.boxes.items()}
         return BoxTruth(self.classes, boxes, self.clipped), self.findings
 
@@ -115,9 +119,10 @@ def read_voc(
 ) -> tuple[BoxTruth, Findings]:
     """Boxes of `pairs` from a folder of `<id>.xml` (or `<split>/<id>.xml`), from several, or from one such file.
 
-    An object may have several `bndbox`, each with edges or with KAIST's `x y w h`. Entities and document types are
-    refused. `difficult` objects count as any other. known: the classes in order; without it, all names in the files,
-    sorted (RequestError: one is empty or cannot be shown). Returns the truth, and findings: `missing-truth`,
+    An object may have several `bndbox`, each with edges or with KAIST's `x y w h`. Without one, of a `polygon` or a
+    rotated box (`robndbox`) the upright box that encloses it counts. Entities and document types are refused.
+    `difficult` objects count as any other. known: the classes in order; without it, all names in the files, sorted
+    (RequestError: one is empty or cannot be shown). Returns the truth, and findings: `missing-truth`,
     `bad-annotation`, `truth-size` (the file's image size is another), and those of `BoxCollector.add`.
     """
     folders = [path] if isinstance(path, Path) else path
@@ -152,18 +157,42 @@ def read_voc(
             text = f"{source}: made for {size[0]:g}x{size[1]:g}, but the image is {pair.size[0]}x{pair.size[1]}"
             findings.add("truth-size", text)
         for number, item in enumerate(tree.iter("object"), 1):
-            for bounds in item.findall("bndbox") or [Element("bndbox")]:
-                collector.add(pair, f"{source}, object {number}", _text(item, "name"), voc_edges(bounds))
+            shapes = item.findall("bndbox") or enclosed(item)
+            collector.enclosed += bool(shapes) and shapes[0].tag != "bndbox"
+            for shape in shapes or [Element("bndbox")]:
+                collector.add(pair, f"{source}, object {number}", _text(item, "name"), voc_edges(shape))
     return collector.truth()
 
 
 def voc_edges(bounds: Element) -> Edges:
-    """(left, top, right, bottom) of a `bndbox`; NaN where there is no number."""
+    """(left, top, right, bottom) of a `bndbox`, or round a shape of `enclosed`; NaN where there is no number."""
+    if bounds.tag == "robndbox":
+        cx, cy, w, h, angle = (_number(bounds, name) for name in ("cx", "cy", "w", "h", "angle"))
+        cos, sin = abs(math.cos(angle)) if math.isfinite(angle) else math.nan, abs(math.sin(angle % math.tau))
+        half_w, half_h = (w * cos + h * sin) / 2, (w * sin + h * cos) / 2
+        return cx - half_w, cy - half_h, cx + half_w, cy + half_h
+    if bounds.tag == "polygon":
+        corners = [(_number(point, "x"), _number(point, "y")) for point in bounds.findall("pt")]
+        count = sum(re.fullmatch(r"x[0-9]+", place.tag) is not None for place in bounds)
+        corners += [(_number(bounds, f"x{k}"), _number(bounds, f"y{k}")) for k in range(1, count + 1)]
+        if not corners or not all(math.isfinite(value) for corner in corners for value in corner):
+            return math.nan, math.nan, math.nan, math.nan
+        xs, ys = zip(*corners, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
     if bounds.find("xmin") is None and bounds.find("w") is not None:
         x, y, w, h = (_number(bounds, name) for name in "xywh")
         return x, y, x + w, y + h
     left, top, right, bottom = (_number(bounds, edge) for edge in EDGES)
     return left, top, right, bottom
+
+
+def enclosed(item: Element) -> list[Element]:
+    """Shapes of a VOC object other than `bndbox`.
+
+    `polygon` as DroneVehicle (`x1 y1 ... x4 y4`) or LabelMe (`pt`) write it, `robndbox` (`cx cy w h angle`, radians) as
+    roLabelImg does.
+    """
+    return [*item.findall("polygon"), *item.findall("robndbox")]
 
 
 def _text(element: Element, path: str) -> str:
