@@ -33,7 +33,12 @@ PaletteOption = Annotated[
     str | None,
     Option(help="Colours of the masks: msrs, mfnet, fmb, pst900, cityscapes, voc; binary for 0 and 255."),
 ]
-LayoutOption = Annotated[str, Option(help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, flir, awmm or folder.")]
+LayoutOption = Annotated[
+    str,
+    Option(
+        help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, flir, pst900, mfnet, dronevehicle, vedai, awmm or folder."
+    ),
+]
 
 
 def print_json(value: Any) -> None:

@@ -14,6 +14,16 @@ M3FD = ("People", "Car", "Bus", "Motorcycle", "Lamp", "Truck")
 
 LLVIP = ("person",)
 
+# KAIST (Hwang et al., CVPR 2015): `person?` is what the annotators were not sure of.
+KAIST = ("person", "people", "cyclist", "person?")
+
+# DroneVehicle (VisDrone/DroneVehicle), and what its files call some of them.
+DRONEVEHICLE = ("car", "truck", "bus", "van", "freight_car")
+DRONEVEHICLE_SPELLINGS = (
+    ("freight car", "freight_car"), ("feright car", "freight_car"), ("feright_car", "freight_car"),
+    ("feright", "freight_car"), ("truvk", "truck"),
+)  # fmt: skip
+
 # FLIR-aligned: as its COCO conversions call them, and as its VOC files do (four images of the latter have a dog).
 FLIR = ("person", "bike", "car")
 FLIR_VOC = ("person", "bicycle", "car", "dog")

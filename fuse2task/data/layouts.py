@@ -34,12 +34,14 @@ class Folders:
 class OwnTruth:
     """Truth inside a layout: folders below the root (all that exist are read), and class names in id order.
 
-    For kind coco, files or folders of COCO files, of which the first that exists is read.
+    For kind coco, files or folders of COCO files, of which the first that exists is read. spellings: (name in the
+    files, class that is meant); for voc.
     """
 
     kind: Literal["voc", "yolo", "masks", "coco"]
     folders: tuple[str, ...]
     classes: tuple[str, ...]
+    spellings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,51 @@ LAYOUTS: dict[str, Layout] = {
         trees=((Folders("{}/train", "infrared", "visible", "train"), Folders("{}/test", "infrared", "visible")),),
         truth=(OwnTruth("voc", ("Annotations",), classes.LLVIP),),
     ),
-    "kaist": Layout(trees=((Folders("set*/V*/{}", "lwir", "visible"),),), conditions=dataset.kaist_conditions),
+    "kaist": Layout(
+        trees=((Folders("set*/V*/{}", "lwir", "visible"),), (Folders("images/set*/V*/{}", "lwir", "visible"),)),
+        # The corrected annotations before the first ones; the text files are Caltech's (bbGt).
+        truth=(
+            *(
+                OwnTruth("voc", (f"annotations-xml{version}",), classes.KAIST)
+                for version in ("-new-sanitized", "-new", "-15", "")
+            ),
+            OwnTruth("yolo", ("annotations",), classes.KAIST),
+        ),
+        conditions=dataset.kaist_conditions,
+    ),
+    "pst900": Layout(
+        trees=((Folders("train/{}", "thermal", "rgb", "train"), Folders("test/{}", "thermal", "rgb")),),
+        truth=(OwnTruth("masks", ("train/labels", "test/labels"), classes.PST900),),
+        mask_classes=classes.PST900, numbered_by_split=True,
+    ),
+    "mfnet": Layout(
+        # Its 4-channel files split into two folders: see docs/add-a-dataset.md.
+        trees=((Folders("{}", "ir", "vi"),),),
+        truth=(OwnTruth("masks", ("labels",), classes.MSRS),),
+        split_lists=("train.txt", "val.txt", "test.txt"), conditions=dataset.msrs_conditions,
+    ),
+    "dronevehicle": Layout(
+        trees=(
+            (
+                Folders("train/{}", "trainimgr", "trainimg", "train"), Folders("val/{}", "valimgr", "valimg", "val"),
+                Folders("test/{}", "testimgr", "testimg"),
+            ),
+        ),
+        # Of its two sets of boxes, those drawn on infrared: at night the others miss vehicles.
+        truth=(
+            OwnTruth(
+                "voc", ("train/trainlabelr", "val/vallabelr", "test/testlabelr"), classes.DRONEVEHICLE,
+                classes.DRONEVEHICLE_SPELLINGS,
+            ),
+        ),
+        box_classes=classes.DRONEVEHICLE, numbered_by_split=True,
+    ),
+    "vedai": Layout(
+        trees=(
+            (Folders("{}", "Vehicules1024", "Vehicules1024"),), (Folders("{}", "Vehicules512", "Vehicules512"),),
+        ),
+        names=("{}_ir", "{}_co"),
+    ),
     "fmb": Layout(
         # As MRFS has it, with lists; and as released.
         trees=(

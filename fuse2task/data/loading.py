@@ -3,6 +3,7 @@
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -23,7 +24,7 @@ from fuse2task.data.dataset import (
     path_id,
 )  # fmt: skip
 from fuse2task.data.images import SUFFIXES, image_header, image_size
-from fuse2task.data.layouts import Folders, Layout, resolve_layout
+from fuse2task.data.layouts import Folders, Layout, OwnTruth, resolve_layout
 from fuse2task.data.truth.boxes import read_voc, read_yolo
 from fuse2task.data.truth.coco import is_coco, read_coco
 from fuse2task.data.truth.masks import read_masks
@@ -351,8 +352,8 @@ def _read_truth(
             return read_yolo(path, pairs, table.box_classes)
         if annotations is not None:
             return (read_coco if is_coco(path) else read_voc)(path, pairs, table.box_classes)
-        names = class_list(path)
-        return read_masks([path], pairs, read_class_list(names) if names else table.mask_classes, palette)
+        listed = class_list(path)
+        return read_masks([path], pairs, read_class_list(listed) if listed else table.mask_classes, palette)
     for own in table.truth:
         if own.kind == "coco":
             if found := [root / name for name in own.folders if (root / name).exists()]:
@@ -362,9 +363,26 @@ def _read_truth(
         if folders and own.kind == "masks":
             return read_masks(folders, pairs, own.classes, palette)
         if folders:
-            yolo = own.kind == "yolo"
-            return read_yolo(folders, pairs, own.classes, True) if yolo else read_voc(folders, pairs, own.classes)
+            if own.kind == "yolo":
+                return read_yolo(folders, pairs, own.classes, True)
+            names = (*own.classes, *(name for name, _ in own.spellings))
+            truth, findings = read_voc(folders, pairs, names)
+            return _spelled(truth, own, findings), findings
     return None, Findings()
+
+
+def _spelled(truth: BoxTruth, own: OwnTruth, findings: Findings) -> BoxTruth:
+    """Boxes under the names of the layout; a note counts what the files spell otherwise."""
+    meant = dict(own.spellings)
+    others = Counter(box.name for boxes in truth.boxes.values() for box in boxes if box.name in meant)
+    if others:
+        text = ", ".join(f"{count} {name!r} as {meant[name]}" for name, count in sorted(others.items()))
+        findings.add("spelling", f"boxes counted under another spelling of their class: {text}", note=True)
+    boxes = {
+        key: tuple(replace(box, name=meant.get(box.name, box.name)) for box in found)
+        for key, found in truth.boxes.items()
+    }
+    return replace(truth, classes=own.classes, boxes=boxes)
 
 
 def clean_pairs(dataset: Dataset) -> tuple[Pair, ...]:

@@ -27,6 +27,10 @@ PLACES = {
     "kaist": [(f"set0{n}/V000/lwir/I00001.jpg", f"set0{n}/V000/visible/I00001.jpg") for n in (0, 3)],
     "fmb": [(f"Infrared/0000{n}.png", f"Visible/0000{n}.png") for n in (1, 2)],
     "flir": [(f"thermal/FLIR_{n}_PreviewData.jpg", f"RGB/FLIR_{n}_RGB.jpg") for n in (1, 2)],
+    "pst900": [(f"{s}/thermal/{n}.png", f"{s}/rgb/{n}.png") for s, n in (("train", "1a"), ("test", "2a"))],
+    "mfnet": [(f"ir/0000{n}.png", f"vi/0000{n}.png") for n in ("1D", "2N")],
+    "dronevehicle": [(f"{s}/{s}imgr/00001.jpg", f"{s}/{s}img/00001.jpg") for s in ("train", "test")],
+    "vedai": [(f"Vehicules512/0000000{n}_ir.png", f"Vehicules512/0000000{n}_co.png") for n in (0, 1)],
     "awmm": [(f"{w}/ir/{n}.png", f"{w}/vi/{n}.png") for n, w in enumerate(("Rain", "Test_haze_snow"))],
     "folder": [(f"ir/a/{n}.tif", f"vi/a/{n}.png") for n in (1, 2)],
 }

@@ -14,7 +14,10 @@ def ids(dataset):
 
 
 def test_the_contract_names_these_layouts():
-    assert set(LAYOUTS) == {"m3fd", "msrs", "roadscene", "tno", "llvip", "kaist", "fmb", "flir", "awmm", "folder"}
+    assert set(LAYOUTS) == {
+        "m3fd", "msrs", "roadscene", "tno", "llvip", "kaist", "fmb", "flir", "pst900", "mfnet", "dronevehicle", "vedai",
+        "awmm", "folder",
+    }  # fmt: skip
 
 
 def test_m3fd_official_tree(tmp_path, pairs_in, voc):
@@ -118,6 +121,70 @@ def test_kaist(tmp_path, pairs_in):
     dataset = load_dataset(tmp_path, "kaist")
     assert ids(dataset) == [("test", "set00__V000__I00001"), ("test", "set03__V001__I00001")]
     assert [pair.conditions for pair in dataset.pairs] == [("day",), ("night",)]
+
+
+XYWH = "<annotation><object><name>{}</name><bndbox><x>1</x><y>2</y><w>9</w><h>8</h></bndbox></object></annotation>"
+
+
+@pytest.mark.parametrize("kind", ["annotations-xml-new-sanitized", "annotations-xml-15", "annotations"])
+def test_kaist_in_a_folder_of_images_with_either_kind_of_annotation(tmp_path, pairs_in, kind):
+    for sequence in ("set00/V000", "set03/V001"):
+        home = tmp_path / "images" / sequence
+        pairs_in(home / "lwir", home / "visible", "I00001.jpg")
+        text = "% bbGt version=3\nperson 1 2 9 8 0 0 0 0 0 0 0\n" if kind == "annotations" else XYWH.format("person")
+        path = tmp_path / kind / sequence / f"I00001.{'txt' if kind == 'annotations' else 'xml'}"
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    dataset = load_dataset(tmp_path, "kaist")
+    assert ids(dataset) == [("test", "set00__V000__I00001"), ("test", "set03__V001__I00001")]
+    assert [pair.conditions for pair in dataset.pairs] == [("day",), ("night",)]
+    for (box,) in dataset.boxes.boxes.values():
+        assert (box.name, box.x, box.y, box.w, box.h) == ("person", 1, 2, 9, 8)
+
+
+def test_pst900(tmp_path, pairs_in, mask, picture):
+    for split, name in (("train", "31_bag1a_rect_rgb_frame0000000007"), ("test", "32_bag2_rect_rgb_frame0000000001")):
+        pairs_in(tmp_path / split / "thermal", tmp_path / split / "rgb", f"{name}.png")
+        mask(tmp_path / split / "labels" / f"{name}.png", (0, 4))
+        picture(tmp_path / split / "thermal_raw" / f"{name}.png")
+    dataset = load_dataset(tmp_path, "pst900")
+    assert [pair.split for pair in dataset.pairs] == ["test", "train"]
+    assert dataset.masks.classes[1:] == ("fire-extinguisher", "backpack", "hand-drill", "survivor")
+
+
+def test_mfnet_split_into_cameras_leaves_flipped_copies_out(tmp_path, pairs_in, mask):
+    names = ("00001D", "00001D_flip", "00002N")
+    pairs_in(tmp_path / "ir", tmp_path / "vi", *(f"{name}.png" for name in names))
+    for name in names:
+        mask(tmp_path / "labels" / f"{name}.png", (0, 8))
+    (tmp_path / "train.txt").write_text("00001D\n")
+    (tmp_path / "test.txt").write_text("00002N\n")
+    dataset = load_dataset(tmp_path, "mfnet")
+    assert ids(dataset) == [("test", "00002N"), ("train", "00001D")]
+    assert [pair.conditions for pair in dataset.pairs] == [("night",), ("day",)]
+    assert any("1 pairs that the split list does not name" in note for note in dataset.notes)
+
+
+def test_dronevehicle_numbers_each_split_anew_and_spells_classes_its_own_way(tmp_path, pairs_in, voc):
+    for split in ("train", "val", "test"):
+        home = tmp_path / split
+        pairs_in(home / f"{split}imgr", home / f"{split}img", "00001.jpg")
+        voc(home / f"{split}labelr" / "00001.xml", ("feright car", 1, 2, 11, 22), ("truvk", 3, 2, 11, 22))
+        voc(home / f"{split}label" / "00001.xml", ("car", 1, 2, 11, 22))
+    dataset = load_dataset(tmp_path, "dronevehicle")
+    assert ids(dataset) == [("test", "test__00001"), ("train", "train__00001"), ("val", "val__00001")]
+    assert dataset.boxes.classes == ("car", "truck", "bus", "van", "freight_car")
+    assert [box.name for box in dataset.boxes.boxes["val__00001"]] == ["freight_car", "truck"]
+    assert any("3 'feright car' as freight_car" in note for note in dataset.notes)
+
+
+def test_vedai_has_both_cameras_in_one_folder(tmp_path, picture):
+    for name in ("00000000", "00000001"):
+        picture(tmp_path / "Vehicules512" / f"{name}_ir.png")
+        picture(tmp_path / "Vehicules512" / f"{name}_co.png", channels=3)
+    dataset = load_dataset(tmp_path, "vedai")
+    assert ids(dataset) == [("test", "00000000"), ("test", "00000001")]
+    assert (dataset.boxes, dataset.notes) == (None, ())
 
 
 def test_fmb(tmp_path, pairs_in, mask):
