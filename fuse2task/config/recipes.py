@@ -1,4 +1,7 @@
-"""Loading a recipe: a YAML path or the name of a shipped one, overrides, strict checking."""
+"""Loading a recipe: a YAML path or the name of a shipped one, overrides, strict checking.
+
+Not OmegaConf: pydantic checks the values, and interpolation would let a stranger's recipe read the environment.
+"""
 
 import os
 from collections.abc import Sequence

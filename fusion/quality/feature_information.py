@@ -15,7 +15,7 @@ STEPS = 2 * WINDOW - 1
 CHUNK = {"cpu": 1 << 13, "cuda": 1 << 18}
 """Windows at a time: bounds the memory, and keeps the work in a processor's caches; a GPU wants more at once."""
 
-MEYER_TAPS = 102
+MEYER_TAPS = 102  # PyWavelets' dmey has 62, MATLAB's, by which the score is published, these
 # Rounding errors of a transform differ between machines; in a flat window they would be stretched to the full range.
 DECIMALS = 8
 

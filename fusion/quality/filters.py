@@ -1,4 +1,7 @@
-"""What scores share: local filters of image batches, in any float type on any device, and results computed once."""
+"""What scores share: local filters of image batches, in any float type on any device, and results computed once.
+
+Not scipy.ndimage: it takes one image at a time, on the CPU alone.
+"""
 
 import contextlib
 import functools
