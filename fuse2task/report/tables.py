@@ -1,7 +1,7 @@
 """Table model of the report, whatever the format: cells with text, rank and mark, and how numbers are written.
 
-Numbers have three decimals without the leading zero and a true minus sign. Not pandas' writers: cells carry ranks, marks
-and notes, and one model serves HTML, Markdown and LaTeX.
+Numbers have three decimals without the leading zero and a true minus sign. Not pandas' writers: cells carry ranks,
+marks and notes, and one model serves HTML, Markdown and LaTeX.
 """
 
 import math
