@@ -41,8 +41,9 @@ class Segmentation(Task):
             return JudgeFacts("", decided, image_size)
         source = source or f"{setup.weights}"
         if isinstance(setup.weights, ResultsSource):
-            match_masks(_classes_of(setup.weights, classes), classes, class_map, source)
-            return JudgeFacts(results_digest(setup.weights), decided, image_size)
+            given = _classes_of(setup.weights, classes)
+            match_masks(given, classes, class_map, source)
+            return JudgeFacts(results_digest(setup.weights), decided | {"classes": list(given)}, image_size)
         judge, digest = self.judge(setup.weights, device)
         match_masks(judge.classes, classes, class_map, source)
         return JudgeFacts(digest, decided, getattr(judge, "image_size", "") or image_size)

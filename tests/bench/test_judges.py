@@ -106,6 +106,22 @@ def test_the_hash_of_results_is_that_of_the_files(tmp_path, make_recipe):
         found()
 
 
+def test_another_content_of_a_class_map_is_predicted_again(tmp_path, make_recipe, offered):
+    offered(places=Places)
+    mapping = tmp_path / "map.yaml"
+    judges = {"net": {"task": "detection", "plugin": "places", "weights": "w", "class_map": str(mapping)}}
+
+    def found() -> list[str]:
+        assert run_bench(make_recipe(judges=judges), tmp_path / "run")
+        dets = json.loads((tmp_path / "run" / "predictions" / "tiny" / "average" / "net" / "dets.json").read_text())
+        return sorted({item["category_id"] for item in dets})
+
+    mapping.write_text("person: person\ncar: null\n")
+    assert found() == [1]
+    mapping.write_text("person: person\ncar: car\n")
+    assert found() == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("judge", "message"),
     [
