@@ -281,13 +281,19 @@ def evaluate(
         "images": len(content["images"]),
         "per_iou": {f"{iou:.2f}": _mean(precision[t, ..., ALL]) for t, iou in enumerate(thresholds)},
         "per_class": per_class,
-        "definition": _definition(per_class, left_out),
+        "definition": _definition(per_class, left_out) + _about_flags(content),
     }
 
 
 def _mean(values: np.ndarray) -> float | None:
     defined = values[values > -1]
     return float(defined.mean()) if defined.size else None
+
+
+def _about_flags(truth: dict[str, Any]) -> str:
+    count = sum(bool(item["iscrowd"]) for item in truth["annotations"])
+    text = f"; {count} ignored regions (iscrowd or ignore): detections inside count neither way" if count else ""
+    return text + (f"; {flags}" if (flags := truth["info"].get("flags")) else "")
 
 
 def _definition(per_class: dict[str, dict[str, Any]], left_out: Sequence[str]) -> str:

@@ -16,11 +16,12 @@ LARGEST = 1e12  # no coordinate, area or score of an image is larger
 def read_truth(truth: dict[str, Any] | Path) -> dict[str, Any]:
     """COCO ground truth with keys images, categories and annotations, checked.
 
-    Every annotation of the returned copy has id, area (w * h where the file has none) and iscrowd (0 where
-    the file has none), as pycocotools needs them. Copies of a box of the same image and class count once, and a line on
-    standard error says how many there are. RequestError: unreadable, not COCO ground truth, no images or
-    classes, ids or names that are repeated or of a wrong type, an annotation of an unknown image or category, or a box
-    that is not four finite numbers, sizes >= 0; a file of a fused dataset that is not as its manifest says.
+    Every annotation of the returned copy has id, area (w * h where the file has none) and iscrowd (0 where the file
+    has none, 1 where `ignore` is 1), as pycocotools needs them. Copies of a box of the same image and class count
+    once, and a line on standard error says how many there are. RequestError: unreadable, not COCO ground truth, no
+    images or classes, ids or names that are repeated or of a wrong type, an annotation of an unknown image or
+    category, or a box that is not four finite numbers, sizes >= 0; a file of a fused dataset that is not as its
+    manifest says.
     """
     source, content = "the truth", truth
     if isinstance(truth, Path):
@@ -47,6 +48,8 @@ def read_truth(truth: dict[str, Any] | Path) -> dict[str, Any]:
             raise RequestError(f"{source}: image {short(image['id'])}: width and height must be numbers above 0")
     check_names(Path(source), [item["name"] for item in categories])
     annotations = [{"iscrowd": 0, **item, "id": number} for number, item in enumerate(parts[2] or (), start=1)]
+    for item in annotations:  # pycocotools ignores by iscrowd alone
+        item["iscrowd"] = 1 if item.get("ignore") == 1 else item["iscrowd"]
     problems = list(_bad_annotations(annotations, images, categories))
     if not problems:
         annotations = [{"area": item["bbox"][2] * item["bbox"][3], **item} for item in annotations]
@@ -57,7 +60,10 @@ def read_truth(truth: dict[str, Any] | Path) -> dict[str, Any]:
         ]
     if problems:
         raise RequestError(f"{source}: {len(problems)} bad annotations\n{listing(problems, 5)}")
-    return {"info": {}, "images": images, "categories": categories, "annotations": _once(source, annotations)}
+    info = content.get("info") if isinstance(content, dict) else None
+    flags = info.get("flags") if isinstance(info, dict) else None
+    about = {"flags": flags} if isinstance(flags, str) and flags.isprintable() else {}
+    return {"info": about, "images": images, "categories": categories, "annotations": _once(source, annotations)}
 
 
 def _once(source: str, annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
     if "train" not in dataset.splits:
         there = ", ".join(dataset.splits)
         raise RequestError(f"{dataset.root}: no train split (it has {there}); fuse one with a --split that has it")
-    boxes = len(read_truth(dataset.annotations("train"))["annotations"])
+    boxes = _count_boxes(dataset, "train")
     if not boxes:
         path = dataset.annotations("train")
         raise RequestError(f"{path}: no boxes in the train split; there is nothing to learn")
@@ -103,7 +103,11 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
 def _selecting_split(dataset: FusedDataset) -> str | None:
     """The validation split, where it has boxes: without any, each epoch scores 0 and the first would be the best."""
     split = validation_split(dataset.splits)
-    return split if split and read_truth(dataset.annotations(split))["annotations"] else None
+    return split if split and _count_boxes(dataset, split) else None
+
+
+def _count_boxes(dataset: FusedDataset, split: str) -> int:
+    return sum(not item["iscrowd"] for item in read_truth(dataset.annotations(split))["annotations"])
 
 
 def _run_trainer(
@@ -209,7 +213,7 @@ def _write_samples(run: RunFolder, dataset: FusedDataset, split: str) -> None:
     matching = match_classes(judge.names, {name: number for number, name in names.items()})
     image_ids = {Path(image["file_name"]).stem: image["id"] for image in truth["images"]}
     boxes: dict[Any, list[dict[str, Any]]] = {}
-    for item in truth["annotations"]:
+    for item in (item for item in truth["annotations"] if not item["iscrowd"]):
         boxes.setdefault(item["image_id"], []).append(item)
     for path in [path for path in dataset.images(split) if image_ids[path.stem] in boxes][:SAMPLES]:
         pixels, image_id = np.ascontiguousarray(as_rgb(read_visible(path))), image_ids[path.stem]

@@ -144,7 +144,7 @@ def _further(name: str, dataset: Dataset, other: str, path: Path, recipe: BenchR
         fix = "give its own by boxes or annotations, or remove truths"
         raise RequestError(f"datasets.{name}.truths: further truths are boxes, but this dataset has none itself; {fix}")
     given: dict[str, Any] = {"annotations" if Path(path).is_file() else "boxes": path}
-    loaded = load_dataset(section.root, section.layout, split=section.split, **given)
+    loaded = load_dataset(section.root, section.layout, split=section.split, ignore=section.ignore, **given)
     if loaded.boxes is None or loaded.boxes.classes != dataset.boxes.classes:
         classes, first = ", ".join(loaded.boxes.classes) if loaded.boxes else "none", ", ".join(dataset.boxes.classes)
         problem = f"its classes are {classes}, those of the first truth {first}"

@@ -48,6 +48,8 @@ class DatasetSection(Recipe):
     masks: Path | None = None
     palette: str | None = None
     """Name of the colours of masks (`fuse2task.data.classes.PALETTES`); without it they hold class indices."""
+    ignore: str | None = None
+    """Flags of boxes that do not count (`difficult,truncated,crowd,ignore`, or none); see docs/add-a-dataset.md."""
     truth_name: Name = "dataset"
     truths: dict[Name, Path] = Field(default={})
     """Boxes by other annotators (a folder of YOLO files, or a COCO file), for sensitivity."""
@@ -59,12 +61,16 @@ class DatasetSection(Recipe):
     @property
     def truth_files(self) -> dict[str, Any]:
         """Boxes, annotations, masks and their palette, as `load_dataset` takes them."""
-        named = {"palette": self.palette} if self.palette else {}
+        named = {key: value for key in ("palette", "ignore") if (value := getattr(self, key)) is not None}
         return {"boxes": self.boxes, "annotations": self.annotations, "masks": self.masks, **named}
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in serialize(self).items() if value is not None or key != "palette"}
+        return {
+            key: value
+            for key, value in serialize(self).items()
+            if value is not None or key not in ("palette", "ignore")
+        }
 
 
 class MethodSection(Recipe):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer import Argument, Option
 
-from fuse2task.cli.options import JsonOption, LayoutOption, Output, PaletteOption, make_table, print_json
+from fuse2task.cli.options import IgnoreOption, JsonOption, LayoutOption, Output, PaletteOption, make_table, print_json
 from fuse2task.runtime.errors import RequestError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def degrade(
     annotations: Annotated[Path | None, Option(help="COCO or VOC, likewise.")] = None,
     masks: Annotated[Path | None, Option(help="Folder of class masks, likewise.")] = None,
     palette: PaletteOption = None,
+    ignore: IgnoreOption = None,
     move: Annotated[str | None, Option(help="misalign: infrared or visible moves. [default: infrared]")] = None,
     truth_on: Annotated[
         str | None, Option(help="misalign: image that the truth was drawn on. [default: visible]")
@@ -73,7 +74,7 @@ def degrade(
 
     done = degrade_dataset(
         root, layout, kind, level, output, seed=seed, split=split, boxes=boxes, annotations=annotations,
-        masks=masks, move=move, truth_on=truth_on, palette=palette,
+        masks=masks, move=move, truth_on=truth_on, palette=palette, ignore=ignore,
     )  # fmt: skip
     manifest = read_json(output / MANIFEST, "manifest")
     changed = " and ".join(manifest["changed"]) or "nothing"
@@ -107,6 +108,7 @@ def check(
     annotations: Annotated[Path | None, Option(help="COCO file or folder, or folder of VOC.")] = None,
     masks: Annotated[Path | None, Option(help="Folder of class masks.")] = None,
     palette: PaletteOption = None,
+    ignore: IgnoreOption = None,
     infrared: Infrared = None,
     visible: Visible = None,
     as_json: JsonOption = False,
@@ -121,7 +123,7 @@ def check(
 
     dataset, findings = scan_dataset(
         root, layout, split=split, boxes=boxes, annotations=annotations, masks=masks, palette=palette,
-        infrared=infrared, visible=visible,
+        ignore=ignore, infrared=infrared, visible=visible,
     )  # fmt: skip
     report = check_dataset(dataset, findings)
     files = {}

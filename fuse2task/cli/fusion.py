@@ -7,7 +7,16 @@ import typer
 from typer import Argument, Option
 
 import fuse2task
-from fuse2task.cli.options import DeviceOption, JsonOption, LayoutOption, Output, PaletteOption, print_json, print_table
+from fuse2task.cli.options import (
+    DeviceOption,
+    IgnoreOption,
+    JsonOption,
+    LayoutOption,
+    Output,
+    PaletteOption,
+    print_json,
+    print_table,
+)
 from fuse2task.runtime.errors import RequestError
 
 app = typer.Typer(no_args_is_help=True, help="Train CrossFuse, fuse datasets and loose pairs, score images.")
@@ -114,6 +123,7 @@ def apply_command(
     annotations: Annotated[Path | None, Option(help="COCO json or VOC xml, a file or a folder.")] = None,
     masks: Annotated[Path | None, Option(help="Folder of index masks.")] = None,
     palette: PaletteOption = None,
+    ignore: IgnoreOption = None,
     checkpoint: CheckpointOption = None,
     color: ColorOption = "rgb",
     shard: Annotated[str, Option(help="i/n: do part i (from 1) of n; the last to finish merges.")] = "1/1",
@@ -128,7 +138,7 @@ def apply_command(
     refuse_overlap(out, boxes, annotations, masks)
     part, fuser = Shard.parse(shard), make_method(method, checkpoint, device, precision)
     truth = {"boxes": boxes, "annotations": annotations, "masks": masks}
-    dataset = _load(data, layout, split=split, palette=palette, **truth)
+    dataset = _load(data, layout, split=split, palette=palette, ignore=ignore, **truth)
     finished = write_fused(dataset, fuser, out, color, part)
     typer.echo(f"{out}: {'finished' if finished else f'part {shard} written; other parts are still missing'}")
 

@@ -29,6 +29,12 @@ TrustPickle = Annotated[
 ]
 DeviceOption = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, mps.")]
 JudgeDevice = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, ...")]
+IgnoreOption = Annotated[
+    str | None,
+    Option(
+        help="Flags of boxes that do not count: some of difficult,truncated,crowd,ignore, or none. [default: ignore]"
+    ),
+]
 PaletteOption = Annotated[
     str | None,
     Option(help="Colours of the masks: msrs, mfnet, fmb, pst900, cityscapes, voc; binary for 0 and 255."),

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fuse2task.config.recipes import configs_folder
@@ -53,12 +53,16 @@ class Box:
 class BoxTruth:
     """Boxes of every pair id (an image without objects has an empty tuple); classes in id order.
 
+    ignored: boxes whose flags say so, by pair id where there are any; neither truth nor training boxes, and detections
+    on them count neither way. flags: what is done with flagged objects, in words; empty where no object has a flag.
     clipped: how many boxes were a little outside and have been clipped to the image.
     """
 
     classes: tuple[str, ...]
     boxes: Mapping[str, tuple[Box, ...]]
     clipped: int = 0
+    ignored: Mapping[str, tuple[Box, ...]] = field(default_factory=dict)
+    flags: str = ""
 
 
 @dataclass(frozen=True)

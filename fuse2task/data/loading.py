@@ -25,7 +25,7 @@ from fuse2task.data.dataset import (
 )  # fmt: skip
 from fuse2task.data.images import SUFFIXES, image_header, image_size
 from fuse2task.data.layouts import Folders, Layout, OwnTruth, resolve_layout
-from fuse2task.data.truth.boxes import read_voc, read_yolo
+from fuse2task.data.truth.boxes import parse_flags, read_voc, read_yolo
 from fuse2task.data.truth.coco import is_coco, read_coco
 from fuse2task.data.truth.masks import read_masks
 from fuse2task.runtime.errors import RequestError, listing
@@ -38,6 +38,7 @@ def load_dataset(
     root: Path, layout: str, *, split: str | None = None, boxes: Path | None = None,
     annotations: Path | None = None, masks: Path | None = None,
     infrared: Path | None = None, visible: Path | None = None, palette: str | None = None,
+    ignore: str | None = None,
 ) -> Dataset:  # fmt: skip
     """A dataset without any finding; arguments as in `scan_dataset`.
 
@@ -45,7 +46,7 @@ def load_dataset(
     """
     truth = {"boxes": boxes, "annotations": annotations, "masks": masks}
     dataset, findings = scan_dataset(
-        root, layout, split=split, infrared=infrared, visible=visible, palette=palette, **truth
+        root, layout, split=split, infrared=infrared, visible=visible, palette=palette, ignore=ignore, **truth
     )
     findings.refuse(Path(root), f" as layout {dataset.layout}; fix the files")
     return dataset
@@ -53,7 +54,7 @@ def load_dataset(
 
 def scan_dataset(
     root: Path, layout: str, *, split: str | None = None, infrared: Path | None = None, visible: Path | None = None,
-    palette: str | None = None, **truth: Path | None,
+    palette: str | None = None, ignore: str | None = None, **truth: Path | None,
 ) -> tuple[Dataset, Findings]:  # fmt: skip
     """A dataset as far as it is sound, and findings, none of them a note. Reads image headers and decodes masks.
 
@@ -63,6 +64,7 @@ def scan_dataset(
         split: a split list, or the name of a shipped one; pairs that it does not name are not used. Without
             it the layout's own splits hold, or everything is `test`.
         infrared, visible: the two folders of layout `folder`, instead of looking for them in `root`.
+        ignore: flags of boxes that do not count, as `truth.boxes.parse_flags` reads them.
         palette: name of the colours of masks, a key of `classes.PALETTES`; without it masks hold class indices.
         truth: one of boxes (folder of YOLO files, with classes.txt there or in its parent), annotations (COCO file or
             folder of COCO files, or folder of VOC files) and masks (folder of class masks; classes are those of
@@ -76,7 +78,7 @@ def scan_dataset(
     listed = None if split is None else splits.resolve(split)
     parts = splits.read_split(listed) if listed else _own_split(root, table, located.findings)
     pairs = _pair_up(root, table, located, parts)
-    found, problems = _read_truth(root, table, pairs, palette, **truth)
+    found, problems = _read_truth(root, table, pairs, palette, parse_flags(ignore), **truth)
     findings = [*located.findings, *problems]
     dataset = Dataset(
         layout, root, pairs, found if isinstance(found, BoxTruth) else None,
@@ -335,7 +337,7 @@ def _common_size(infrared: Path, visible: Path, findings: Findings) -> tuple[tup
 
 
 def _read_truth(
-    root: Path, table: Layout, pairs: Sequence[Pair], palette: str | None = None,
+    root: Path, table: Layout, pairs: Sequence[Pair], palette: str | None, flags: Sequence[str],
     boxes: Path | None = None, annotations: Path | None = None, masks: Path | None = None,
 ) -> tuple[BoxTruth | MaskTruth | None, Findings]:  # fmt: skip
     """Truth of `pairs` and what is wrong with it, from the one option that is given, else the layout's own."""
@@ -349,24 +351,24 @@ def _read_truth(
         if not path.is_dir() and not (path.exists() and annotations is not None):
             raise RequestError(f"{path}: no such folder of truth")
         if boxes is not None:
-            return read_yolo(path, pairs, table.box_classes)
+            return read_yolo(path, pairs, table.box_classes, ignore=flags)
         if annotations is not None:
-            return (read_coco if is_coco(path) else read_voc)(path, pairs, table.box_classes)
+            return (read_coco if is_coco(path) else read_voc)(path, pairs, table.box_classes, flags)
         listed = class_list(path)
         return read_masks([path], pairs, read_class_list(listed) if listed else table.mask_classes, palette)
     for own in table.truth:
         if own.kind == "coco":
             if found := [root / name for name in own.folders if (root / name).exists()]:
-                return read_coco(found[0], pairs, own.classes)
+                return read_coco(found[0], pairs, own.classes, flags)
             continue
         folders = [root / name for name in own.folders if (root / name).is_dir()]
         if folders and own.kind == "masks":
             return read_masks(folders, pairs, own.classes, palette)
         if folders:
             if own.kind == "yolo":
-                return read_yolo(folders, pairs, own.classes, True)
+                return read_yolo(folders, pairs, own.classes, True, flags)
             names = (*own.classes, *(name for name, _ in own.spellings))
-            truth, findings = read_voc(folders, pairs, names)
+            truth, findings = read_voc(folders, pairs, names, flags)
             return _spelled(truth, own, findings), findings
     return None, Findings()
 
@@ -378,11 +380,11 @@ def _spelled(truth: BoxTruth, own: OwnTruth, findings: Findings) -> BoxTruth:
     if others:
         text = ", ".join(f"{count} {name!r} as {meant[name]}" for name, count in sorted(others.items()))
         findings.add("spelling", f"boxes counted under another spelling of their class: {text}", note=True)
-    boxes = {
-        key: tuple(replace(box, name=meant.get(box.name, box.name)) for box in found)
-        for key, found in truth.boxes.items()
-    }
-    return replace(truth, classes=own.classes, boxes=boxes)
+    boxes, ignored = (
+        {key: tuple(replace(box, name=meant.get(box.name, box.name)) for box in found) for key, found in group.items()}
+        for group in (truth.boxes, truth.ignored)
+    )
+    return replace(truth, classes=own.classes, boxes=boxes, ignored=ignored)
 
 
 def clean_pairs(dataset: Dataset) -> tuple[Pair, ...]:

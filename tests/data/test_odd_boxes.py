@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from detection.average_precision import evaluate
 from fuse2task.data import layouts
 from fuse2task.data.dataset import Box, defects
 from fuse2task.data.degradation.geometry import Motion, moved_voc
@@ -12,8 +13,9 @@ from fuse2task.data.images import write_image
 from fuse2task.data.loading import load_dataset, scan_dataset
 from fuse2task.data.splits import make_split
 from fuse2task.data.truth.boxes import read_voc, read_yolo
-from fuse2task.data.truth.coco import read_coco
+from fuse2task.data.truth.coco import coco_truth, read_coco
 from fuse2task.data.truth.conversion import convert_boxes
+from fuse2task.runtime.errors import RequestError
 
 SIZE = (40, 32)
 VOC = "<annotation>{}</annotation>"
@@ -188,3 +190,104 @@ def test_yolo_files_of_nested_images_lie_in_their_folders(tmp_path):
         assert (tmp_path / kind / "night" / f"0.{suffix}").is_file()
         again = convert_boxes(tmp_path / kind, tmp_path / "imgs", "coco", tmp_path / f"{kind}.json")
         assert {name: len(boxes) for name, boxes in again.boxes.items()} == {"day__0": 1, "night__0": 1}
+
+
+@pytest.fixture
+def flagged(pairs, tmp_path):
+    """A plain and a flagged box on both images: flag -> (reader, path of the file or folder)."""
+
+    def write(flag):
+        if flag == "bbGt":
+            for name in ("p0", "p1"):
+                rows = "person 3 4 10 12 0 0 0 0 0 0 0\nperson 20 4 10 12 1 0 0 0 0 1 0\n"
+                (tmp_path / f"{name}.txt").write_text(f"% bbGt version=3\n{rows}")
+            return read_yolo, tmp_path
+        if flag in ("crowd", "ignore"):
+            boxes = [
+                {"id": 2 * k + n, "image_id": k, "category_id": 1, "bbox": [3 + 17 * n, 4, 10, 12], **more}
+                for k in (0, 1) for n, more in enumerate(({}, {"iscrowd" if flag == "crowd" else flag: 1}))
+            ]  # fmt: skip
+            images, categories = [{"id": k, "file_name": f"p{k}.png"} for k in (0, 1)], [{"id": 1, "name": "person"}]
+            content = {"images": images, "annotations": boxes, "categories": categories}
+            (tmp_path / "c.json").write_text(json.dumps(content))
+            return read_coco, tmp_path / "c.json"
+        for name in ("p0", "p1"):
+            objects = "".join(
+                f"<object><name>person</name><{flag}>{n}</{flag}>{bounds}</object>"
+                for n, bounds in enumerate((BOUNDS.format(3, 4, 13, 16), BOUNDS.format(20, 4, 30, 16)))
+            )
+            (tmp_path / f"{name}.xml").write_text(VOC.format(objects))
+        return read_voc, tmp_path
+
+    return write
+
+
+BOTH = (Box("person", 3, 4, 10, 12), Box("person", 20, 4, 10, 12))
+
+
+@pytest.mark.parametrize(("form", "flag", "by_default"), [
+    ("difficult", "difficult", "counted"), ("truncated", "truncated", "counted"), ("ignore", "ignore", "ignored"),
+    ("bbGt", "ignore", "ignored"), ("crowd", "crowd", "crowd-box"),
+])  # fmt: skip
+def test_each_flag_has_a_policy_that_is_said(pairs, flagged, form, flag, by_default):
+    read, path = flagged(form)
+    truth, findings = read(path, pairs)
+    assert [finding.kind for finding in defects(findings)] == (["crowd-box"] * 2 if by_default == "crowd-box" else [])
+    if by_default != "crowd-box":
+        assert truth.flags.startswith(f"2 boxes flagged {flag} are {by_default}")
+        assert truth.flags in [finding.message for finding in findings]
+    for ignore, boxes, ignored in (((flag,), BOTH[:1], {"p0": BOTH[1:], "p1": BOTH[1:]}), ((), BOTH, {})):
+        if flag == "crowd" and not ignore:
+            continue
+        truth, findings = read(path, pairs, ignore=ignore)
+        assert defects(findings) == []
+        assert (truth.boxes["p0"], truth.ignored) == (boxes, ignored)
+
+
+def test_files_without_flags_say_nothing_of_them(pairs, tmp_path):
+    for name in ("p0", "p1"):
+        plain = f"<object><name>a</name><difficult>0</difficult>{BOUNDS.format(1, 2, 9, 9)}</object>"
+        (tmp_path / f"{name}.xml").write_text(VOC.format(plain))
+    truth, findings = read_voc(tmp_path, pairs)
+    assert (truth.flags, truth.ignored, defects(findings)) == ("", {}, [])
+    assert not any("flag" in finding.kind for finding in findings)
+    content = coco_truth(pairs, truth)
+    assert "info" not in content
+    assert {item["iscrowd"] for item in content["annotations"]} == {0}
+
+
+def test_ignored_boxes_count_neither_way_in_evaluation(pairs, flagged):
+    read, path = flagged("difficult")
+    found = [{"image_id": k, "category_id": 1, "bbox": [3, 4, 10, 12], "score": 0.9} for k in (1, 2)]
+    also = [{"image_id": k, "category_id": 1, "bbox": [20, 4, 10, 12], "score": 0.95} for k in (1, 2)]
+    for ignore, results, ap in (
+        (("difficult",), found, 1.0),
+        (("difficult",), found + also, 1.0),
+        ((), found, 51 / 101),
+    ):
+        truth, _ = read(path, pairs, ignore=ignore)
+        scored = evaluate(coco_truth(pairs, truth), results)
+        assert scored["AP"] == pytest.approx(ap)
+        assert "boxes flagged difficult are " + ("ignored" if ignore else "counted") in scored["definition"]
+        assert scored["per_class"]["person"]["instances"] == (2 if ignore else 4)
+
+
+def test_the_flags_of_a_dataset_are_an_option(pairs, flagged):
+    _, path = flagged("difficult")
+    root = pairs[0].visible.parent.parent
+    for ignore, count in ((None, 4), ("difficult", 2), ("none", 4)):
+        dataset = load_dataset(root, "folder", annotations=path, ignore=ignore)
+        assert sum(map(len, dataset.boxes.boxes.values())) == count
+        assert dataset.boxes.flags in dataset.notes
+    with pytest.raises(RequestError, match="'hard' is not a flag; give some of difficult,truncated,crowd,ignore"):
+        load_dataset(root, "folder", annotations=path, ignore="hard")
+
+
+def test_ignored_boxes_survive_conversion(pairs, flagged, tmp_path):
+    _, path = flagged("ignore")
+    truth = convert_boxes(path, pairs[0].visible.parent, "voc", tmp_path / "voc")
+    again, _ = read_voc(tmp_path / "voc", pairs)
+    assert (again.boxes, again.ignored) == (truth.boxes, truth.ignored)
+    assert again.ignored["p0"] == BOTH[1:]
+    convert_boxes(tmp_path / "voc", pairs[0].visible.parent, "coco", tmp_path / "d.json")
+    assert read_coco(tmp_path / "d.json", pairs)[0].ignored == truth.ignored

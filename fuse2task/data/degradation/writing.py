@@ -77,6 +77,7 @@ def degrade_dataset(
     root: Path, layout: str, kind: str, level: int, out: Path, *, seed: int = 0, split: str | None = None,
     boxes: Path | None = None, annotations: Path | None = None, masks: Path | None = None,
     move: str | None = None, truth_on: str | None = None, palette: str | None = None,
+    ignore: str | None = None,
 ) -> DegradedFolder:  # fmt: skip
     """Write a copy of a dataset to `out` whose images are degraded; a second run checks and repairs it.
 
@@ -84,8 +85,8 @@ def degrade_dataset(
     images are PNG under the same name. `out/degraded.json` records the request, and each file's source and hash.
 
     Args:
-        root, layout, split, boxes, annotations, masks, palette: as for `load_dataset`; only pairs of the split list are
-            copied.
+        root, layout, split, boxes, annotations, masks, palette, ignore: as for `load_dataset`; only pairs of the split
+            list are copied.
         kind: one of `kinds.KINDS`. level: 0 to 5.
         out: new, empty, or an earlier run of the same request.
         seed: of streaks and noise, which are the same at every level.
@@ -107,7 +108,14 @@ def degrade_dataset(
     given = {"boxes": boxes, "annotations": annotations, "masks": masks}
     refuse_overlap(out, root, *given.values())
     dataset = load_dataset(
-        root, layout, split=split, boxes=boxes, annotations=annotations, masks=masks, palette=palette
+        root,
+        layout,
+        split=split,
+        boxes=boxes,
+        annotations=annotations,
+        masks=masks,
+        palette=palette,
+        ignore=ignore,
     )
     moves = (move or "infrared", truth_on or "visible") if kind == "misalign" else None
     return _Copy(dataset, kind, level, out, seed, moves, {k: Path(v) for k, v in given.items() if v}).run()
@@ -227,6 +235,9 @@ class _Copy:
             return {}
         truth = self.dataset.boxes or self.dataset.masks
         assert truth is not None
+        if isinstance(truth, BoxTruth) and any(truth.ignored.values()):
+            problem = "boxes with flags that ignore them cannot move with the image"
+            raise RequestError(f"{next(iter(self.given.values()))}: {problem}; give --ignore none, or remove them")
         folder = "boxes" if isinstance(truth, BoxTruth) else "masks"
         for pair in self.dataset.pairs:
             if isinstance(truth, BoxTruth):

@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError  # no parser; defusedxml parses
@@ -24,6 +25,23 @@ MAX_LABELS = 2**20  # bytes of one image's file of boxes
 _NOISE = 1e-6  # pixels of floating-point noise, clipped without being counted
 Edges = tuple[float, float, float, float]
 EDGES = ("xmin", "ymin", "xmax", "ymax")
+FLAGS = ("difficult", "truncated", "crowd", "ignore")
+"""Of objects: VOC's `difficult` and `truncated`, COCO's `iscrowd`, and `ignore` (COCO, bbGt)."""
+IGNORED_FLAGS = ("ignore",)
+"""Flags whose objects are ignored unless told otherwise; difficult and truncated ones count, crowds are a finding."""
+
+
+def parse_flags(text: str | None) -> tuple[str, ...]:
+    """Flags whose objects are ignored, from `difficult,crowd` or `none`; None for `IGNORED_FLAGS`.
+
+    RequestError: another word.
+    """
+    if text is None:
+        return IGNORED_FLAGS
+    words = () if text.strip() == "none" else tuple(word.strip() for word in text.split(","))
+    if unknown := [word for word in words if word not in FLAGS]:
+        raise RequestError(f"ignore {text!r}: {unknown[0]!r} is not a flag; give some of {','.join(FLAGS)}, or none")
+    return tuple(flag for flag in FLAGS if flag in words)
 
 
 def truth_files(
@@ -65,17 +83,21 @@ def file_of(pair: Pair, files: Mapping[str, Path]) -> Path | None:
 class BoxCollector:
     """Gathers boxes of `pairs`, and adds to `findings` what is wrong with them."""
 
-    def __init__(self, classes: Sequence[str], pairs: Iterable[Pair], findings: Findings):
-        self.classes = tuple(classes)
+    def __init__(
+        self, classes: Sequence[str], pairs: Iterable[Pair], findings: Findings, ignore: Sequence[str] = IGNORED_FLAGS
+    ):
+        self.classes, self.ignore = tuple(classes), tuple(ignore)
         self.boxes: dict[str, list[Box]] = {pair.id: [] for pair in pairs}
+        self.ignored: dict[str, list[Box]] = {}
+        self.flagged = Counter[str]()
         self.findings = findings
         self.clipped = self.copies = self.enclosed = 0
 
-    def add(self, pair: Pair, where: str, name: str, edges: Sequence[float]) -> None:
+    def add(self, pair: Pair, where: str, name: str, edges: Sequence[float], flags: Collection[str] = ()) -> None:
         """Add a box with edges (left, top, right, bottom) in pixels of `pair`; `where` names file and place.
 
         Up to 0.5 px beyond the image, or 1 px exactly, is clipped and counted; a copy of another box is counted and
-        left out.
+        left out. One of a flag in `ignore` is put apart.
         Findings: `unknown-class`, `bad-box` (not finite, no width or height), `box-outside`.
         """
         left, top, right, bottom = edges
@@ -97,10 +119,13 @@ class BoxCollector:
         else:
             self.clipped += beyond > _NOISE
             box = Box(name, x, y, w, h)
-            if box in self.boxes[pair.id]:
+            ignored = not set(flags).isdisjoint(self.ignore)
+            place = self.ignored.setdefault(pair.id, []) if ignored else self.boxes[pair.id]
+            if box in place:
                 self.copies += 1
             else:
-                self.boxes[pair.id].append(box)
+                place.append(box)
+                self.flagged.update(flags)
 
     def truth(self) -> tuple[BoxTruth, Findings]:
         """All boxes added, and the findings; what has been left out is a note."""
@@ -111,19 +136,36 @@ class BoxCollector:
             text = f"{self.enclosed} objects are polygons or rotated boxes; of each the upright box round it counts"
             self.findings.add("enclosing-box", text, note=True)
         boxes = {name: tuple(found) for name, found in self.boxes.items()}
-        return BoxTruth(self.classes, boxes, self.clipped), self.findings
+        if flags := self._policy():
+            self.findings.add("flagged-box", flags, note=True)
+        ignored = {name: tuple(found) for name, found in self.ignored.items() if found}
+        return BoxTruth(self.classes, boxes, self.clipped, ignored, flags), self.findings
+
+    def _policy(self) -> str:
+        parts = []
+        for flag in FLAGS:
+            if count := self.flagged[flag]:
+                what = (
+                    "ignored: no truth, and detections on them count neither way"
+                    if flag in self.ignore
+                    else ("counted as any other")
+                )
+                parts.append(f"{count} boxes flagged {flag} are {what}")
+        return "; ".join(parts)
 
 
 def read_voc(
-    path: Path | Sequence[Path], pairs: Sequence[Pair], known: Sequence[str] | None = None
-) -> tuple[BoxTruth, Findings]:
+    path: Path | Sequence[Path], pairs: Sequence[Pair], known: Sequence[str] | None = None,
+    ignore: Sequence[str] = IGNORED_FLAGS,
+) -> tuple[BoxTruth, Findings]:  # fmt: skip
     """Boxes of `pairs` from a folder of `<id>.xml` (or `<split>/<id>.xml`), from several, or from one such file.
 
     An object may have several `bndbox`, each with edges or with KAIST's `x y w h`. Without one, of a `polygon` or a
-    rotated box (`robndbox`) the upright box that encloses it counts. Entities and document types are refused.
-    `difficult` objects count as any other. known: the classes in order; without it, all names in the files, sorted
-    (RequestError: one is empty or cannot be shown). Returns the truth, and findings: `missing-truth`,
-    `bad-annotation`, `truth-size` (the file's image size is another), and those of `BoxCollector.add`.
+    rotated box (`robndbox`) the upright box that encloses it counts. Entities and document types are refused. ignore:
+    flags of `FLAGS` (`difficult`, `truncated`, `ignore`) whose objects do not count. known: the classes in order;
+    without it, all names in the files, sorted (RequestError: one is empty or cannot be shown). Returns the truth, and
+    findings: `missing-truth`, `bad-annotation`, `truth-size` (the file's image size is another), and those of
+    `BoxCollector.add`.
     """
     folders = [path] if isinstance(path, Path) else path
     if folders[0].is_dir():
@@ -147,7 +189,7 @@ def read_voc(
     if known is None:
         known = sorted({_text(item, "name") for _, tree in trees.values() for item in tree.iter("object")})
         check_names(folders[0], known)
-    collector = BoxCollector(known, pairs, findings)
+    collector = BoxCollector(known, pairs, findings, ignore)
     for pair in pairs:
         if pair.id not in trees:
             continue
@@ -160,7 +202,8 @@ def read_voc(
             shapes = item.findall("bndbox") or enclosed(item)
             collector.enclosed += bool(shapes) and shapes[0].tag != "bndbox"
             for shape in shapes or [Element("bndbox")]:
-                collector.add(pair, f"{source}, object {number}", _text(item, "name"), voc_edges(shape))
+                flags = [flag for flag in FLAGS if _text(item, flag).lower() not in ("", "0", "false", "no")]
+                collector.add(pair, f"{source}, object {number}", _text(item, "name"), voc_edges(shape), flags)
     return collector.truth()
 
 
@@ -206,13 +249,17 @@ def _number(element: Element, path: str) -> float:
         return float("nan")
 
 
-def format_voc(file_name: str, boxes: Iterable[Box], size: tuple[int, int], folder: str = "") -> str:
-    """VOC XML of one image; coordinates are edges, 12 digits. size: (width, height) in pixels."""
+def format_voc(
+    file_name: str, boxes: Iterable[Box], size: tuple[int, int], folder: str = "", ignored: Iterable[Box] = ()
+) -> str:
+    """VOC XML of one image; coordinates are edges, 12 digits. size: (width, height) in pixels. ignored: boxes that get
+    the flag `ignore`."""
     objects = "".join(
-        f"  <object><name>{escape(box.name)}</name><difficult>0</difficult><bndbox>"
+        f"  <object><name>{escape(box.name)}</name><difficult>0</difficult>{flag}<bndbox>"
         f"<xmin>{box.x:.12g}</xmin><ymin>{box.y:.12g}</ymin>"
         f"<xmax>{box.x + box.w:.12g}</xmax><ymax>{box.y + box.h:.12g}</ymax></bndbox></object>\n"
-        for box in boxes
+        for flag, group in (("", boxes), ("<ignore>1</ignore>", ignored))
+        for box in group
     )
     sides = f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
     source = f"  <folder>{escape(folder)}</folder>\n" if folder else ""
@@ -220,8 +267,9 @@ def format_voc(file_name: str, boxes: Iterable[Box], size: tuple[int, int], fold
 
 
 def read_yolo(
-    folder: Path | Sequence[Path], pairs: Sequence[Pair], known: Sequence[str] | None = None, only_known: bool = False
-) -> tuple[BoxTruth | None, Findings]:
+    folder: Path | Sequence[Path], pairs: Sequence[Pair], known: Sequence[str] | None = None, only_known: bool = False,
+    ignore: Sequence[str] = IGNORED_FLAGS,
+) -> tuple[BoxTruth | None, Findings]:  # fmt: skip
     """Boxes of `pairs` from the text files in a folder or several: YOLO's, or Caltech's (bbGt, as KAIST has them).
 
     A folder holds `<id>.txt` (or `<split>/<id>.txt`), and for YOLO `classes.txt`, there or in its parent. known: names
@@ -253,7 +301,7 @@ def read_yolo(
             names = list(lists.pop())
         except RequestError as error:
             return None, Findings([Finding("no-class-names", str(error))])
-    collector = BoxCollector(known if only_known and known else in_known_order(names, known), pairs, findings)
+    collector = BoxCollector(known if only_known and known else in_known_order(names, known), pairs, findings, ignore)
     form = "name x y w h ..." if caltech else "id cx cy w h"
     for pair in pairs:
         for number, line in enumerate(texts.get(pair.id, ()), 1):
@@ -261,12 +309,12 @@ def read_yolo(
                 continue
             where = f"{file_of(pair, files)}, line {number}"
             try:
-                name, edges = _bbgt_line(line) if caltech else _yolo_line(line, pair.size)
+                name, edges, *flags = _bbgt_line(line) if caltech else _yolo_line(line, pair.size)
             except ValueError:
                 findings.add("bad-annotation", f"{where}: {line.strip()[:60]!r} is not `{form}`")
                 continue
             if isinstance(name, str):
-                collector.add(pair, where, name, edges)
+                collector.add(pair, where, name, edges, flags)
             elif 0 <= name < len(names):
                 collector.add(pair, where, names[name], edges)
             else:
@@ -284,14 +332,15 @@ def _names(folder: Path) -> tuple[str, ...]:
     )
 
 
-def _bbgt_line(line: str) -> tuple[str, Edges]:
-    """A line `name x y w h ...` of Dollar's toolbox; what follows (occlusion, visible part, angle) is not used."""
+def _bbgt_line(line: str) -> tuple[Any, ...]:
+    """Name, edges and flags of a line `name x y w h occluded, four of the visible part, ignore, angle` of Dollar's
+    toolbox; of what follows the box only `ignore` is used, and it may be missing."""
     name, *fields = line.split()
     x, y, w, h = map(float, fields[:4])
-    return name, (x, y, x + w, y + h)
+    return name, (x, y, x + w, y + h), *(["ignore"] if len(fields) > 9 and float(fields[9]) else [])
 
 
-def _yolo_line(line: str, size: tuple[int, int]) -> tuple[int, Edges]:
+def _yolo_line(line: str, size: tuple[int, int]) -> tuple[Any, ...]:
     first, *fields = line.split()
     if not first.isdecimal() and not float(first).is_integer():
         raise ValueError(f"{first} is no class id")

@@ -9,7 +9,7 @@ from typing import Any
 from fuse2task.data.classes import check_names, in_known_order
 from fuse2task.data.dataset import BoxTruth, Findings, Pair, files_below, path_id
 from fuse2task.data.images import SUFFIXES
-from fuse2task.data.truth.boxes import BoxCollector
+from fuse2task.data.truth.boxes import FLAGS, IGNORED_FLAGS, BoxCollector
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json
 
@@ -34,18 +34,20 @@ class CocoCounts:
     scenes: Mapping[str, int]
 
 
-def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None) -> tuple[BoxTruth, Findings]:
+def read_coco(
+    path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None, ignore: Sequence[str] = IGNORED_FLAGS
+) -> tuple[BoxTruth, Findings]:
     """Boxes of `pairs` from a COCO file, or from all `*.json` of a folder together.
 
     An image belongs to the pair whose id, or alias, its `file_name` gives, with all, some or none of its folders.
-    Classes are the categories in id order, or all of `known` where those hold every category. Returns the truth,
-    and findings: `missing-truth`, `bad-annotation`, `truth-size`, `duplicate-id`, `crowd-box` (a box round many
-    objects cannot be scored as one), and those of `BoxCollector.add`. RequestError: a file is not COCO JSON, or two
-    categories share an id or a name.
+    Classes are the categories in id order, or all of `known` where those hold every category. Returns the truth, and
+    findings: `missing-truth`, `bad-annotation`, `truth-size`, `duplicate-id`, `crowd-box` (a box round many objects
+    cannot be scored as one; not where `ignore` has `crowd`), and those of `BoxCollector.add`. RequestError: a file is
+    not COCO JSON, or two categories share an id or a name.
     """
     names, images = _load(path)
     findings = Findings()
-    collector = BoxCollector(in_known_order(list(dict.fromkeys(names.values())), known), pairs, findings)
+    collector = BoxCollector(in_known_order(list(dict.fromkeys(names.values())), known), pairs, findings, ignore)
     by_id: dict[str, CocoImage] = {}
     tails: dict[str, list[CocoImage]] = {}
     for image in images:
@@ -70,15 +72,17 @@ def read_coco(path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = N
         for annotation in found.annotations:
             where = f"{found.source}, annotation {annotation.get('id')} ({pair.id})"
             box, category = annotation.get("bbox"), annotation.get("category_id", -1)
+            flags = [flag for flag in FLAGS if annotation.get("iscrowd" if flag == "crowd" else flag)]
             if not isinstance(box, list) or len(box) != 4 or any(type(item) not in (int, float) for item in box):
                 findings.add("bad-annotation", f"{where}: bbox must be four numbers x, y, w, h")
             elif category not in names:
                 findings.add("unknown-class", f"{where}: category_id {category} is not among the categories")
-            elif annotation.get("iscrowd"):
-                findings.add("crowd-box", f"{where}: a crowd region; remove it or box its objects one by one")
+            elif annotation.get("iscrowd") and set(flags).isdisjoint(ignore):
+                text = f"{where}: a crowd region; --ignore crowd ignores it, or box its objects one by one"
+                findings.add("crowd-box", text)
             else:
                 x, y, w, h = (min(max(item, -1e300), 1e300) if item == item else item for item in box)
-                collector.add(pair, where, names[category], (x, y, x + w, y + h))
+                collector.add(pair, where, names[category], (x, y, x + w, y + h), flags)
     return collector.truth()
 
 
@@ -117,8 +121,9 @@ def count_coco(path: Path) -> CocoCounts:
 def coco_truth(pairs: Sequence[Pair], truth: BoxTruth) -> dict[str, Any]:
     """COCO ground truth of `pairs`: the same for every fusion method.
 
-    Image ids are 1 to n over the pairs sorted by id, category ids 1 to K in class order, annotation ids 1 to
-    m; `file_name` is `<id>.png`, and each image has its `conditions`.
+    Image ids are 1 to n over the pairs sorted by id, category ids 1 to K in class order, annotation ids 1 to m;
+    `file_name` is `<id>.png`, and each image has its `conditions`. Ignored boxes are crowd regions (`iscrowd` 1),
+    which is what pycocotools ignores; `info` then says what is done with flagged objects.
     """
     ordered = sorted(pairs, key=lambda pair: pair.id)
     category = {name: number for number, name in enumerate(truth.classes, 1)}
@@ -129,16 +134,23 @@ def coco_truth(pairs: Sequence[Pair], truth: BoxTruth) -> dict[str, Any]:
         }
         for number, pair in enumerate(ordered, 1)
     ]  # fmt: skip
-    boxes = [(number, box) for number, pair in enumerate(ordered, 1) for box in truth.boxes[pair.id]]
+    boxes = [
+        (number, box, crowd)
+        for number, pair in enumerate(ordered, 1)
+        for crowd, group in ((0, truth.boxes[pair.id]), (1, truth.ignored.get(pair.id, ())))
+        for box in group
+    ]
     annotations = [
         {
             "id": number, "image_id": image, "category_id": category[box.name],
-            "bbox": [box.x, box.y, box.w, box.h], "area": box.w * box.h, "iscrowd": 0,
+            "bbox": [box.x, box.y, box.w, box.h], "area": box.w * box.h, "iscrowd": crowd,
+            **({"ignore": 1} if crowd else {}),
         }
-        for number, (image, box) in enumerate(boxes, 1)
+        for number, (image, box, crowd) in enumerate(boxes, 1)
     ]  # fmt: skip
     categories = [{"id": number, "name": name} for name, number in category.items()]
-    return {"images": images, "annotations": annotations, "categories": categories}
+    info = {"info": {"flags": truth.flags}} if truth.flags else {}
+    return {**info, "images": images, "annotations": annotations, "categories": categories}
 
 
 def _load(path: Path) -> tuple[dict[int, str], list[CocoImage]]:

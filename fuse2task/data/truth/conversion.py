@@ -50,7 +50,10 @@ def convert_boxes(source: Path, images: Path, kind: BoxFormat, out: Path) -> Box
     for pair in pairs:
         name, boxes = pair.visible.relative_to(images), truth.boxes[pair.id]
         if kind == "voc":
-            write_text(out / name.with_suffix(".xml"), format_voc(name.as_posix(), boxes, pair.size))
+            write_text(
+                out / name.with_suffix(".xml"),
+                format_voc(name.as_posix(), boxes, pair.size, ignored=truth.ignored.get(pair.id, ())),
+            )
         else:
             write_text(out / name.with_suffix(".txt"), format_yolo(boxes, truth.classes, pair.size))
     if kind == "yolo":
