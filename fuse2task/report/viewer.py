@@ -1,26 +1,21 @@
 """Data of the page's viewer: images where methods win and lose most, with boxes and masks to draw over them."""
 
-import base64
 import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from fuse2task.data.classes import FMB, FMB_PALETTE, MSRS, MSRS_PALETTE
-from fuse2task.data.fused import FusedDataset, open_fused
-from fuse2task.data.images import IGNORED, image_size, read_mask, read_visible
+from fuse2task.data.fused import open_fused
+from fuse2task.data.images import image_size, read_visible
+from fuse2task.overlays import Overlays, data_uri
 from fuse2task.report.contents import Contents
 from fuse2task.runtime.errors import Fuse2TaskError
-from fuse2task.runtime.files import read_json
+from fuse2task.tasks import find_task
 
 SIDE, QUALITY = 640, 80  # longest side in pixels and JPEG quality of a picture
 SCENES, BYTES = 16, 11_000_000  # at most; all pictures as base64 text, so that the whole page stays under 15 MB
-SCORE, DETECTIONS = 0.1, 60  # detections below this confidence, or beyond this many an image, are not drawn
-# Bright enough for night scenes, and distinct for most colour-blind readers; names stand beside the boxes.
-BOX_COLOURS = ("#ffd400", "#4cc9ff", "#ff7ad9", "#7dff8a", "#ff9d4c", "#b9a6ff", "#ffffff", "#ff6b6b")
 
 
 def viewer_scenes(contents: Contents) -> list[dict[str, Any]]:
@@ -55,12 +50,15 @@ def viewer_scenes(contents: Contents) -> list[dict[str, Any]]:
 
 
 def _scene(
-    folder: Path, dataset: str, image: str, judge: str, entries: list[dict[str, Any]], known: dict[Any, "Overlays"]
+    folder: Path, dataset: str, image: str, judge: str, entries: list[dict[str, Any]], known: dict[Any, Overlays]
 ) -> dict[str, Any]:
     root = folder / "fused" / dataset
     fused = open_fused(root / "visible")
     split = next(split for split in fused.splits if image in fused.ids(split))
-    overlays = known[dataset, split] = known.get((dataset, split)) or Overlays(fused, split)
+    task = str(entries[0]["task"])
+    if (dataset, split, task) not in known:
+        known[dataset, split, task] = find_task(task).overlays(fused, split)
+    overlays = known[dataset, split, task]
     pictures = []
     methods = sorted(path.name for path in root.iterdir() if path.is_dir())
     for method in sorted(methods, key=lambda name: {"infrared": 0, "visible": 1}.get(name, 2)):
@@ -76,7 +74,7 @@ def _scene(
         notes.append(f"{entry['a']} {verb} {entry['b']} by {by:.2f} {entry['metric']} on this image")
     width, height = image_size(root / "visible" / "images" / split / f"{image}.png")
     return {
-        "dataset": dataset, "image": image, "task": str(entries[0]["task"]), "judge": judge,
+        "dataset": dataset, "image": image, "task": task, "judge": judge,
         "width": width, "height": height, "gain": float(entries[0]["difference"]),
         "pair": [entries[0]["a"], entries[0]["b"]],
         "notes": notes, "classes": overlays.classes(), "truth": overlays.truth(image), "pictures": pictures,
@@ -101,88 +99,3 @@ def _jpeg(path: Path) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "jpeg", quality=QUALITY, optimize=True)
     return data_uri("image/jpeg", buffer.getvalue())
-
-
-class Overlays:
-    """Truth and predictions of one split of a fused dataset; every file is read once.
-
-    A row of boxes is [x, y, w, h, class index, score or None] in pixels of the full image.
-    """
-
-    def __init__(self, dataset: FusedDataset, split: str) -> None:
-        self.dataset, self.split = dataset, split
-        self._found: dict[Path, dict[int, list[dict[str, Any]]]] = {}
-        self._truth: dict[int, list[dict[str, Any]]] = {}
-        if dataset.truth == "boxes":
-            truth = read_json(dataset.annotations(split), "annotations")
-            self._numbers = {item["file_name"]: item["id"] for item in truth["images"]}
-            self._index = {item["id"]: dataset.classes.index(item["name"]) for item in truth["categories"]}
-            self._truth = _by_image(item for item in truth["annotations"] if not item.get("iscrowd"))
-
-    def truth(self, image: str) -> dict[str, Any]:
-        """{"boxes": rows}, {"mask": data URI}, or {} without truth."""
-        if self.dataset.truth == "masks":
-            return {"mask": self._mask(self.dataset.root / "masks" / self.split / f"{image}.png")}
-        return {"boxes": self._rows(self._truth, image)} if self.dataset.truth == "boxes" else {}
-
-    def predictions(self, folder: Path, image: str) -> dict[str, Any]:
-        """The same of what a judge found; {} where its files are not there."""
-        if self.dataset.truth == "masks":
-            mask = folder / "masks" / f"{image}.png"
-            return {"mask": self._mask(mask)} if mask.is_file() else {}
-        path = folder / "dets.json"
-        if self.dataset.truth == "none" or not path.is_file():
-            return {}
-        if path not in self._found:
-            kept = (item for item in read_json(path, "detections") if item["score"] >= SCORE)
-            self._found[path] = _by_image(sorted(kept, key=lambda item: -item["score"]))
-        return {"boxes": self._rows(self._found[path], image)[:DETECTIONS]}
-
-    def classes(self) -> list[dict[str, str]]:
-        """Name and colour of every class, in index order."""
-        names = self.dataset.classes
-        colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in palette(names)]
-        if self.dataset.truth != "masks":
-            colours = [BOX_COLOURS[number % len(BOX_COLOURS)] for number in range(len(names))]
-        return [{"name": name, "colour": colour} for name, colour in zip(names, colours, strict=True)]
-
-    def _rows(self, boxes: dict[int, list[dict[str, Any]]], image: str) -> list[list[Any]]:
-        rows = boxes.get(self._numbers.get(f"{image}.png", -1), [])
-        return [
-            [*(round(side, 1) for side in item["bbox"]), self._index[item["category_id"]],
-             round(item["score"], 2) if "score" in item else None]
-            for item in rows
-        ]  # fmt: skip
-
-    def _mask(self, path: Path) -> str:
-        """Class 0 and ignored pixels are transparent."""
-        mask = read_mask(path)
-        picture = Image.fromarray(np.where(mask == IGNORED, 0, mask).astype(np.uint8)).convert("P")
-        picture.putpalette([channel for colour in palette(self.dataset.classes) for channel in colour])
-        buffer = io.BytesIO()
-        picture.save(buffer, "png", transparency=0, optimize=True)
-        return data_uri("image/png", buffer.getvalue())
-
-
-def palette(classes: tuple[str, ...]) -> tuple[tuple[int, int, int], ...]:
-    """The data set's own colours where it has some, else Pascal VOC's: RGB, 0 to 255.
-
-    VOC's rule: the bits of the index go to red, green and blue in turn, the lowest to the highest bits.
-    """
-    known = {MSRS: MSRS_PALETTE, FMB: FMB_PALETTE}
-    if classes in known:
-        return known[classes]
-    bits = [[(number >> bit & 1) << (7 - bit // 3) for bit in range(24)] for number in range(len(classes))]
-    return tuple((sum(row[0::3]), sum(row[1::3]), sum(row[2::3])) for row in bits)
-
-
-def data_uri(kind: str, data: bytes) -> str:
-    """`data` as a URI that needs no request."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def _by_image(items: Any) -> dict[int, list[dict[str, Any]]]:
-    found: dict[int, list[dict[str, Any]]] = {}
-    for item in items:
-        found.setdefault(item["image_id"], []).append(item)
-    return found

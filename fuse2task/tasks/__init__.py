@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from fuse2task.data.fused import FusedDataset
 from fuse2task.judges import JudgeSource, ResultsSource
 from fuse2task.results.schema import suffixed
 from fuse2task.runtime.errors import RequestError
+
+if TYPE_CHECKING:
+    from fuse2task.overlays import Overlays
 
 Key = tuple[str, str, str]
 """Metric, class, condition."""
@@ -162,6 +165,12 @@ class Task:
     def image_values(self, file: Path) -> np.ndarray:
         """`image_metric` of every image in a matches.npz by itself, (I,); NaN where undefined."""
         raise RequestError(f"task {self.name}: no image_values for its image_metric; write it, or leave both out")
+
+    def overlays(self, dataset: FusedDataset, split: str) -> "Overlays":
+        """What the report's viewer draws over the images of a split."""
+        from fuse2task.overlays import Overlays as Nothing
+
+        return Nothing(dataset, split)
 
     def judge(self, weights: Path | JudgeSource, device: str) -> Any:
         """`load`, once in each process for the same file, options and device."""

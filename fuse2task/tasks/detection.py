@@ -3,12 +3,16 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fuse2task.judges import DetectionJudge, JudgeSource, ResultsSource, results_digest
 from fuse2task.tasks import EvaluatedTruth, Judged, JudgeFacts, JudgeSetup, Key, Measurement, Task, Values
+
+if TYPE_CHECKING:
+    from fuse2task.data.fused import FusedDataset
+    from fuse2task.overlays import Overlays
 
 MEANS = ("AP", "AP50", "AP75")
 SIZES = ("small", "medium", "large")
@@ -128,6 +132,11 @@ class Detection(Task):
 
         matches = Matches.load(file)
         return weighted_ap(matches, np.eye(len(matches.images))).AP50
+
+    def overlays(self, dataset: "FusedDataset", split: str) -> "Overlays":
+        from fuse2task.overlays import BoxOverlays
+
+        return BoxOverlays(dataset, split)
 
 
 TASK = Detection()

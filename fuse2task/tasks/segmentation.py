@@ -3,13 +3,17 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fuse2task.judges import JudgeSource, ResultsSource, results_digest, taken
 from fuse2task.runtime.reading import read_arrays
 from fuse2task.tasks import Judged, JudgeFacts, JudgeSetup, Key, Measurement, Task, Values
+
+if TYPE_CHECKING:
+    from fuse2task.data.fused import FusedDataset
+    from fuse2task.overlays import Overlays
 
 
 class Segmentation(Task):
@@ -111,6 +115,11 @@ class Segmentation(Task):
 
         counts = read_arrays(file, "file of confusion matrices", "matrices")["matrices"]
         return weighted_iou(counts, np.eye(len(counts))).mIoU
+
+    def overlays(self, dataset: "FusedDataset", split: str) -> "Overlays":
+        from fuse2task.overlays import MaskOverlays
+
+        return MaskOverlays(dataset, split)
 
 
 def _classes_of(results: ResultsSource, truth: Sequence[str]) -> Sequence[str]:

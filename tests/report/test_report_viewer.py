@@ -12,9 +12,10 @@ from PIL import Image
 from fuse2task.data.classes import MSRS, MSRS_PALETTE
 from fuse2task.data.fused import open_fused
 from fuse2task.data.images import write_image
+from fuse2task.overlays import MaskOverlays, palette
 from fuse2task.report import viewer
 from fuse2task.report.contents import read_contents
-from fuse2task.report.viewer import Overlays, palette, viewer_scenes
+from fuse2task.report.viewer import viewer_scenes
 
 
 def decoded(uri: str) -> Image.Image:
@@ -86,7 +87,7 @@ def test_masks_become_palette_pictures(tmp_path):
         "files": [{"id": "p1", "split": "test"}],
     }  # fmt: skip
     (root / "manifest.json").write_text(json.dumps(manifest))
-    overlays = Overlays(open_fused(root), "test")
+    overlays = MaskOverlays(open_fused(root), "test")
     seen = np.asarray(decoded(overlays.truth("p1")["mask"]).convert("RGBA"))
     for y, x in np.ndindex(mask.shape):
         assert seen[y, x, 3] == (0 if mask[y, x] in (0, 255) else 255)
