@@ -191,3 +191,9 @@ def test_lossless_webp_and_tiff_masks_are_read(tmp_path):
     Image.fromarray(mask).save(tmp_path / "a.tif", compression="tiff_lzw")
     for path in tmp_path.iterdir():
         assert (read_mask(path) == mask).all(), path
+
+
+def test_a_palette_of_index_masks_gives_names_and_changes_nothing_else(folder):
+    root, given = folder(a=[0, 3], b=[1, 255])
+    named, plain = load_dataset(root, "folder", palette="mfnet", **given), load_dataset(root, "folder", **given)
+    assert (named.masks.classes, named.masks.palette, named.masks.masks) == (MSRS, None, plain.masks.masks)

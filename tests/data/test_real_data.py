@@ -108,6 +108,10 @@ def test_other_real_data_is_clean_and_registered(shared_path, folder, layout, pa
 
 def test_mfnet_masks_by_folder(shared_path):
     root = shared_path("data", "MFNet_figures")
-    dataset = load_dataset(root, "folder", masks=root / "labels")
+    dataset = load_dataset(root, "folder", masks=root / "labels", palette="mfnet")
     assert len(dataset.pairs) == 6
-    assert count(dataset)["pixels"]["background"] > 0
+    named = count(dataset)["pixels"]
+    assert named["background"] > 0
+    unnamed = count(load_dataset(root, "folder", masks=root / "labels"))["pixels"]  # nothing names the classes
+    assert unnamed == {str(k): number for k, number in enumerate(named.values()) if str(k) in unnamed}
+    assert sum(unnamed.values()) == sum(named.values())

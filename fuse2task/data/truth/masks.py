@@ -32,6 +32,7 @@ def read_masks(
     files, findings = truth_files(folders, SUFFIXES, pairs)
     masks: dict[str, Path] = {}
     values: dict[Path, set[int]] = {}
+    coloured = False
     for pair in pairs:
         path = file_of(pair, files)
         if path is None:
@@ -47,6 +48,7 @@ def read_masks(
             text = f"{path}: {mask.shape[1]}x{mask.shape[0]}, but the image is {pair.size[0]}x{pair.size[1]}"
             findings.add("mask-size", text)
         values[path] = set(np.unique(mask).tolist())
+        coloured = coloured or (palette is not None and not _holds(path, mask))
     present: set[int] = set().union(*values.values())
     if not own:
         own = index_names(present)
@@ -60,7 +62,16 @@ def read_masks(
     elif IGNORED in present and (absent := [name for index, name in enumerate(own) if index not in present]):
         names = f"{', '.join(absent[:5])}{f' and {len(absent) - 5} more' if len(absent) > 5 else ''}"
         findings.add("absent-class", f"{folders[0]}: no pixel is {names}; some are {IGNORED}, ignored", note=True)
-    return MaskTruth(own, masks, palette), findings
+    # Index masks are the same truth with or without a palette, which then gives names alone.
+    return MaskTruth(own, masks, palette if coloured else None), findings
+
+
+def _holds(path: Path, indices: np.ndarray) -> bool:
+    """Whether a mask has these indices without a palette."""
+    try:
+        return np.array_equal(read_mask(path), indices)
+    except RequestError:
+        return False
 
 
 def palette_classes(palette: str | None, source: Path, named: Sequence[str] = ()) -> tuple[str, ...]:
