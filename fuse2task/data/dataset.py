@@ -173,14 +173,20 @@ def inner_name(pattern: str, name: str) -> str | None:
 
 
 def files_by_id(
-    folder: Path, suffixes: Collection[str], prefix: str = "", pattern: str = "{}", partner: str | None = None
+    folder: Path,
+    suffixes: Collection[str],
+    prefix: str = "",
+    pattern: str = "{}",
+    partner: str | None = None,
+    beside: Collection[str] = (),
 ) -> tuple[dict[str, Path], Findings]:
     """Files with one of `suffixes` (lower-case, with the dot) in `folder` and below, by id, in sorted order.
 
-    prefix: folder name put before each id. pattern: form of the names without suffix, `{}` being the id. partner: form
-    of the other camera's names in the same folder. Links to folders are followed. Returns the files, and findings:
-    `duplicate-id` (a.png and a.jpg), `bad-name` (no possible id), `linked-loop` (a link to a folder above it),
-    `broken-link`; and as a note `not-used`: hidden and other files, counted by suffix, and names of another form.
+    prefix: folder name put before each id. pattern: form of the names without suffix, `{}` being the id. partner:
+    form of the other camera's names in the same folder. beside: names of files that are read otherwise. Links to
+    folders are followed. Returns the files, and findings: `duplicate-id` (a.png and a.jpg), `bad-name` (no possible
+    id), `linked-loop` (a link to a folder above it), `broken-link`; and as a note `not-used`: hidden and other
+    files, counted by suffix, and names of another form.
     """
     found: dict[str, Path] = {}
     findings, unused = Findings(), Counter[str]()
@@ -191,7 +197,7 @@ def files_by_id(
         below = Path(prefix) / path.relative_to(folder)
         key = path_id((below if pattern == "{}" else below.with_name(f"{inner}{path.suffix}")).as_posix(), suffixes)
         if suffix not in suffixes:
-            unused[suffix or "without suffix"] += 1
+            unused[suffix or "without suffix"] += path.name not in beside
         elif inner is None:
             unused[f"not named {pattern}"] += partner is None or inner_name(partner, stem) is None
         elif not path.exists():
@@ -216,7 +222,7 @@ def named_files(folder: Path, suffixes: Collection[str], what: str) -> dict[str,
     """
     if not folder.is_dir():
         raise RequestError(f"{folder}: no such folder of {what}")
-    found, findings = files_by_id(folder, suffixes)
+    found, findings = files_by_id(folder, suffixes, beside=("classes.txt",))
     if bad := defects(findings):
         raise RequestError(f"{folder}: unusable files\n{listing(finding.message for finding in bad)}")
     for finding in findings:

@@ -57,7 +57,7 @@ def truth_files(
     found: dict[str, Path] = {}
     findings = Findings()
     for folder in folders:
-        files, problems = files_by_id(folder, suffixes)
+        files, problems = files_by_id(folder, suffixes, beside=("classes.txt",))
         findings += problems
         own = next((part for part in reversed(folder.parts) if part in splits), "")
         for name, path in files.items():
