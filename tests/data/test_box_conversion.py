@@ -88,10 +88,13 @@ def test_pycocotools_reads_what_is_written(tmp_path, run_cli):
 
 def test_what_does_not_fit_is_refused_and_nothing_written(tmp_path):
     write_set(tmp_path, [(40, 20, [(1, 30.0, 2.0, 30.0, 4.0)])])
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "a.txt").write_text("")
     for images, out, message in (
         ("images", "yolo", "box-outside"),
         ("nowhere", "yolo", "no such folder of images"),
-        ("images", "images", "in use already"),
+        ("images", "images", "is the input .*images, which would be overwritten"),
+        ("images", "used", "in use already"),
     ):
         with pytest.raises(RequestError, match=message):
             convert_boxes(tmp_path / "boxes.json", tmp_path / images, "yolo", tmp_path / out)

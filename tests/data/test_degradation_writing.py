@@ -294,8 +294,8 @@ def test_wrong_requests(tmp_path, source):
     for kind, level, text in (("fog", 1, "unknown kind 'fog'; known are rain"), ("rain", 6, "levels are 0")):
         with pytest.raises(RequestError, match=text):
             degrade_dataset(root, "folder", kind, level, out)
-    for place in (root, root / "inside", root.parent):
-        with pytest.raises(RequestError, match="lie in one another"):
+    for place, text in ((root, "would be overwritten"), (root / "inside", "in one another"), (root.parent, "in one")):
+        with pytest.raises(RequestError, match=text):
             degrade_dataset(root, "folder", "rain", 1, place)
     with pytest.raises(RequestError, match="misalign only"):
         degrade_dataset(root, "folder", "rain", 1, out, move="visible")
