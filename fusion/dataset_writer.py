@@ -192,7 +192,6 @@ class FusedWriter:
         method.check(dataset.pairs)
         files.refuse_overlap(out, *dataset.folders, *method.inputs)
         self.plan = make_plan(dataset, method, color)
-        self.plan["source"]["hash"] = content_hash(dataset.pairs)
         self.work, self.manifest = out / WORK, out / "manifest.json"
 
     def run(self) -> bool:
@@ -228,7 +227,10 @@ class FusedWriter:
         found = self.manifest if self.manifest.is_file() else self.work / "plan.json"
         if found.is_file():
             before = files.read_json(found, "manifest")
-            if differing := [key for key in self.plan if not _agrees(before.get(key), self.plan[key])]:
+            differing = [key for key in self.plan if not _agrees(before.get(key), self.plan[key])]
+            # Of an unfinished one each image is compared by itself: it may have been repaired since.
+            is_other = found == self.manifest and before["source"].get("hash") != content_hash(self.dataset.pairs)
+            if differing := [*differing, *(["source"] if is_other and "source" not in differing else [])]:
                 raise RequestError(
                     f"{self.out}: holds a fused dataset of another {', '.join(differing)}; give another -o, "
                     "or remove the folder"
