@@ -1,6 +1,7 @@
 """results.csv under many hands, what may not be compared, costs, ranks and correlations."""
 
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -224,14 +225,16 @@ def test_ranks_extremes_and_correlations():
 
 
 @pytest.mark.slow
-def test_costs(tmp_path, recipe_values, make_recipe):
+def test_costs(tmp_path, tiny_source, recipe_values, make_recipe):
     from fusion.checkpoint import save_crossfuse
     from fusion.network.crossfuse import CrossFuseNetwork
 
     network = CrossFuseNetwork()
     save_crossfuse(tmp_path / "w.safetensors", network, {})
+    for part in ("train", "test"):
+        shutil.copytree(tiny_source / part / "vi", tmp_path / "theirs", dirs_exist_ok=True)
     recipe = make_recipe(methods=[{"name": "crossfuse", "checkpoint": str(tmp_path / "w.safetensors")},
-                                  {"name": "theirs", "folder": str(tmp_path)}])  # fmt: skip
+                                  {"name": "theirs", "folder": str(tmp_path / "theirs")}])  # fmt: skip
     bench = Workspace(recipe, tmp_path / "run", "cpu")
     found = measure_cost(bench, "tiny", "crossfuse")
     assert found["parameters"] == sum(item.numel() for item in network.parameters())
@@ -255,7 +258,10 @@ def test_costs(tmp_path, recipe_values, make_recipe):
         assert Cost("tiny", method).do(bench) == []
     rows = {item["method"]: item for item in read_table(bench.folder / "costs.csv", COSTS)}
     assert list(rows) == ["theirs", "average"]
-    assert rows["theirs"] == {**dict.fromkeys(COSTS, ""), "method": "theirs"}
+    about = {"method": "theirs", "method_hash": bench.method_hash("tiny", "theirs")}
+    assert rows["theirs"] == {**dict.fromkeys(COSTS, ""), **about}
+    assert Cost("tiny", "theirs").is_done(bench)
+    assert not Cost("tiny", "maximum").is_done(bench)
     assert rows["average"]["parameters"] == "0"
     assert rows["average"]["GMAC"] == "0.0"
 

@@ -75,7 +75,7 @@ def test_crossfuse_fuses_colour_pairs_by_the_floor_of_its_output(images, pair, t
     torch.manual_seed(0)
     network = CrossFuseNetwork().eval()
     save_crossfuse(tmp_path / "w.safetensors", network, None)
-    method = make_method("crossfuse", tmp_path / "w.safetensors", "cpu")
+    method = make_method("crossfuse", tmp_path / "w.safetensors", "cpu", "fp32")  # auto is bf16 on some processors
     infrared, visible = images
     with torch.no_grad():
         expected = network(*(torch.from_numpy(x).float()[None, None] for x in (infrared, luma(visible))))
