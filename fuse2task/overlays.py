@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fuse2task.data.classes import FMB, FMB_PALETTE, MSRS, MSRS_PALETTE
+from fuse2task.data.classes import FMB, FMB_PALETTE, MSRS, MSRS_PALETTE, voc_colour
 from fuse2task.data.fused import FusedDataset
 from fuse2task.data.images import IGNORED, read_mask
 from fuse2task.runtime.files import read_json
@@ -101,15 +101,9 @@ class MaskOverlays(Overlays):
 
 
 def palette(classes: tuple[str, ...]) -> tuple[tuple[int, int, int], ...]:
-    """The data set's own colours where it has some, else Pascal VOC's: RGB, 0 to 255.
-
-    VOC's rule: the bits of the index go to red, green and blue in turn, the lowest to the highest bits.
-    """
+    """The data set's own colours where it has some, else Pascal VOC's: RGB, 0 to 255."""
     known = {MSRS: MSRS_PALETTE, FMB: FMB_PALETTE}
-    if classes in known:
-        return known[classes]
-    bits = [[(number >> bit & 1) << (7 - bit // 3) for bit in range(24)] for number in range(len(classes))]
-    return tuple((sum(row[0::3]), sum(row[1::3]), sum(row[2::3])) for row in bits)
+    return known[classes] if classes in known else tuple(map(voc_colour, range(len(classes))))
 
 
 def data_uri(kind: str, data: bytes) -> str:

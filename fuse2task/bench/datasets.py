@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,7 @@ class BenchDataset:
 
     dataset: pairs in the splits that are fused. part: the split that is evaluated. opened: it is the test
     split. truths: the primary one first; empty without truth. ready: whether its files are there; a degraded
-    copy's come when its job is done. source_hash: of its images by content; of a copy that of what it is made of. size:
-    `WxH` of all images, or `mixed`.
+    copy's come when its job is done. copy_of: hash of what a degraded copy is made of, "" for a dataset as it is.
     """
 
     name: str
@@ -35,8 +35,8 @@ class BenchDataset:
     part: str
     opened: bool
     truths: tuple[EvaluatedTruth, ...]
-    source_hash: str
     ready: bool = True
+    copy_of: str = ""
 
     @property
     def kind(self) -> str:
@@ -47,6 +47,16 @@ class BenchDataset:
     def evaluated(self) -> tuple[Pair, ...]:
         """The evaluated pairs, by id: the order of images everywhere."""
         return self.dataset.part(self.part)
+
+    @cached_property
+    def images_hash(self) -> str:
+        """Of all its images by content, where they are there."""
+        return content_hash(self.dataset.pairs)
+
+    @cached_property
+    def source_hash(self) -> str:
+        """The same; of a degraded copy, whose images may be gone, a hash of what it is made of."""
+        return self.copy_of or self.images_hash
 
     @property
     def split_hash(self) -> str:
@@ -94,8 +104,7 @@ def load_bench_dataset(name: str, recipe: BenchRecipe) -> BenchDataset:
     truths += [_further(name, dataset, other, path, recipe) for other, path in section.truths.items()]
     if len({truth.name for truth in truths}) < len(truths):
         raise RequestError(f"datasets.{name}: truth_name {section.truth_name!r} is among the further truths; rename it")
-    bench = BenchDataset(name, dataset, part, recipe.open_test, tuple(t for t in truths if t.kind != "none"),
-                         content_hash(dataset.pairs))  # fmt: skip
+    bench = BenchDataset(name, dataset, part, recipe.open_test, tuple(t for t in truths if t.kind != "none"))
     for task in {find_task(judge.task) for judge in recipe.judges.values()}:
         if bench.kind == task.truth and (problem := task.check_truth(bench.truths[0], bench.ids)):
             raise RequestError(f"datasets.{name}: {problem} in split {part}; name another in test")
@@ -206,7 +215,7 @@ def load_degraded(
         if options.moves_truth and not ready:
             truths = (replace(truths[0], hash=NOT_KNOWN),)
     made_of = value_hash({**about, "images": source.source_hash})
-    return BenchDataset(degraded.name, dataset, source.part, source.opened, truths, made_of, ready)
+    return BenchDataset(degraded.name, dataset, source.part, source.opened, truths, ready, made_of)
 
 
 def is_copied(folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy) -> bool:

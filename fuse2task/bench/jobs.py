@@ -9,8 +9,7 @@ from fuse2task.bench.datasets import is_copied, write_copy
 from fuse2task.bench.measured import Measured, measure
 from fuse2task.bench.records import EVALUATED, PREDICTED, Record
 from fuse2task.bench.workspace import Workspace, record_truths, training_recipe
-from fuse2task.data.dataset import content_hash
-from fuse2task.data.fused import FusedDataset, open_fused, verify_images
+from fuse2task.data.fused import open_fused, verify_images
 from fuse2task.results.schema import COSTS, source_of
 from fuse2task.results.tables import identity, read_table, write_table
 from fuse2task.runtime.files import read_json, remove_leftovers, value_hash, weights_digest, write_json
@@ -102,7 +101,7 @@ class Fuse(Job):
             "truth": data.truths[0].hash if data.truths else "",
         }  # fmt: skip
         if data.ready:  # the images of a degraded copy may be removed when it has been fused
-            wanted["source"] = content_hash(data.dataset.pairs)
+            wanted["source"] = data.images_hash
         return found["color"] == bench.recipe.color and all(found[key].get("hash") == wanted[key] for key in wanted)
 
     def do(self, bench: Workspace) -> Rows:
@@ -190,7 +189,8 @@ class Evaluate(Job):
 
     def do(self, bench: Workspace) -> Rows:
         data, section = bench.dataset(self.dataset), bench.recipe.judges[self.judge]
-        task, folder, fused = find_task(section.task), self._folder(bench), self._fused(bench)
+        task, folder = find_task(section.task), self._folder(bench)
+        fused = open_fused(bench.at.fused(self.dataset, self.method))
         remove_leftovers(folder)
         judged = [Judged(fused, data.part, data.evaluated, truth, section.class_map, folder) for truth in data.truths]
         evaluated, predicted = self._record(bench), Record(folder / PREDICTED, self._predicted_of(bench))
@@ -211,9 +211,6 @@ class Evaluate(Job):
 
     def _folder(self, bench: Workspace) -> Path:
         return bench.at.predictions(self.dataset, self.method, self.judge, self.seed)
-
-    def _fused(self, bench: Workspace) -> FusedDataset:
-        return open_fused(bench.at.fused(self.dataset, self.method))
 
     def _predicted_of(self, bench: Workspace) -> dict[str, Any]:
         known = bench.judge(self.dataset, self.judge)
@@ -277,8 +274,8 @@ class ScoreImages(Job):
             measured = measure(data.conditions(), bench.recipe.intervals, measurement)
             counts[method] = {"identity": value_hash(identity(about)), "rows": len(measured.keys)}
             results += measured.rows(about, bench.recipe.intervals) if method in missing else []
-        about = summary(profile, list(abouts), chosen, found) | {"made_of": counts}
-        write_json(path.with_suffix(".json"), about, sort_keys=False)
+        beside = summary(profile, list(abouts), chosen, found) | {"made_of": counts}
+        write_json(path.with_suffix(".json"), beside, sort_keys=False)
         return results
 
     def _missing(self, bench: Workspace) -> list[str]:

@@ -58,6 +58,7 @@ class Workspace:
         self._datasets: dict[str, BenchDataset] = {}
         self._judge, self._method_hash = cache(self._find_judge), cache(self._find_method_hash)
         self._clean_sources, self._versions_hash = cache(self._find_clean_sources), cache(versions_hash)
+        self._clean_hash = cache(lambda dataset: content_hash(self._clean_sources(dataset)))
 
     @property
     def datasets(self) -> list[str]:
@@ -127,7 +128,7 @@ class Workspace:
         assert scores is not None
         decided: dict[str, Any] = {"names": scores.names}
         if scores.sources != "degraded":
-            decided["sources"] = [scores.sources, content_hash(self.score_sources(dataset))]
+            decided["sources"] = [scores.sources, self._clean_hash(source_of(dataset))]
         return {
             **self._common(data, method), "truth_hash": "", "image_size": data.size, "task": "quality", "protocol": "",
             "judge": scores.label, "judge_hash": find_profile(scores.profile).hash, "recipe_hash": value_hash(decided),

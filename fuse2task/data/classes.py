@@ -71,7 +71,7 @@ CITYSCAPES_VOID = (
 )  # fmt: skip
 
 
-def _voc_colour(index: int) -> tuple[int, int, int]:
+def voc_colour(index: int) -> tuple[int, int, int]:
     """The VOC development kit's colour map: the bits of an index in turn to red, green and blue, highest first."""
     channels = (sum((index >> 3 * bit + k & 1) << 7 - bit for bit in range(3)) for k in range(3))
     red, green, blue = channels
@@ -102,7 +102,7 @@ PALETTES: Mapping[str, Palette] = {
     "fmb": Palette(FMB, FMB_PALETTE),
     "pst900": Palette(PST900, PST900_PALETTE),
     "cityscapes": Palette(CITYSCAPES, CITYSCAPES_PALETTE, CITYSCAPES_VOID),
-    "voc": Palette(VOC, tuple(map(_voc_colour, range(len(VOC)))), ((224, 224, 192),)),
+    "voc": Palette(VOC, tuple(map(voc_colour, range(len(VOC)))), ((224, 224, 192),)),
     BINARY: Palette((), ((0, 0, 0), (255, 255, 255))),
 }
 

@@ -180,13 +180,11 @@ def by_content(values: Any) -> Any:
 
 def weights_digest(path: Path) -> str:
     """`file_digest`, for an ONNX file whose tensors lie in files beside it of all of them."""
-    digest = file_digest(path)
-    beside = sorted(
-        other for other in Path(path).parent.glob(f"{glob.escape(Path(path).stem)}*.data") if other.is_file()
-    )
-    if Path(path).suffix.lower() != ".onnx" or not beside:
-        return digest
-    return bytes_digest("".join([digest, *map(file_digest, beside)]).encode())
+    path = Path(path)
+    digest, beside = file_digest(path), []
+    if path.suffix.lower() == ".onnx":
+        beside = sorted(other for other in path.parent.glob(f"{glob.escape(path.stem)}*.data") if other.is_file())
+    return bytes_digest("".join([digest, *map(file_digest, beside)]).encode()) if beside else digest
 
 
 def refuse_links(root: Path) -> None:

@@ -1,6 +1,8 @@
 """Tiny fused datasets with boxes, written by the contract of the fused folder."""
 
+import contextlib
 import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,12 +10,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from fuse2task.data.images import write_image
 from fuse2task.runtime.files import value_hash
 
 Boxes = Sequence[tuple[str, float, float, float, float]]  # class, x, y, w, h
 Image = tuple[np.ndarray, Boxes]
+
+
+@pytest.fixture(scope="session")
+def pycocotools_run() -> Callable[[Path], COCOeval]:
+    """`pycocotools_run(folder)`: COCOeval of truth.json and results.json there, evaluated and summarised."""
+
+    def run(folder: Path) -> COCOeval:
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = COCO(str(folder / "truth.json"))
+            evaluation = COCOeval(truth, truth.loadRes(str(folder / "results.json")), "bbox")
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        return evaluation
+
+    return run
 
 
 def _write_fused(root: Path, classes: Sequence[str], splits: Mapping[str, Mapping[str, Image]]) -> Path:

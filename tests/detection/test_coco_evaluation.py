@@ -1,16 +1,12 @@
 """AP against pycocotools run in the plain way on files, and against numbers worked out by hand."""
 
-import contextlib
 import copy
-import io
 import json
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from detection.average_precision import evaluate
 from fuse2task.runtime.errors import RequestError
@@ -57,7 +53,7 @@ def random_case(seed: int) -> tuple[dict, list[dict]]:
 
 @settings(max_examples=60)
 @given(seed=st.integers(0, 10**6))
-def test_equal_to_pycocotools(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+def test_equal_to_pycocotools(tmp_path_factory: pytest.TempPathFactory, pycocotools_run, seed: int) -> None:
     truth, results = random_case(seed)
     folder = tmp_path_factory.mktemp("coco")
     (folder / "truth.json").write_text(json.dumps(truth))
@@ -66,12 +62,7 @@ def test_equal_to_pycocotools(tmp_path_factory: pytest.TempPathFactory, seed: in
     if not results:
         assert metrics["AP"] == 0
         return
-    with contextlib.redirect_stdout(io.StringIO()):
-        ground = COCO(str(folder / "truth.json"))
-        run = COCOeval(ground, ground.loadRes(str(folder / "results.json")), "bbox")
-        run.evaluate()
-        run.accumulate()
-        run.summarize()
+    run = pycocotools_run(folder)
     keys = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
     ours = [-1 if metrics[key] is None else metrics[key] for key in (*keys, "AR100")]
     assert ours == pytest.approx([*run.stats[:6], run.stats[8]], abs=1e-9)

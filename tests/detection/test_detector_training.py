@@ -177,7 +177,9 @@ def test_wrong_recipes(toy_fused: Callable[..., Path], tmp_path: Path, values: d
     assert not (tmp_path / "run").exists()
 
 
-def test_wrong_data(toy_fused: Callable[..., Path], reseal: Callable[[Path], None], tmp_path: Path) -> None:
+def test_wrong_data(
+    toy_fused: Callable[..., Path], reseal: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(RequestError, match="no train split"):
         train(recipe(toy_fused(test=1)), tmp_path / "run")
     data = toy_fused(train=3, val=1)
@@ -187,8 +189,15 @@ def test_wrong_data(toy_fused: Callable[..., Path], reseal: Callable[[Path], Non
     text = label.read_text()
     with pytest.raises(RequestError, match=r"extra\.png: manifest\.json does not name it"):
         train(recipe(data), tmp_path / "run")
+    with monkeypatch.context() as unverified:  # what Ultralytics itself finds is held to the manifest as well
+        for name in ("verify_images", "verify_truth"):
+            unverified.setattr(training, name, lambda *_: None)
+        with pytest.raises(RequestError, match="1 label files missing"):
+            train(recipe(data), tmp_path / "run")
+        (data / "labels" / "train" / "extra.txt").write_text("")
+        with pytest.raises(RequestError, match=r"do not correspond to the manifest(?s:.)*extra"):
+            train(recipe(data), tmp_path / "run")
     extra.unlink()
-    (data / "labels" / "train" / "extra.txt").write_text("")
     with pytest.raises(RequestError, match=r"extra\.txt: manifest\.json does not name it"):
         train(recipe(data), tmp_path / "run")
     (data / "labels" / "train" / "extra.txt").unlink()

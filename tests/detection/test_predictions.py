@@ -1,12 +1,8 @@
 """Result files of other tools: which image and class is meant, boxes at the border, what belongs elsewhere."""
 
-import contextlib
-import io
 import json
 
 import pytest
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from detection.average_precision import evaluate
 from detection.coco import read_truth
@@ -92,7 +88,7 @@ def test_what_is_no_id_of_the_truth_is_refused(given):
         ([30, 30, 0, 0], ""),
     ],
 )
-def test_boxes_at_the_border_count_as_in_pycocotools(box, said, tmp_path, capsys):
+def test_boxes_at_the_border_count_as_in_pycocotools(box, said, tmp_path, capsys, pycocotools_run):
     truth = make_truth(["0.png", "1.png", "2.png"], [0, 1, 2])
     results = [
         row | {"bbox": [row["bbox"][0] + 1, row["bbox"][1] + 1, 50, 98], "score": 0.9 - 0.1 * n}
@@ -102,11 +98,5 @@ def test_boxes_at_the_border_count_as_in_pycocotools(box, said, tmp_path, capsys
     assert said in capsys.readouterr().err
     for name, content in (("truth", truth), ("results", results)):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
-    with contextlib.redirect_stdout(io.StringIO()):
-        reference = COCO(str(tmp_path / "truth.json"))
-        run = COCOeval(reference, reference.loadRes(str(tmp_path / "results.json")), "bbox")
-        run.evaluate()
-        run.accumulate()
-        run.summarize()
-    assert ap == pytest.approx(run.stats[0], abs=1e-12)
+    assert ap == pytest.approx(pycocotools_run(tmp_path).stats[0], abs=1e-12)
     assert ap == pytest.approx(0.9, abs=1e-9)
