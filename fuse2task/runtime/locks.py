@@ -40,10 +40,10 @@ class Lock:
             RequestError: a link, pipe, device or folder lies there; links are never followed.
         """
         patience = time.monotonic() + PATIENCE
+        is_patient = False  # a process that was stopped holds its locks on: said before the wait without end
         while True:
             make_folder(self.path.parent)
             descriptor = self._open()
-            is_patient = wait and time.monotonic() > patience
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if is_patient else fcntl.LOCK_NB))
             except BaseException as error:
@@ -54,7 +54,8 @@ class Lock:
                     if not wait:
                         return False
                     time.sleep(POLL / 10)
-                    if time.monotonic() > patience:  # a process that was stopped holds its locks on
+                    if time.monotonic() > patience and not is_patient:
+                        is_patient = True
                         say(f"{self.guards}: waits for {self.holder}, which writes there")
                     continue
                 say(f"{self.guards}: this file system has no locks; let no second process write there")

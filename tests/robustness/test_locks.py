@@ -260,9 +260,13 @@ def test_a_long_wait_says_for_whom(tmp_path, monkeypatch, capsys, elsewhere):
     lock = Lock(path)
     waiting = threading.Thread(target=lock.acquire)
     waiting.start()
-    time.sleep(1)
+    said, deadline = "", time.monotonic() + 60
+    while not said and time.monotonic() < deadline:
+        time.sleep(0.05)
+        said = capsys.readouterr().err
+    assert f"waits for pid {other.pid} on {socket.gethostname()}" in said
     other.kill()
-    waiting.join(30)
+    waiting.join(60)
     assert not waiting.is_alive()
     lock.release()
-    assert f"waits for pid {other.pid} on {socket.gethostname()}" in capsys.readouterr().err
+    assert capsys.readouterr().err == ""  # said once
