@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from fuse2task.runtime.files import file_digest, value_hash, write_bytes
-from fusion.checkpoint import load_crossfuse
+from fusion.checkpoint import load_crossfuse, save_crossfuse
 from fusion.recipe import FusionRecipe
 from fusion.training.samples import gather
 from fusion.weights import FOLDER
@@ -26,14 +26,14 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--summary", required=True)
     parser.add_argument("--about", type=Path, required=True)
+    parser.add_argument("--storage", choices=("fp32", "int8"), default="fp32", help="int8: a quarter of the room")
     options = parser.parse_args()
     run = options.weights.parent
     recipe = yaml.safe_load((run / "recipe.yaml").read_text("utf-8"))
     training, held_out = gather(FusionRecipe.model_validate(recipe))
     about = json.loads((run / "card.json").read_text("utf-8"))
-    _, digest = load_crossfuse(options.weights)
+    network, _ = load_crossfuse(options.weights)
     target = FOLDER / f"{options.name}.safetensors"
-    write_bytes(target, options.weights.read_bytes())
     for source in recipe["data"]:  # names, not where they lay
         root = Path(source["root"])
         source["boxes"] = source["boxes"] and str(root.name / Path(source["boxes"]).relative_to(root))
@@ -43,6 +43,7 @@ def main() -> None:
         detector = Path(recipe["task"]["detector"])
         through = {detector.name: file_digest(detector)}
         recipe["task"]["detector"] = detector.name
+    digest = save_crossfuse(target, network, recipe, options.storage)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     copied = ("device", "precision", "versions")
     card = {

@@ -104,6 +104,47 @@ def _about_hash(metadata: Mapping[str, str]) -> str:
     return value_hash({key: value for key, value in metadata.items() if key != "about_hash"})
 
 
+INT8_FROM = 4096  # values of a tensor: smaller ones weigh nothing and keep their precision
+
+
+def pack_int8(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Large matrices and kernels as int8 with one fp16 scale a first axis's entry (`NAME.scale`): a quarter of fp32.
+
+    Symmetric: value = int8 * scale, scale = the largest |value| of an output channel / 127, rounded up in fp16. Vectors
+    and tensors of fewer than `INT8_FROM` values stay as they are.
+    """
+    packed: dict[str, torch.Tensor] = {}
+    for name, value in tensors.items():
+        if value.dim() < 2 or value.numel() < INT8_FROM or not value.is_floating_point():
+            packed[name] = value
+            continue
+        largest = value.float().flatten(1).abs().amax(1) / 127
+        # A scale that fp16 rounds down would push the largest weight beyond 127.
+        scale = (largest * (1 + 2.0**-10)).clamp(min=torch.finfo(torch.float16).tiny).half()
+        packed[f"{name}.scale"] = scale
+        packed[name] = (value.float() / _along_first(scale, value)).round().clamp(-127, 127).to(torch.int8)
+    return packed
+
+
+def unpack_int8(tensors: Mapping[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
+    """What `pack_int8` stored, as fp32. RequestError about `path`: int8 values without scales of their length."""
+    values = {}
+    for name, value in tensors.items():
+        if name.endswith(".scale") and name.removesuffix(".scale") in tensors:
+            continue
+        if value.dtype == torch.int8:
+            scale = tensors.get(f"{name}.scale")
+            if scale is None or scale.shape != value.shape[:1]:
+                raise RequestError(f"{path}: {name} is int8 without a scale a channel; get the file again")
+            value = value.float() * _along_first(scale, value)
+        values[name] = value
+    return values
+
+
+def _along_first(scale: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    return scale.float().reshape(-1, *[1] * (value.dim() - 1))
+
+
 def load_into(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     """Copy `tensors` into `module`, names and shapes matching exactly.
 

@@ -1,10 +1,21 @@
 """Checkpoints."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from fuse2task.runtime.checkpoints import load_checkpoint, load_into, save_checkpoint, tensor_hash
+from fuse2task.runtime.checkpoints import (
+    load_checkpoint,
+    load_into,
+    pack_int8,
+    save_checkpoint,
+    tensor_hash,
+    unpack_int8,
+)
 from fuse2task.runtime.errors import RequestError
 
 
@@ -57,3 +68,22 @@ def test_other_networks_and_altered_files_are_refused(network, tmp_path):
         load_checkpoint(path, "test.net")
     with pytest.raises(RequestError, match="no such checkpoint"):
         load_checkpoint(tmp_path / "none", "test.net")
+
+
+@given(st.integers(1, 70), st.floats(1e-12, 1e4), st.integers(0, 2**31))
+@settings(max_examples=30, deadline=None)
+def test_int8_is_within_half_a_step_and_leaves_small_tensors(channels, size, seed):
+    rng = torch.Generator().manual_seed(seed)
+    kernel = torch.randn(channels, 64, 9, 9, generator=rng) * size
+    kernel[0] = 0
+    tensors = {"conv.weight": kernel, "conv.bias": torch.randn(9000, generator=rng), "small.weight": kernel[:1, :9]}
+    packed = pack_int8(tensors)
+    assert packed["conv.weight"].dtype == torch.int8
+    assert packed["conv.weight.scale"].dtype == torch.float16
+    back = unpack_int8(packed, Path("w"))
+    assert back.keys() == tensors.keys()
+    assert all(torch.equal(back[name], tensors[name]) for name in ("conv.bias", "small.weight"))
+    step = kernel.abs().flatten(1).amax(1).clamp(min=127 * 6.2e-5) / 127 * 1.002
+    assert bool(((back["conv.weight"] - kernel).abs().flatten(1).amax(1) <= step / 2 * 1.001).all())
+    with pytest.raises(RequestError, match=r"conv\.weight is int8 without a scale"):
+        unpack_int8({"conv.weight": packed["conv.weight"]}, Path("w"))
