@@ -212,11 +212,11 @@ def score_command(
 
 
 def _named(references: list[str]) -> dict[str, Path]:
+    from fuse2task.data.dataset import named_folder
+
     folders: dict[str, Path] = {}
     for reference in references:
-        label, is_named, folder = reference.partition("=")
-        path = Path(folder if is_named else reference)
-        name = label if is_named else path.resolve().name
+        name, path = named_folder(reference)
         if not name or name in folders:
             raise RequestError(f"--fused {reference}: give each folder a name of its own, NAME=DIR")
         folders[name] = path

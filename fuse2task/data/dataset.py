@@ -230,6 +230,14 @@ def named_files(folder: Path, suffixes: Collection[str], what: str) -> dict[str,
     return found
 
 
+def named_folder(reference: str) -> tuple[str, Path]:
+    """Name and folder of `NAME=DIR` or `DIR`, which is called by its own name; a `=` may be in a DIR that exists."""
+    label, is_named, folder = reference.partition("=")
+    if is_named and not os.path.isdir(reference):
+        return label, Path(folder)
+    return Path(reference).resolve().name, Path(reference)
+
+
 def files_below(folder: Path) -> list[Path]:
     """Every file below a folder that is not hidden, links to folders followed, loops left out."""
     return list(_walk(folder, Findings(), Counter()))

@@ -4,6 +4,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from fuse2task.data.dataset import named_folder
 from fuse2task.runtime.compute import Precision
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.packages import load_plugin, plugin_names
@@ -39,11 +40,11 @@ def make_method(
         return _from_plugin(name, checkpoint=checkpoint, device=device, precision=precision)
     if checkpoint is not None and name not in CROSSFUSE[:2]:
         raise RequestError(f"--checkpoint belongs to crossfuse and crossfuse-plus; {name} has no weights to replace")
-    label, is_folder, folder = name.partition("=")
-    if is_folder:
+    if "=" in name:
+        label, folder = named_folder(name)
         if not label or label in METHODS:
             raise RequestError(f"--method {name}: give the folder a name of its own, such as seafusion={folder}")
-        return FolderMethod(label, Path(folder))
+        return FolderMethod(label, folder)
     if name in ("visible", "infrared"):
         return SingleCamera(name)
     if name in RULES:

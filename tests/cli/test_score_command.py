@@ -28,6 +28,18 @@ def test_scores_two_folders_and_names_the_profile(sources, run_cli):
     assert (sources / "out" / "s.json").is_file()
 
 
+def test_an_equals_sign_in_a_folder_that_exists_belongs_to_it(sources, run_cli):
+    place = sources / "lr=1"
+    place.mkdir()
+    (sources / "alpha").rename(place / "alpha")
+    (sources / "beta").rename(place / "a=b")
+    assert run_cli(*arguments(sources, place / "alpha", place / "a=b", f"x={place / 'alpha'}"), "--scores", "EN") == 0
+    assert {row["method"] for row in csv.DictReader((sources / "out" / "s.csv").open())} == {"alpha", "a=b", "x"}
+    apply = ("fusion", "apply", "--data", sources, "--layout", "folder", "--method")
+    assert run_cli(*apply, place / "a=b", "-o", sources / "f") == 0, run_cli.error
+    assert run_cli(*apply, f"x={place / 'a=b'}", "-o", sources / "g") == 0, run_cli.error
+
+
 @pytest.mark.parametrize(
     ("mend", "said"),
     [
