@@ -9,8 +9,7 @@ import numpy as np
 from detection.predictions import read_predictions
 from fuse2task.data.class_maps import Matching
 from fuse2task.judges import DetectionJudge, Found
-from fuse2task.runtime.errors import Fuse2TaskError, RequestError
-from fuse2task.runtime.files import read_json
+from fuse2task.runtime.errors import Fuse2TaskError
 
 
 class PluginDetector:
@@ -53,23 +52,11 @@ def given_results(path: Path, truth: dict[str, Any], matching: Matching) -> list
     """COCO results that others wrote, for the images and classes of a truth.
 
     Args:
-        path: `image_id` is the truth's number or the file name without suffix (the pair's id), `category_id` the
-            truth's. truth: as `read_truth` gives it. matching: of the truth's classes with themselves.
+        path: as `read_predictions` takes it. truth: as `read_truth` gives it. matching: of the truth's classes with
+            themselves.
 
     Raises:
         RequestError: as `read_predictions`.
     """
-    content = read_json(path, "COCO result file")
-    if isinstance(content, list) and any(isinstance(item, dict) and isinstance(item.get("image_id"), str)
-                                         for item in content):  # fmt: skip
-        numbers = {Path(str(image.get("file_name", ""))).stem: image["id"] for image in truth["images"]}
-        content = [{**item, "image_id": numbers.get(str(item.get("image_id")), item.get("image_id"))}
-                   for item in content if isinstance(item, dict)]  # fmt: skip
-        try:
-            results = read_predictions(content, truth)
-        except RequestError as error:
-            raise RequestError(f"{path}: {error}") from None
-    else:
-        results = read_predictions(path, truth)
     wanted = set(matching.category.values())
-    return [item for item in results if item["category_id"] in wanted]
+    return [item for item in read_predictions(path, truth) if item["category_id"] in wanted]

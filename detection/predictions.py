@@ -1,5 +1,6 @@
 """COCO result files: our own and those of other tools, matched with the truth's images and classes."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,7 +19,8 @@ def read_predictions(predictions: list[dict[str, Any]] | Path, truth: dict[str, 
     """COCO results, a list of {image_id, category_id, bbox [x, y, w, h], score}, checked against `truth`.
 
     A `file_name`, which Ultralytics writes beside the number that it read from the name, decides which image is meant.
-    Ids are compared as text, so that 1, 1.0 and "1" are one. Boxes a little outside their image and sizes between -1
+    Else it is the `image_id`, one of the truth or, as text, the name of its file. Ids are compared as text, so that 1,
+    1.0 and "1" are one; names after NFC. Boxes a little outside their image and sizes between -1
     and 0 count as they do in pycocotools (they match nothing) and are reported in one line on standard error.
 
     Args:
@@ -30,8 +32,8 @@ def read_predictions(predictions: list[dict[str, Any]] | Path, truth: dict[str, 
 
     Raises:
         RequestError: unreadable, not such a list, numbers that are not finite, predictions for images or categories
-            that the truth does not have, a `file_name` that contradicts the `image_id`, or a box far outside its image
-            (they belong to another dataset).
+            that the truth does not have, a `file_name` that contradicts the `image_id`, a text that is the id of one
+            image and the name of another, or a box far outside its image (they belong to another dataset).
     """
     source = f"{predictions}" if isinstance(predictions, Path) else "the predictions"
     content = read_json(predictions, "COCO result file") if isinstance(predictions, Path) else predictions
@@ -70,6 +72,8 @@ def read_predictions(predictions: list[dict[str, Any]] | Path, truth: dict[str, 
             f"{source}: {len(problems)} predictions do not fit the truth; were they made for another dataset "
             f"or split?\n{listing(problems, 5)}\n{_two_lists(content, truth)}"
         )
+    if isinstance(predictions, Path) and not _beside(predictions).is_file():
+        _say_numbers(source, content, truth["images"])
     for what, count in odd.items():
         if count:
             say(f"{source}: {count} of {len(read)} predictions {what}; they count, and match nothing")
@@ -92,18 +96,26 @@ def _text(value: Any) -> str | None:
 def _image_finder(images: list[dict[str, Any]]) -> Callable[[dict[str, Any]], Any]:
     """A function that finds the id of a prediction's image; it raises a ValueError that says why there is none."""
     by_id = _finder(image["id"] for image in images)
-    names = {str(image["file_name"]): image["id"] for image in images if "file_name" in image}
+    names = {_nfc(image["file_name"]): image["id"] for image in images if "file_name" in image}
     stems = _unique({name: _stem(name) for name in names})
     ids_of_stems = {stem: names[name] for name, stem in stems.items()}
+
+    def named(name: str) -> Any:
+        name = _nfc(name)
+        return next(
+            (known[key] for known in (names, ids_of_stems) for key in (name, _stem(name)) if key in known), None
+        )
 
     def find(item: dict[str, Any]) -> Any:
         number, name = item.get("image_id"), item.get("file_name")
         if not isinstance(name, str) or not names:
-            found = by_id(number)
-            if found is None:
+            found, other = by_id(number), named(number) if isinstance(number, str) else None
+            if found is None and other is None:
                 raise ValueError(f"image_id {short(number)} is not in the truth")
-            return found
-        found = names.get(name, ids_of_stems.get(_stem(name)))
+            if None not in (found, other) and found != other:
+                raise ValueError(f"image_id {short(number)} is one image's id and another's name; add file_name")
+            return other if found is None else found
+        found = named(name)
         if found is None:
             raise ValueError(f"file_name {short(name)} is not in the truth")
         text, stem = _text(number), _stem(name)
@@ -112,6 +124,20 @@ def _image_finder(images: list[dict[str, Any]]) -> Callable[[dict[str, Any]], An
         return found
 
     return find
+
+
+def _say_numbers(source: str, content: list[dict[str, Any]], images: list[dict[str, Any]]) -> None:
+    """Say so where numbers could be those in the names of the files, which are other images."""
+    by_name = {number.lstrip("0") or "0": image["id"] for image in images
+               if (number := _stem(str(image.get("file_name", "")))).isdecimal()}  # fmt: skip
+    given = {_text(item.get("image_id")) for item in content if "file_name" not in item}
+    if given and given <= by_name.keys() and any(_text(by_name[number]) != number for number in given if number):
+        say(f"{source}: its image_id are taken as the truth's ids; if they are the numbers in the names of the files, "
+            "other images are meant: then write file_name beside them")  # fmt: skip
+
+
+def _nfc(name: object) -> str:
+    return unicodedata.normalize("NFC", str(name))
 
 
 def _stem(name: str) -> str:

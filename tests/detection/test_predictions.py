@@ -63,6 +63,25 @@ def test_a_file_name_that_contradicts_the_number_or_is_unknown_is_refused():
     assert "images of the predictions: '8.png'" in str(found.value)
 
 
+def test_a_text_is_the_name_of_a_file_or_an_id_and_refused_where_these_are_two_images():
+    truth = read_truth(make_truth(["000000.png", "Gru\u0308n.png"]))
+    rows = perfect(truth)
+    for first, second in (("000000", "Grün"), ("000000.png", "vi/Gru\u0308n.jpg"), ("1", "2")):
+        found = read_predictions([rows[0] | {"image_id": first}, rows[1] | {"image_id": second}], truth)
+        assert [row["image_id"] for row in found] == [1, 2]
+    truth = read_truth(make_truth(["2.png", "1.png"]))
+    with pytest.raises(RequestError, match="image_id '1' is one image's id and another's name; add file_name"):
+        read_predictions(perfect(truth, image_id="1"), truth)
+
+
+def test_numbers_that_may_be_those_of_the_names_are_said(tmp_path, capsys):
+    for names, said in (("2.png", "1.png"), True), (("1.png", "2.png"), False), (("a.png", "1.png"), False):
+        truth = read_truth(make_truth(names))
+        (tmp_path / "dets.json").write_text(json.dumps(perfect(truth)))
+        read_predictions(tmp_path / "dets.json", truth)
+        assert ("taken as the truth's ids" in capsys.readouterr().err) is said
+
+
 @pytest.mark.parametrize(
     ("own", "given"), [(3, 3.0), (3, "3"), ("97", 97), ("FLIR_97", "FLIR_97"), (0, 0), (1_000_000, "1000000")]
 )
