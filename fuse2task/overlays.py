@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fuse2task.data.classes import FMB, FMB_PALETTE, MSRS, MSRS_PALETTE, voc_colour
+from fuse2task.data.classes import class_colours
 from fuse2task.data.fused import FusedDataset
 from fuse2task.data.images import IGNORED, read_mask
 from fuse2task.runtime.files import read_json
@@ -87,23 +87,17 @@ class MaskOverlays(Overlays):
 
     def classes(self) -> list[dict[str, str]]:
         names = self.dataset.classes
-        colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in palette(names)]
+        colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in class_colours(names)]
         return [{"name": name, "colour": colour} for name, colour in zip(names, colours, strict=True)]
 
     def _mask(self, path: Path) -> str:
         """Class 0 and ignored pixels are transparent."""
         mask = read_mask(path)
         picture = Image.fromarray(np.where(mask == IGNORED, 0, mask).astype(np.uint8)).convert("P")
-        picture.putpalette([channel for colour in palette(self.dataset.classes) for channel in colour])
+        picture.putpalette([channel for colour in class_colours(self.dataset.classes) for channel in colour])
         buffer = io.BytesIO()
         picture.save(buffer, "png", transparency=0, optimize=True)
         return data_uri("image/png", buffer.getvalue())
-
-
-def palette(classes: tuple[str, ...]) -> tuple[tuple[int, int, int], ...]:
-    """The data set's own colours where it has some, else Pascal VOC's: RGB, 0 to 255."""
-    known = {MSRS: MSRS_PALETTE, FMB: FMB_PALETTE}
-    return known[classes] if classes in known else tuple(map(voc_colour, range(len(classes))))
 
 
 def data_uri(kind: str, data: bytes) -> str:

@@ -1,13 +1,12 @@
 """Masks of a fused dataset, predicted, and sheets of image, truth and prediction for the eye."""
 
-import colorsys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from fuse2task.data.classes import FMB, FMB_PALETTE, MSRS, MSRS_PALETTE
+from fuse2task.data.classes import class_colours
 from fuse2task.data.fused import FusedDataset, verify_images
 from fuse2task.data.images import as_rgb, read_mask, read_visible, write_image
 from fuse2task.runtime.errors import RequestError
@@ -52,15 +51,6 @@ def predict(segmenter: Segmenter, data: FusedDataset, split: str, out: Path, ove
     return len(names)
 
 
-def palette(classes: Sequence[str]) -> tuple[Colour, ...]:
-    """RGB colours of `classes`: MSRS's and FMB's own, else evenly spread hues after black for class 0."""
-    known: dict[tuple[str, ...], tuple[Colour, ...]] = {MSRS: MSRS_PALETTE, FMB: FMB_PALETTE}
-    if tuple(classes) in known:
-        return known[tuple(classes)]
-    hues = [colorsys.hsv_to_rgb(i / max(len(classes) - 1, 1), 0.9, 0.9) for i in range(len(classes) - 1)]
-    return ((0, 0, 0), *[(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in hues])
-
-
 def overlay(image: np.ndarray, mask: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
     """`image` (H, W, 3) uint8 with `mask` (H, W) laid over it; class 0 stays bare, 255 is white."""
     table = np.zeros((256, 3), np.float32)
@@ -74,7 +64,7 @@ def sheet(
     image: np.ndarray, prediction: np.ndarray, classes: Sequence[str], truth: np.ndarray | None = None
 ) -> np.ndarray:
     """image | truth | prediction (without truth: image | prediction) over a legend; (H', W', 3) uint8 RGB."""
-    colours = palette(classes)
+    colours = class_colours(classes)
     masks = [prediction] if truth is None else [truth, prediction]
     panels = np.concatenate([image, *(overlay(image, mask, colours) for mask in masks)], axis=1)
     return np.concatenate([panels, _legend(panels.shape[1], classes, colours)], axis=0)

@@ -107,6 +107,12 @@ PALETTES: Mapping[str, Palette] = {
 }
 
 
+def class_colours(classes: Sequence[str]) -> tuple[tuple[int, int, int], ...]:
+    """RGB to draw classes with, in index order: those of the data set that has these classes, else Pascal VOC's."""
+    own = (known.colours for known in PALETTES.values() if known.classes == tuple(classes))
+    return next(own, tuple(map(voc_colour, range(len(classes)))))
+
+
 def find_palette(name: str) -> Palette:
     """The palette of that name. RequestError: there is none."""
     if name not in PALETTES:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fuse2task.data.classes import MSRS, MSRS_PALETTE
+from fuse2task.data.classes import MSRS, MSRS_PALETTE, class_colours
 from fuse2task.data.fused import open_fused
 from fuse2task.data.images import write_image
-from fuse2task.overlays import MaskOverlays, palette
+from fuse2task.overlays import MaskOverlays
 from fuse2task.report import viewer
 from fuse2task.report.contents import read_contents
 from fuse2task.report.viewer import viewer_scenes
@@ -101,7 +101,7 @@ def test_masks_become_palette_pictures(tmp_path):
 
 def test_the_general_palette_is_pascal_vocs():
     # The first colours of the VOC devkit's colour map.
-    assert palette(tuple("abcdefghij")) == (
+    assert class_colours(tuple("abcdefghij")) == (
         (0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128), (0, 128, 128), (128, 128, 128),
         (64, 0, 0), (192, 0, 0),
     )  # fmt: skip

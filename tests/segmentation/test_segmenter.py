@@ -5,11 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fuse2task.data.classes import class_colours
 from fuse2task.data.fused import open_fused
 from fuse2task.runtime.checkpoints import save_checkpoint
 from fuse2task.runtime.errors import RequestError
 from segmentation.model import KIND, Segmenter, build_model, load_segmenter, save_segmenter
-from segmentation.prediction import overlay, palette, predict, sheet
+from segmentation.prediction import overlay, predict, sheet
 from segmentation.samples import Normalisation
 
 UNIT = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -112,12 +113,12 @@ def test_overlay_shows_classes_and_leaves_the_ground_bare():
     image = np.full((4, 300, 3), 100, np.uint8)
     mask = np.zeros((4, 300), np.uint8)
     mask[0, 0], mask[0, 1] = 1, 255
-    drawn = overlay(image, mask, palette(CLASSES))
+    drawn = overlay(image, mask, class_colours(CLASSES))
     assert (drawn[1:] == 100).all()
     np.testing.assert_array_equal(drawn[0, 1], np.rint(0.3 * 100 + 0.7 * np.array([255] * 3)))
     assert (drawn[0, 0] != 100).any()
     both = sheet(image, mask, CLASSES, mask)
     assert both.shape[1] == 900
     assert both.shape[0] > 4
-    assert palette(CLASSES)[1] in {tuple(pixel) for pixel in both[4:].reshape(-1, 3).tolist()}
-    assert len(set(palette([str(i) for i in range(40)]))) == 40
+    assert class_colours(CLASSES)[1] in {tuple(pixel) for pixel in both[4:].reshape(-1, 3).tolist()}
+    assert len(set(class_colours([str(i) for i in range(40)]))) == 40
