@@ -27,7 +27,8 @@ MethodOption = Annotated[
     str,
     Option(
         help="crossfuse (the paper's network; needs --checkpoint), crossfuse-plus or crossfuse-task (networks of "
-        "ours, weights shipped), visible, infrared, average, maximum, laplacian, or NAME=DIR of fused images."
+        "ours, weights shipped), visible, infrared, average, maximum, laplacian, rp, dwt, dtcwt, gff, adf, pca, gtf, "
+        "hsv, or NAME=DIR of fused images."
     ),
 ]
 CheckpointOption = Annotated[

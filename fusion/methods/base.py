@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 
 from fuse2task.data.dataset import Pair, named_files
@@ -17,7 +16,6 @@ from fuse2task.runtime.progress import say
 
 Colour = Literal["rgb", "gray"]
 Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]
-LEVELS = 5  # of the Laplacian pyramid
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,28 @@ class SingleCamera(Method):
         return Fused(as_rgb(image), luma(image))
 
 
+class ValueSwap(Method):
+    """The visible image in hue, saturation, value with infrared as its value; without colour that is infrared.
+
+    Carper, Lillesand & Kiefer, The use of intensity-hue-saturation transformations for merging SPOT panchromatic and
+    multispectral image data (PE&RS 56, 1990), in HSV: where the ratios of channels stay, hue and saturation do.
+    """
+
+    name = "hsv"
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": self.name, "version": 1}
+
+    def fuse(self, pair: Pair, infrared: np.ndarray, visible: np.ndarray) -> Fused:
+        colour = as_rgb(visible).astype(np.float32)
+        value = colour.max(axis=2, keepdims=True)
+        colour = np.where(value > 0, colour / np.maximum(value, 1), 1)  # black has no saturation
+        rgb = np.rint(colour * infrared[..., None]).astype(np.uint8)
+        return Fused(rgb, luma(rgb))
+
+
 class Arithmetic(LumaMethod):
-    """A pixel rule on luma, computed in float and rounded."""
+    """A rule on luma, computed in float and rounded."""
 
     def __init__(self, name: str, rule: Rule):
         self.name, self.rule = name, rule
@@ -104,23 +122,7 @@ def average(infrared: np.ndarray, visible: np.ndarray) -> np.ndarray:
     return (infrared + visible) / 2
 
 
-def laplacian_pyramid(infrared: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """Burt & Adelson (1983): 5 levels, the detail of larger magnitude, the mean of the bases; (H, W) float32."""
-    levels = min(LEVELS, int(np.log2(min(infrared.shape))) - 1)
-    details = []
-    for _ in range(levels):
-        size = infrared.shape[1::-1]
-        small_ir, small_vi = cv2.pyrDown(infrared), cv2.pyrDown(visible)
-        ir, vi = infrared - cv2.pyrUp(small_ir, dstsize=size), visible - cv2.pyrUp(small_vi, dstsize=size)
-        details.append(np.where(np.abs(ir) > np.abs(vi), ir, vi))
-        infrared, visible = small_ir, small_vi
-    fused = (infrared + visible) / 2
-    for detail in reversed(details):
-        fused = cv2.pyrUp(fused, dstsize=detail.shape[1::-1]) + detail
-    return fused
-
-
-RULES: dict[str, Rule] = {"average": average, "maximum": np.maximum, "laplacian": laplacian_pyramid}
+RULES: dict[str, Rule] = {"average": average, "maximum": np.maximum}
 
 
 class FolderMethod(Method):

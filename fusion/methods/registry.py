@@ -1,6 +1,7 @@
 """Registry of fusion methods by name, plug-ins included."""
 
 import inspect
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,24 @@ from fuse2task.data.dataset import named_folder
 from fuse2task.runtime.compute import Precision
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.packages import load_plugin, plugin_names
-from fusion.methods.base import RULES, Arithmetic, FolderMethod, Method, SingleCamera
+from fusion.methods.base import RULES, Arithmetic, FolderMethod, Method, SingleCamera, ValueSwap
 from fusion.weights import DEFAULT, TASK, find_checkpoint
 
 CROSSFUSE = ("crossfuse", DEFAULT, TASK)
 """The paper's network, which needs a checkpoint; our network with the one or the other of the shipped weights."""
 OURS = dict.fromkeys((DEFAULT, TASK), ", a network of ours after CrossFuse, not the paper's")
-METHODS = (*CROSSFUSE, "visible", "infrared", *RULES)
+CLASSICAL = {
+    "laplacian": ("multiscale", "laplacian_pyramid"),
+    "rp": ("multiscale", "ratio_pyramid"),
+    "dwt": ("multiscale", "wavelets"),
+    "dtcwt": ("multiscale", "dual_tree_wavelets"),
+    "gff": ("weighting", "guided_filtering"),
+    "adf": ("weighting", "anisotropic_diffusion"),
+    "pca": ("weighting", "principal_components"),
+    "gtf": ("gradient_transfer", "gradient_transfer"),
+}
+"""Rules on luma by the abbreviation that comparisons print, with their module and function, imported when used."""
+METHODS = (*CROSSFUSE, "visible", "infrared", *RULES, *CLASSICAL, ValueSwap.name)
 PLUGINS = "fuse2task.methods"
 """Entry-point group of methods from other packages: `Method` classes, or functions that return a method."""
 
@@ -49,6 +61,11 @@ def make_method(
         return SingleCamera(name)
     if name in RULES:
         return Arithmetic(name, RULES[name])
+    if name in CLASSICAL:
+        module, function = CLASSICAL[name]
+        return Arithmetic(name, getattr(import_module(f"fusion.methods.{module}"), function))
+    if name == ValueSwap.name:
+        return ValueSwap()
     if name == "crossfuse" and checkpoint is None:
         raise RequestError(
             "crossfuse is the paper's network, for which no weights are shipped: give --checkpoint FILE (made by "

@@ -45,7 +45,7 @@ def test_a_plug_in_gets_the_options_that_it_has(plug_in):
     assert (method.name, method.device) == ("brighter", "cpu")
     with pytest.raises(RequestError, match="brighter takes none"):
         make_method("brighter", Path("weights"))
-    with pytest.raises(RequestError, match="laplacian, brighter and NAME=DIR"):
+    with pytest.raises(RequestError, match="hsv, brighter and NAME=DIR"):
         make_method("britghter")
 
 
