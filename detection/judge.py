@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from detection.coco import read_truth
-from detection.weights import load_network
+from detection.weights import TORCHVISION_FORMAT, load_network
 from fuse2task.data.class_maps import ClassMap, Matching, match_classes
 from fuse2task.data.fused import FusedDataset, verify_images
 from fuse2task.data.images import as_rgb, read_visible
+from fuse2task.runtime.checkpoints import peek_format
 from fuse2task.runtime.compute import pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
 from fuse2task.runtime.files import weights_digest
@@ -36,6 +37,7 @@ class LoadedDetector:
     it, its file."""
 
     batch_size = 1
+    nms: float | None = NMS_IOU  # None: the network's own
 
     def __init__(
         self, forward: Forward, names: Sequence[str], image_size: int, digest: str, device: torch.device,
@@ -60,7 +62,6 @@ class LoadedDetector:
         image: (H, W, 3) uint8 BGR. classes: judge class indices to keep. Returns (N, 6) float32 with x1, y1, x2, y2 in
         pixels of `image`, score, class index; N <= 300. Fuse2TaskError: the network gave NaN or infinite values.
         """
-        from ultralytics.utils.nms import non_max_suppression
         from ultralytics.utils.ops import scale_boxes
 
         square = self._letterbox(image=image)
@@ -70,13 +71,44 @@ class LoadedDetector:
             if not bool(torch.isfinite(raw).all()):  # suppression would drop such boxes without a word
                 reason = "gave values that are not finite; the weights are damaged or overflow"
                 raise Fuse2TaskError(f"{self._source}: {reason}")
-            found = non_max_suppression(raw, CONFIDENCE, NMS_IOU, classes=list(classes), max_det=MAX_BOXES)[0]
+            found = self._chosen(raw, classes)
             found[:, :4] = scale_boxes(square.shape[:2], found[:, :4], image.shape[:2])
         return found.cpu().numpy()
+
+    def _chosen(self, raw: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
+        """(N, 6) of the raw output: boxes of `classes` in the letterbox, best first."""
+        from ultralytics.utils.nms import non_max_suppression
+
+        return non_max_suppression(raw, CONFIDENCE, NMS_IOU, classes=list(classes), max_det=MAX_BOXES)[0]
 
     def predict_batch(self, images: Sequence[np.ndarray], classes: Sequence[int]) -> list[np.ndarray]:
         """`predict` of each image."""
         return [self.predict(image, classes) for image in images]
+
+
+class TorchvisionDetector(LoadedDetector):
+    """A network of torchvision as a judge, in eval mode when it is used. Letterbox, least score and most boxes are as
+    for all others, suppression is the network's own."""
+
+    nms = None
+
+    def __init__(
+        self, module: torch.nn.Module, names: Sequence[str], image_size: int, digest: str, device: torch.device,
+        source: object = "the judge",
+    ):  # fmt: skip
+        heads: Any = getattr(module, "roi_heads", module)
+        heads.score_thresh, heads.detections_per_img = CONFIDENCE, MAX_BOXES
+
+        def forward(images: torch.Tensor) -> torch.Tensor:
+            (found,) = module(list(images))
+            classes = found["labels"].to(images.dtype) - 1  # 0 is torchvision's background
+            return torch.cat([found["boxes"], found["scores"][:, None], classes[:, None]], dim=1)
+
+        super().__init__(forward, names, image_size, digest, device, source)
+
+    def _chosen(self, raw: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
+        chosen = raw[torch.isin(raw[:, 5], torch.tensor(list(classes), dtype=raw.dtype, device=raw.device))]
+        return chosen[chosen[:, 4].argsort(descending=True, stable=True)]
 
 
 class Detector(Protocol):
@@ -102,7 +134,13 @@ def load_judge(path: Path, device: str = "auto") -> LoadedDetector:
         if device not in ("auto", "cpu"):
             raise RequestError(f"{path}: an ONNX judge runs on the CPU, not on {device!r}; use --device cpu")
         return LoadedDetector(*_load_onnx(path), digest, torch.device("cpu"), path)
-    network, where = load_network(path), pick_device(device)
+    where = pick_device(device)
+    if path.suffix == ".safetensors" and peek_format(path) == TORCHVISION_FORMAT:
+        from detection.torchvision_networks import load_torchvision
+
+        found = load_torchvision(path)
+        return TorchvisionDetector(found.module.to(where), found.names, found.image_size, digest, where, path)
+    network = load_network(path)
     module = network.module.fuse(verbose=False).to(where)  # type: ignore[operator]
 
     def forward(image: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
-"""Training YOLO on a fused dataset, offline, into a run folder."""
+"""Training a detector on a fused dataset, offline, into a run folder: by Ultralytics or by torchvision."""
 
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import yaml
 from detection.coco import read_truth
 from detection.judge import load_judge, predict_image
 from detection.recipe import DetectionRecipe
-from detection.weights import load_network, save_network
+from detection.weights import TORCHVISION_FORMAT, load_network, save_network
 from fuse2task.data.class_maps import match_classes
 from fuse2task.data.dataset import validation_split
 from fuse2task.data.fused import FusedDataset, open_fused, verify_images, verify_truth
 from fuse2task.data.images import as_rgb, read_visible, write_image
+from fuse2task.runtime.checkpoints import load_checkpoint
 from fuse2task.runtime.compute import pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, write_failure
 from fuse2task.runtime.files import refuse_overlap, value_hash, write_bytes
@@ -38,10 +40,11 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
     """Train by `recipe` into `folder` and return the run's card.
 
     The folder gets recipe.yaml, log.csv (a row an epoch), samples/, best and last as .safetensors (ours, no
-    pickle) and .pt (Ultralytics'), card.json. `best` is the best epoch on val by Ultralytics' fitness; a
-    dataset without val, or without boxes in it, has no selection, since the test split must not decide: best is the
-    last epoch.
-    A finished run is not trained again; an interrupted one starts over from its seed.
+    pickle) and of YOLO as .pt (Ultralytics'), card.json. `best` is the best epoch on val, of YOLO by Ultralytics'
+    fitness, of torchvision's networks by COCO AP; a dataset without val, or without boxes in it, has no selection,
+    since the test split must not decide: best is the last epoch.
+    A finished run is not trained again; an interrupted one starts over from its seed, or, of torchvision's networks,
+    resumes after its last epoch: either ends in the same weights.
 
     RequestError: no train split or no boxes in it, unknown model, missing or unlike weights, a folder of another recipe
     or dataset, amp without a GPU that has bfloat16. Fuse2TaskError: out of memory, or a loss that is not finite.
@@ -59,6 +62,16 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
     used = [split for split in ("train", selects) if split in dataset.splits]
     verify_images(dataset, used)
     verify_truth(dataset, used)
+    about = {
+        "format": "fuse2task.detection-run", "version": 1, "seed": recipe.seed, "classes": list(dataset.classes),
+        "data": {
+            "manifest_hash": data_hash, "train_images": len(dataset.ids("train")), "train_boxes": boxes,
+            **{key: dataset.manifest.get(key) for key in ("method", "truth", "split", "color")},
+        },
+    }  # fmt: skip
+    without = NO_OBJECTS if validation_split(dataset.splits) else LAST_EPOCH
+    if recipe.is_torchvision:
+        return _train_torchvision(recipe, dataset, folder, about, without)
     overrides = _overrides(recipe)
     initial = load_network(Path(recipe.weights)).module if recipe.weights else None
     run = RunFolder(folder, recipe.model_dump(mode="json"))
@@ -80,17 +93,9 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
         for name, source, target in (("best", trainer.best, run.best), ("last", trainer.last, run.last)):
             hashes[name] = save_network(target, source, recipe.image_size, recipe.model_dump(mode="json"))
             write_bytes(target.with_suffix(".pt"), source.read_bytes())
-        _write_samples(run, dataset, selects or "train")
-        without = NO_OBJECTS if validation_split(dataset.splits) else LAST_EPOCH
+        _write_samples(run.best, run.samples, dataset, selects or "train")
         card = {
-            "format": "fuse2task.detection-run", "version": 1, "made_of": sources, "seed": recipe.seed,
-            "classes": list(dataset.classes),
-            "data": {
-                "manifest_hash": data_hash, "train_images": len(dataset.ids("train")),
-                "train_boxes": boxes,
-                **{key: dataset.manifest.get(key) for key in ("method", "truth", "split", "color")},
-            },
-            "selection": BEST_ON_VAL if selects else without,
+            **about, "made_of": sources, "selection": BEST_ON_VAL if selects else without,
             "epochs": len(run.rows()), "tensor_hash": hashes, "native": _native(trainer) if selects else None,
             "parameters": sum(tensor.numel() for tensor in load_network(run.best).module.parameters()),
             "versions": versions(),
@@ -98,6 +103,38 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
         shutil.rmtree(work)
         run.finish(card)
     return card
+
+
+def _train_torchvision(
+    recipe: DetectionRecipe, dataset: FusedDataset, folder: Path, about: dict[str, Any], without: str
+) -> dict[str, Any]:
+    from detection.torchvision_training import BEST_ON_VAL as BY_AP
+    from detection.torchvision_training import TorchvisionStage
+    from fuse2task.training.loop import TrainingRun
+
+    selects, training = _selecting_split(dataset), TrainingRun(recipe, folder, recipe.workers)
+    run = training.folder
+
+    def draw() -> None:
+        _write_samples(run.best, run.samples, dataset, selects or "train")
+
+    def card(counters: Mapping[str, Any]) -> dict[str, Any]:
+        hashes = {name: load_checkpoint(path, TORCHVISION_FORMAT)[1]["tensor_hash"]
+                  for name, path in (("best", run.best), ("last", run.last))}  # fmt: skip
+        return {
+            **about, "selection": BY_AP if selects else without, "best_epoch": counters["best_epoch"],
+            "val_AP": -counters["best"] if selects else None, "epochs": len(run.rows()), "tensor_hash": hashes,
+            "native": None, "parameters": stage.parameters,
+        }  # fmt: skip
+
+    stage = TorchvisionStage(recipe, dataset, selects, draw)
+    # Gradients of untrained layers are often too small for a normal float, and such numbers slow a CPU tenfold.
+    torch.set_flush_denormal(True)
+    try:
+        training.train(lambda: [stage], card, about["data"]["manifest_hash"])
+    finally:
+        torch.set_flush_denormal(False)
+    return run.card()
 
 
 def _selecting_split(dataset: FusedDataset) -> str | None:
@@ -205,11 +242,12 @@ def _native(trainer: Any) -> dict[str, Any]:
     return {"definition": definition, **mean, "per_class": per_class}
 
 
-def _write_samples(run: RunFolder, dataset: FusedDataset, split: str) -> None:
-    """Draw the first images of `split` that have boxes: truth green, predictions orange with their score."""
+def _write_samples(best: Path, folder: Path, dataset: FusedDataset, split: str) -> None:
+    """Draw the first images of `split` that have boxes into `folder`: truth green, predictions of the weights `best`
+    orange with their score."""
     truth = read_truth(dataset.annotations(split))
     names = {item["id"]: item["name"] for item in truth["categories"]}
-    judge = load_judge(run.best, "cpu")
+    judge = load_judge(best, "cpu")
     matching = match_classes(judge.names, {name: number for number, name in names.items()})
     image_ids = {Path(image["file_name"]).stem: image["id"] for image in truth["images"]}
     boxes: dict[Any, list[dict[str, Any]]] = {}
@@ -224,4 +262,4 @@ def _write_samples(run: RunFolder, dataset: FusedDataset, split: str) -> None:
             text = names[item["category_id"]] + (f" {item['score']:.2f}" if "score" in item else "")
             cv2.rectangle(pixels, (left, top), (round(x + width), round(y + height)), colour, 1)
             cv2.putText(pixels, text, (left, max(top - 2, 8)), cv2.FONT_HERSHEY_SIMPLEX, 0.35, colour, 1)
-        write_image(run.samples / path.name, pixels)
+        write_image(folder / path.name, pixels)

@@ -22,6 +22,7 @@ from fuse2task.runtime.progress import say
 from fuse2task.runtime.reading import NOT_FETCHED, check_regular, one_line, refuse_untrusted
 
 FORMAT = "fuse2task.yolo"
+TORCHVISION_FORMAT = "fuse2task.torchvision"  # of `torchvision_networks`
 MOST_LAYERS, MOST_REPEATS = 500, 100
 FETCHING = {"TorchVision", "CLIP", "MobileCLIP"}  # layers that fetch weights from the network when they are built
 

@@ -41,13 +41,15 @@ def train(
     ] = None,
     trust_pickle: TrustPickle = False,
 ) -> None:
-    """Train YOLO on the train split of a fused dataset, offline."""
+    """Train YOLO, or a detector of torchvision, on the train split of a fused dataset, offline."""
     from detection.recipe import DetectionRecipe
     from detection.training import train as train_detector
 
     loaded, run = load_for_run(DetectionRecipe, "detection", recipe, overrides, output)
     card = train_detector(loaded, run)
     typer.echo(f"{run}/best.safetensors: {card['selection']}, {card['epochs']} epochs")
+    if card.get("val_AP") is not None:
+        typer.echo(f"val: COCO AP {card['val_AP']:.2%}")
     if card["native"]:
         typer.echo(f"val by Ultralytics' own validator (not COCO AP): mAP50-95 {card['native']['mAP50-95']:.2%}")
 

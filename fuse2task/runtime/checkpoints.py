@@ -77,6 +77,15 @@ def load_checkpoint(path: Path, *kinds: str) -> tuple[dict[str, torch.Tensor], d
     return tensors, about
 
 
+def peek_format(path: Path) -> str:
+    """The format that a checkpoint says it has; "" where it says none, or is no safetensors file."""
+    try:
+        with safe_open(path, framework="pt") as handle:
+            return (handle.metadata() or {}).get("format", "")
+    except Exception:  # as in `read_safetensors`, which says what is wrong
+        return ""
+
+
 def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """All tensors and the raw metadata of a safetensors file. RequestError: missing or not safetensors."""
     check_regular(path, "checkpoint")

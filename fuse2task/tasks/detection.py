@@ -39,7 +39,8 @@ class Detection(Task):
         return DetectionRecipe
 
     def training_size(self, recipe: Any) -> float:
-        return (recipe.image_size / 640) ** 2
+        # torchvision's networks are some ten times YOLO-n.
+        return (recipe.image_size / 640) ** 2 * (10 if recipe.is_torchvision else 1)
 
     def train(self, recipe: Any, folder: Path) -> None:
         from detection.training import train
@@ -56,6 +57,8 @@ class Detection(Task):
 
         class_map, source = load_class_map(setup.class_map) if setup.class_map else None, setup.class_map
         decided = {"class_map": class_map, "confidence": CONFIDENCE, "nms": NMS_IOU, "boxes": MAX_BOXES}
+        if setup.recipe is not None and setup.recipe.is_torchvision:
+            decided["nms"] = None
         numbers = {name: number for number, name in enumerate(classes, 1)}
         if setup.weights is None:  # it will know the classes of the truth that it is trained with
             match_classes(classes, numbers, class_map, source or "the class map")
@@ -67,7 +70,7 @@ class Detection(Task):
         match_classes(judge.names, numbers, class_map, source or "the class map")
         if isinstance(setup.weights, JudgeSource):  # thresholds and suppression are the plug-in's own
             return JudgeFacts(judge.digest, {"class_map": class_map}, judge.image_size or image_size)
-        return JudgeFacts(judge.digest, decided, str(judge.image_size))
+        return JudgeFacts(judge.digest, {**decided, "nms": judge.nms}, str(judge.image_size))
 
     def load(self, weights: Path | JudgeSource, device: str) -> Any:
         from detection.judge import load_judge

@@ -14,7 +14,7 @@ from accelerate.tracking import GeneralTracker
 from torch import Tensor, nn
 
 from fuse2task.config.recipes import Recipe
-from fuse2task.runtime.compute import generator, keep_freed_memory, seed_everything
+from fuse2task.runtime.compute import Precision, generator, keep_freed_memory, seed_everything
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import value_hash
 from fuse2task.runtime.overlap import SPARE, Stopwatch, ahead, threads
@@ -107,7 +107,7 @@ class TrainingStage(ABC):
 class TrainingRun:
     """A run folder with its processes, and the stages that are trained in it.
 
-    recipe: with device, precision and seed. workers: threads that make samples; 0 or None for one a core.
+    recipe: with device, seed, and precision or amp (bf16). workers: threads that make samples, 0 or None one a core.
     save_every: seconds between states saved within an epoch; None for networks with dropout, whose random numbers
     restart with each epoch. tracker: tensorboard, wandb or mlflow. RequestError: no such device, or `root` holds
     another run.
@@ -118,7 +118,8 @@ class TrainingRun:
         tracker: str | None = None,
     ):  # fmt: skip
         self.recipe = recipe.model_dump(mode="json")
-        self.accelerator = make_accelerator(self.recipe["device"], self.recipe["precision"])
+        precision: Precision = self.recipe.get("precision") or ("bf16" if self.recipe["amp"] else "fp32")
+        self.accelerator = make_accelerator(self.recipe["device"], precision)
         self.is_main = self.accelerator.is_main_process
         self.threads, self.save_every, self._tracker = workers or threads(), save_every or math.inf, tracker
         self.tracker: GeneralTracker | None = None

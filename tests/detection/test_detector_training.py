@@ -289,14 +289,16 @@ def test_data_yaml_is_usable_as_it_is(
 
 def test_shipped_recipes() -> None:
     names = shipped_recipes("detection")
-    assert names == ["detection/yolo-n-demo", "detection/yolo-n-m3fd", "detection/yolo-n-msrs"]
+    yolo = ["detection/yolo-n-demo", "detection/yolo-n-m3fd", "detection/yolo-n-msrs"]
+    assert names == ["detection/frcnn-msrs", *yolo]
     for name in names:
-        assert load_recipe(DetectionRecipe, name, ["data=OUT"]).model == "yolov8n.yaml"
+        model = "yolov8n.yaml" if name in yolo else "fasterrcnn_mobilenet_v3_large_320_fpn"
+        assert load_recipe(DetectionRecipe, name, ["data=OUT"]).model == model
         with pytest.raises(RequestError, match="data: Field required"):
             load_recipe(DetectionRecipe, name)
     for wrong in ("image_size=100", "optimizer=auto", "colour=1", "mosaic=2"):
         with pytest.raises(RequestError, match=wrong.partition("=")[0]):
-            load_recipe(DetectionRecipe, names[0], ["data=OUT", wrong])
+            load_recipe(DetectionRecipe, yolo[0], ["data=OUT", wrong])
 
 
 @pytest.mark.slow
