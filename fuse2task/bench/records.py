@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, write_json
 
 
@@ -31,6 +32,23 @@ class Record:
             if self.made_of.get(name, "") is not None and before.get(name) != self.made_of.get(name)
         ]
         return names + [name for name, size in files.items() if _size(self.path.parent / name) != size]
+
+    def recorded(self, name: str) -> dict[str, Any]:
+        """The mapping that was recorded under a name; empty where there is no record, or none of this version."""
+        found = read_json(self.path, "record of a result") if self.path.is_file() else None
+        made_of = found.get("made_of") if isinstance(found, dict) else None
+        value = made_of.get(name) if isinstance(made_of, dict) else None
+        return value if isinstance(value, dict) else {}
+
+    def files(self) -> list[Path]:
+        """The recorded files of the result. RequestError: one is gone or cut."""
+        found = read_json(self.path, "record of a result") if self.path.is_file() else {}
+        files = found.get("files") if isinstance(found, dict) else None
+        paths = {self.path.parent / name: size for name, size in files.items()} if isinstance(files, dict) else {}
+        for path, size in paths.items():
+            if _size(path) != size:
+                raise RequestError(f"{path}: not the file that was recorded; `fuse2task bench run` makes it again")
+        return list(paths)
 
     def write(self) -> None:
         """Record the result, which is all that lies beside and below the record but for other records."""

@@ -62,6 +62,35 @@ def report_command(
         typer.echo(page)
 
 
+@app.command("submit")
+def submit_command(
+    folder: Annotated[Path, Argument(metavar="DIR", help="The bench folder.")],
+    output: Annotated[Path, Output(metavar="SUBMISSION", help="Folder for tables, recipe and hashes.")],
+) -> None:
+    """Pack the results of a bench folder for others: rows, recipe, hashes; no images and no absolute paths."""
+    from fuse2task.bench.submission import submit
+
+    typer.echo(submit(folder, output))
+
+
+@app.command("merge")
+def merge_command(
+    submissions: Annotated[list[Path], Argument(metavar="SUBMISSION...", help="Folders of `bench submit`.")],
+    output: Annotated[Path, Output(metavar="DIR", help="Folder for the tables of all.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Verify submissions by their hashes, and make one table of all; a file that does not fit is named."""
+    from fuse2task.bench.printing import print_results
+    from fuse2task.bench.submission import merge
+    from fuse2task.results.tables import ResultsTable
+
+    with tables_to_stderr(as_json):
+        merge(submissions, output)
+        print_results(output, list(ResultsTable(output).read()["method"].unique()), "average")
+    if as_json:
+        _print_rows(output, finished=True)
+
+
 def _print_rows(folder: Path, finished: bool, **more: Path) -> None:
     from fuse2task.bench.api import comparisons
     from fuse2task.results.tables import ResultsTable

@@ -22,7 +22,6 @@ from fuse2task.runtime.reading import harmless, one_line, read_csv
 Row = Mapping[str, Any]
 _NOT_DECISIVE = {"run", "value", "ci_low", "ci_high", "n_images", "ci_method", "versions_hash"}
 _NUMBER = tuple(column for column in RESULTS if column not in _NOT_DECISIVE)
-"""The identity of a number in results.csv: all but the value, what was computed beside it, and when."""
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -105,7 +104,7 @@ class ResultsTable:
         with self.folder.lock("results"):
             self._repair()
             known = self._read()
-            texts = [row for row in texts if known.get(_number(row)) != row]  # made again, with the same outcome
+            texts = [row for row in texts if known.get(number(row)) != row]  # made again, with the same outcome
             _replace(known, texts)
             self._counts = None
             if _first_line(self.path) == _lines([], RESULTS):
@@ -239,11 +238,12 @@ def _checked(
 
 def _replace(known: dict[tuple[str, ...], dict[str, str]], rows: Iterable[dict[str, str]]) -> None:
     for row in rows:
-        known.pop(_number(row), None)  # to the end
-        known[_number(row)] = row
+        known.pop(number(row), None)  # to the end
+        known[number(row)] = row
 
 
-def _number(row: Mapping[str, str]) -> tuple[str, ...]:
+def number(row: Mapping[str, str]) -> tuple[str, ...]:
+    """The identity of the number in a row of texts: all but the value, what was computed beside it, and when."""
     return tuple(row[column] for column in _NUMBER)
 
 
