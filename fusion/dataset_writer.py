@@ -13,7 +13,7 @@ import yaml
 
 from fuse2task.data.dataset import Dataset, Pair, content_hash, validation_split
 from fuse2task.data.fused import FORMAT, VERSION
-from fuse2task.data.images import encode_png, read_infrared, read_mask, read_visible, write_image
+from fuse2task.data.images import encode_png, read_mask, read_pair, write_image
 from fuse2task.data.truth.boxes import format_yolo
 from fuse2task.data.truth.coco import coco_truth
 from fuse2task.runtime import files
@@ -87,7 +87,7 @@ class PairWriter:
             row = self.journal.rows.get(pair.id)
             if row is not None and self._holds(pair, row, digests):
                 return row
-            return DecodedPair(digests, *_read(pair))
+            return DecodedPair(digests, *read_pair(pair))
 
     def fuse(self, pairs: Sequence[Pair], loaded: Sequence[DecodedPair | Row]) -> list[FusedPixels | Row]:
         """Fuse pairs of one size; from one thread."""
@@ -98,7 +98,7 @@ class PairWriter:
         # Pairs that are written already are fused again with the rest of their batch: on a GPU the last bit of an
         # image may depend on what else is in the batch.
         images = [
-            (one.infrared, one.visible) if isinstance(one, DecodedPair) else _read(pair)
+            (one.infrared, one.visible) if isinstance(one, DecodedPair) else read_pair(pair)
             for pair, one in zip(pairs, loaded, strict=True)
         ]
         with self.stopwatch.timing("fuse"):
@@ -141,10 +141,6 @@ class PairWriter:
             return format_yolo(boxes.boxes[pair.id], boxes.classes, pair.size).encode()
         assert masks is not None
         return encode_png(read_mask(masks.masks[pair.id], masks.palette))
-
-
-def _read(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-    return read_infrared(pair.infrared), read_visible(pair.visible)
 
 
 def make_plan(dataset: Dataset, method: Method, color: Colour) -> dict[str, Any]:
@@ -317,7 +313,7 @@ def fuse_pairs(dataset: Dataset, method: Method, out: Path, color: Colour = "rgb
     keep_freed_memory()
     stopwatch = Stopwatch()
 
-    load = stopwatch.timing("decode")(_read)
+    load = stopwatch.timing("decode")(read_pair)
 
     @stopwatch.timing("fuse")
     def fuse(group: Sequence[Pair], images: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:

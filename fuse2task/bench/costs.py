@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from fuse2task.bench.workspace import Workspace
-from fuse2task.data.images import read_infrared, read_visible
+from fuse2task.data.images import read_pair
 
 WARM_UP, TIMED = 1, 5
 MIB = 1024**2
@@ -35,7 +35,7 @@ def measure_cost(bench: Workspace, dataset: str, method: str) -> dict[str, Any]:
     network = getattr(made, "network", None)
     parameters = [] if network is None else list(network.parameters())
     weights = sum(item.numel() * item.element_size() for item in parameters)
-    images = [(pair, read_infrared(pair.infrared), read_visible(pair.visible)) for pair in pairs]
+    images = [(pair, *read_pair(pair)) for pair in pairs]
     for _ in range(WARM_UP):
         made.fuse(*images[0])
     on_gpu, before = device.type == "cuda", _reset_peak(device)

@@ -185,6 +185,8 @@ def load_degraded(
     Before the copy is there, the same with `ready` False: files that are still to come, and a truth whose hash is
     `NOT_KNOWN` where it moves.
     """
+    from fuse2task.data.degradation.writing import moved_truth
+
     root, section = folder.degraded(degraded.name, source.dataset.root), recipe.datasets[degraded.source]
     expected, options = part_alone(source.dataset, source.part), degraded.section
     about = {"source": expected.split_hash, "kind": options.kind, "level": degraded.level}
@@ -194,9 +196,7 @@ def load_degraded(
         given = section.truth_files
         if options.moves_truth:
             given.pop("palette", None)  # moved masks hold indices
-        if options.moves_truth and any(given.values()):
-            name = "masks" if section.masks else "boxes"
-            given = {name: root / name}
+            given = moved_truth(root) or given
         split = str(folder.degraded_split(degraded.source))
         dataset = load_dataset(root, section.layout, split=split, **given)
     else:

@@ -37,12 +37,12 @@ IgnoreOption = Annotated[
 ]
 PaletteOption = Annotated[
     str | None,
-    Option(help="Colours of the masks: msrs, mfnet, fmb, pst900, cityscapes, voc; binary for 0 and 255."),
+    Option(help="Colours of the masks: msrs, mfnet, fmb, pst900, pst900-blue-first, cityscapes, voc; binary for 0 and 255."),
 ]
 LayoutOption = Annotated[
     str,
     Option(
-        help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, flir, pst900, mfnet, dronevehicle, vedai, awmm or folder."
+        help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, flir, pst900, mfnet, dronevehicle, vedai, smod, awmm or folder."
     ),
 ]
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import fft
 
 from fuse2task.data.dataset import Dataset, Finding, Findings, Pair
-from fuse2task.data.images import IGNORED, luma, read_visible
+from fuse2task.data.images import CAMERAS, IGNORED, has_border, luma, read_camera
 from fuse2task.data.truth.boxes import CLIP
 from fuse2task.data.truth.masks import pixel_counts
 from fuse2task.runtime.errors import RequestError
@@ -31,7 +31,7 @@ _SHORT_SIDE = 480  # larger images are reduced by a whole factor
 
 @dataclass(frozen=True)
 class PairReport:
-    """Findings from the pixels of a pair. digests: hashes of the infrared and the visible file."""
+    """Findings from the pixels of a pair. digests: hashes of its files."""
 
     pair: Pair
     findings: Findings
@@ -108,9 +108,13 @@ def count(dataset: Dataset) -> dict[str, Any]:
 
 def _examine(pair: Pair) -> PairReport:
     findings, images = Findings(), []
-    for path, thermal in ((pair.infrared, True), (pair.visible, False)):
+    for camera, path in zip(CAMERAS, (pair.infrared, pair.visible), strict=True):
+        thermal = camera == "infrared"
         try:
-            pixels = read_visible(path)
+            pixels = read_camera(pair, camera)
+            if pair.border and not has_border(path, pair.border):
+                text = f"{path}: no white border of {pair.border} px, unlike others; crop all or none"
+                findings.add("no-border", text)
         except RequestError as error:
             findings.add("unusable-image", error)
             continue
@@ -122,13 +126,17 @@ def _examine(pair: Pair) -> PairReport:
             findings.add("coloured-infrared", text)
         images.append(luma(pixels))
     shift = edge_shift(*images) if len(images) == 2 else None
-    return PairReport(pair, findings, [file_digest(path) for path in (pair.infrared, pair.visible)], shift)
+    return PairReport(pair, findings, [file_digest(path) for path in _files(pair)], shift)
+
+
+def _files(pair: Pair) -> list[Path]:
+    return [pair.visible] if pair.packed else [pair.infrared, pair.visible]
 
 
 def _find_duplicates(reports: Sequence[PairReport], checked: Report) -> None:
     same: dict[str, list[tuple[str, Path]]] = {}
     for report in reports:
-        for digest, path in zip(report.digests, (report.pair.infrared, report.pair.visible), strict=True):
+        for digest, path in zip(report.digests, _files(report.pair), strict=True):
             same.setdefault(digest, []).append((report.pair.split, path))
     within = 0
     for places in same.values():

@@ -24,6 +24,16 @@ DRONEVEHICLE_SPELLINGS = (
     ("feright", "freight_car"), ("truvk", "truck"),
 )  # fmt: skip
 
+# SMOD (bigD233/AMFD), by its category ids 1 to 4.
+SMOD = ("person", "rider", "bicycle", "car")
+
+# VEDAI: the numbers in its annotation files.
+VEDAI_IDS = {
+    1: "car", 2: "truck", 4: "tractor", 5: "camping_car", 7: "motorcycle", 8: "bus", 9: "van", 10: "other",
+    11: "pickup", 23: "boat", 31: "plane",
+}  # fmt: skip
+VEDAI = tuple(VEDAI_IDS.values())
+
 # FLIR-aligned: as its COCO conversions call them, and as its VOC files do (four images of the latter have a dog).
 FLIR = ("person", "bike", "car")
 FLIR_VOC = ("person", "bicycle", "car", "dog")
@@ -78,9 +88,10 @@ def voc_colour(index: int) -> tuple[int, int, int]:
     return red, green, blue
 
 
-# PST900 (ShreyasSkandanS/pst900_thermal_rgb); colours as published results draw them.
+# PST900 (ShreyasSkandanS/pst900_thermal_rgb); colours as the authors' own drawing has them. Their table is in OpenCV's
+# order, blue first; code that takes it for RGB gives fire-extinguisher and hand-drill each other's colour.
 PST900 = ("background", "fire-extinguisher", "backpack", "hand-drill", "survivor")
-PST900_PALETTE = ((0, 0, 0), (0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 255))
+PST900_PALETTE = ((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,7 @@ PALETTES: Mapping[str, Palette] = {
     "mfnet": Palette(MSRS, MSRS_PALETTE),  # the same classes and colours: MSRS is made of MFNet's pairs
     "fmb": Palette(FMB, FMB_PALETTE),
     "pst900": Palette(PST900, PST900_PALETTE),
+    "pst900-blue-first": Palette(PST900, tuple((blue, green, red) for red, green, blue in PST900_PALETTE)),
     "cityscapes": Palette(CITYSCAPES, CITYSCAPES_PALETTE, CITYSCAPES_VOID),
     "voc": Palette(VOC, tuple(map(voc_colour, range(len(VOC)))), ((224, 224, 192),)),
     BINARY: Palette((), ((0, 0, 0), (255, 255, 255))),

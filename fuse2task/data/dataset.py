@@ -26,7 +26,9 @@ class Pair:
 
     id: path below the modality folder without suffix, `/` written `__`. size: (width, height) of both images.
     conditions: names such as day, night, overcast, scene:<name>. aliases: what truth may call it beside its id: the
-    names of its files, where the layout takes the id out of them.
+    names of its files, where the layout takes the id out of them. border: pixels of a white frame round both images
+    that are left out; size is without them, truth on disk counts them. packed: both are one file of four channels,
+    red, green, blue and infrared. `images.read_camera` reads its pixels.
     """
 
     id: str
@@ -36,6 +38,13 @@ class Pair:
     size: tuple[int, int]
     conditions: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    border: int = 0
+    packed: bool = False
+
+    @property
+    def file_size(self) -> tuple[int, int]:
+        """(width, height) of its files, the border included."""
+        return self.size[0] + 2 * self.border, self.size[1] + 2 * self.border
 
 
 @dataclass(frozen=True)
@@ -286,6 +295,11 @@ def msrs_conditions(_root: Path, pair_id: str) -> tuple[str, ...]:
 def kaist_conditions(_root: Path, pair_id: str) -> tuple[str, ...]:
     """KAIST (Hwang et al., CVPR 2015): sets 00-02 and 06-08 were recorded in the daytime, the others at night."""
     return ("day",) if pair_id.startswith(("set00", "set01", "set02", "set06", "set07", "set08")) else ("night",)
+
+
+def smod_conditions(_root: Path, pair_id: str) -> tuple[str, ...]:
+    """SMOD has a folder for either."""
+    return (pair_id.partition("__")[0],)
 
 
 def awmm_conditions(root: Path, pair_id: str) -> tuple[str, ...]:

@@ -6,13 +6,14 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
 from fuse2task.data.classes import BINARY, find_palette
+from fuse2task.data.dataset import Pair
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import write_bytes
 from fuse2task.runtime.reading import check_regular, one_line
@@ -34,6 +35,9 @@ MAX_PIXELS = _most_pixels()
 """Pixels from which a file is taken for a decompression bomb; the environment variable sets another limit."""
 MAX_FILE = 512 * 2**20  # bytes
 JPEG_PIXELS = 1024  # a byte; every block of 64 takes at least a bit, and what is missing libjpeg makes up
+WHITE = 250  # grey level from which a border is one
+Camera = Literal["infrared", "visible"]
+CAMERAS: tuple[Camera, ...] = ("infrared", "visible")
 MAX_SCANS = 100  # of a progressive JPEG; encoders write about ten, and each costs as much as decoding the image
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -85,6 +89,37 @@ def read_visible(path: Path) -> np.ndarray:
                 parts = "a 3-channel visible image and a 1-channel infrared image"
                 raise RequestError(f"{path}: {mode} with {where}; split it into {parts}")
         return np.array(image if image.mode in ("L", "RGB") else image.convert("L" if grey else "RGB"))
+
+
+def read_camera(pair: Pair, camera: Camera) -> np.ndarray:
+    """The pixels of one camera of a pair, without its border: as `read_visible`, (H, W, 3) or (H, W) uint8.
+
+    RequestError: as `read_visible`; of a packed pair, another mode than RGBA.
+    """
+    path = pair.infrared if camera == "infrared" else pair.visible
+    if pair.packed:
+        with _opened(path) as image:
+            if image.mode != "RGBA" or _is_deep(image):
+                raise RequestError(f"{path}: {image.mode}, but a pair in one file has four channels of 8 bits")
+            four = np.array(_upright(path, image))
+        pixels = four[..., 3] if camera == "infrared" else four[..., :3]
+    else:
+        pixels = read_visible(path)
+    height, width = pixels.shape[:2]
+    inner = slice(pair.border, height - pair.border), slice(pair.border, width - pair.border)
+    return np.ascontiguousarray(pixels[inner])
+
+
+def read_pair(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+    """Infrared (H, W), as `read_infrared`, and visible (H, W, 3) or (H, W), both uint8, of a pair."""
+    return one_channel(read_camera(pair, "infrared")), read_camera(pair, "visible")
+
+
+def has_border(path: Path, width: int) -> bool:
+    """Whether the outermost `width` pixels of an image are white; those next to its content may be blurred by JPEG."""
+    pixels, sure = luma(read_visible(path)), width - 8
+    strips = pixels[:sure], pixels[-sure:], pixels[:, :sure], pixels[:, -sure:]
+    return min(pixels.shape) > 2 * width and all(bool(strip.mean() > WHITE) for strip in strips)
 
 
 def read_infrared(path: Path) -> np.ndarray:
@@ -182,10 +217,11 @@ def _from_colours(path: Path, pixels: np.ndarray, name: str) -> np.ndarray:
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """Lossless PNG bytes of (H, W) grey or (H, W, 3) RGB uint8; the same pixels give the same bytes."""
+    """Lossless PNG bytes of (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA uint8; equal pixels give equal bytes."""
     if pixels.dtype != np.uint8:
         raise TypeError(f"images are written as uint8, not {pixels.dtype}")
-    ordered = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    four = pixels.ndim == 3 and pixels.shape[2] == 4
+    ordered = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA if four else cv2.COLOR_RGB2BGR)
     done, buffer = cv2.imencode(".png", ordered)  # default level: 9x faster than Pillow's, a few percent larger
     if not done:
         raise RuntimeError(f"OpenCV could not encode an image of shape {pixels.shape}")

@@ -21,24 +21,25 @@ PLUGINS = "fuse2task.layouts"
 class Folders:
     """A pair of modality folders below the root, and the split of its pairs.
 
-    template: path below the root, `{}` for the modality folder. What a part with `*` matches begins the ids.
+    template: path below the root, `{}` for the modality folder. What a part with a `*` matches begins the ids.
+    packed: the one folder holds a file a pair, red, green and blue visible, infrared in the place of alpha.
     """
 
     template: str
     infrared: str
     visible: str
     split: str = "test"
+    packed: bool = False
 
 
 @dataclass(frozen=True)
 class OwnTruth:
     """Truth inside a layout: folders below the root (all that exist are read), and class names in id order.
 
-    For kind coco, files or folders of COCO files, of which the first that exists is read. spellings: (name in the
-    files, class that is meant); for voc.
+    For kind coco, files or folders of COCO files. spellings: (name in the files, class that is meant); for voc.
     """
 
-    kind: Literal["voc", "yolo", "masks", "coco"]
+    kind: Literal["voc", "yolo", "masks", "coco", "vedai"]
     folders: tuple[str, ...]
     classes: tuple[str, ...]
     spellings: tuple[tuple[str, str], ...] = ()
@@ -50,8 +51,11 @@ class Layout:
 
     trees: alternatives, each a tuple of folders. flat: name prefixes (infrared, visible) of files side by side in
     the root. truth: the first kind that exists is read. split_lists: files named after the split (or
-    `..._<split>.txt`), one name a line. box_classes: fixed class order of boxes. mask_classes: of masks given
-    apart. conditions: (root, id) -> names. clean: trees of undegraded references with the pairs' ids.
+    `..._<split>.txt`), one name a line, or COCO files (`..._<split>_....json`) for the names of their images.
+    box_classes: fixed class order of boxes. mask_classes: of masks given apart. conditions: (root, id) -> names. clean:
+    trees of undegraded references with the pairs' ids. border: width in pixels of a white frame round all images, which
+    is left out where it is there. mirrored: end of the ids of mirrored copies, used only if a list names them. cut:
+    boxes may reach beyond the image, and end at its border.
     numbered_by_split: each split may number its pairs from the start, and then their ids begin with the split; else
     one id in two splits is a finding. names: form of the infrared and of the visible files' names without suffix,
     `{}` being the id.
@@ -67,9 +71,13 @@ class Layout:
     clean: tuple[tuple[Folders, ...], ...] = ()
     numbered_by_split: bool = False
     names: tuple[str, str] = ("{}", "{}")
+    border: int = 0
+    mirrored: str = ""
+    cut: bool = False
 
 
 _CLEAN = Folders("{}", "gt_ir", "gt_vi")
+_SMOD_FILES = ("anno/new_train_annotations_rgb.json", "anno/new_test_annotations_rgb.json")
 _PLAIN = ((Folders("{}", "ir", "vi"),), (Folders("{}", "infrared", "visible"),))
 
 LAYOUTS: dict[str, Layout] = {
@@ -108,10 +116,10 @@ LAYOUTS: dict[str, Layout] = {
         mask_classes=classes.PST900, numbered_by_split=True,
     ),
     "mfnet": Layout(
-        # Its 4-channel files split into two folders: see docs/add-a-dataset.md.
-        trees=((Folders("{}", "ir", "vi"),),),
+        # As released, files of four channels; or split into two folders.
+        trees=((Folders("{}", "images", "images", packed=True),), (Folders("{}", "ir", "vi"),)),
         truth=(OwnTruth("masks", ("labels",), classes.MSRS),),
-        split_lists=("train.txt", "val.txt", "test.txt"), conditions=dataset.msrs_conditions,
+        split_lists=("train.txt", "val.txt", "test.txt"), conditions=dataset.msrs_conditions, mirrored="_flip",
     ),
     "dronevehicle": Layout(
         trees=(
@@ -127,13 +135,21 @@ LAYOUTS: dict[str, Layout] = {
                 classes.DRONEVEHICLE_SPELLINGS,
             ),
         ),
-        box_classes=classes.DRONEVEHICLE, numbered_by_split=True,
+        box_classes=classes.DRONEVEHICLE, numbered_by_split=True, border=100, cut=True,
     ),
     "vedai": Layout(
         trees=(
             (Folders("{}", "Vehicules1024", "Vehicules1024"),), (Folders("{}", "Vehicules512", "Vehicules512"),),
         ),
-        names=("{}_ir", "{}_co"),
+        truth=(OwnTruth("vedai", ("Annotations1024", "Annotations512"), classes.VEDAI),),
+        box_classes=classes.VEDAI, names=("{}_ir", "{}_co"), cut=True,
+    ),
+    "smod": Layout(
+        # bigD233/AMFD: both cameras in one folder, day and night each numbered from 0; boxes drawn on visible images.
+        trees=((Folders("{}", "[dn][ai]*", "[dn][ai]*"),),),
+        truth=(OwnTruth("coco", _SMOD_FILES, classes.SMOD),),
+        split_lists=_SMOD_FILES, box_classes=classes.SMOD, conditions=dataset.smod_conditions,
+        names=("{}_tir", "{}_rgb"),
     ),
     "fmb": Layout(
         # As MRFS has it, with lists; and as released.
@@ -176,6 +192,7 @@ class FoldersSection(Recipe):
     visible: str
     template: str = Field("{}", pattern=r"^[^{}]*\{\}[^{}]*$")
     split: str = "test"
+    packed: bool = False
 
 
 class NamesSection(Recipe):

@@ -23,10 +23,10 @@ from fuse2task.data.dataset import (
     is_safe_id,
     path_id,
 )  # fmt: skip
-from fuse2task.data.images import SUFFIXES, image_header, image_size
+from fuse2task.data.images import SUFFIXES, has_border, image_header, image_size
 from fuse2task.data.layouts import Folders, Layout, OwnTruth, resolve_layout
-from fuse2task.data.truth.boxes import parse_flags, read_voc, read_yolo
-from fuse2task.data.truth.coco import is_coco, read_coco
+from fuse2task.data.truth.boxes import parse_flags, read_vedai, read_voc, read_yolo
+from fuse2task.data.truth.coco import image_names, is_coco, read_coco
 from fuse2task.data.truth.masks import read_masks
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.reading import read_text
@@ -110,16 +110,17 @@ class Located:
     infrared: dict[str, Path] = field(default_factory=dict)
     visible: dict[str, Path] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
+    packed: set[str] = field(default_factory=set)  # ids of pairs that are one file
     findings: Findings = field(default_factory=Findings)
     restarted: bool = False  # ids of one split are there in another as well
 
     def add(
         self, infrared: Path, visible: Path, split: str = "test", prefix: str = "",
-        names: tuple[str, str] = ("{}", "{}"),
+        names: tuple[str, str] = ("{}", "{}"), packed: bool = False,
     ) -> None:  # fmt: skip
         """Add the images of two folders, or of one that both cameras share; names: as in `Layout`."""
         shared = infrared.resolve() == visible.resolve()
-        if shared and names[0] == names[1]:
+        if shared and names[0] == names[1] and not packed:
             raise RequestError(
                 f"{infrared}: the folder of both cameras; say in a layout file which names are whose (`names`)"
             )
@@ -138,6 +139,8 @@ class Located:
                 else:
                     known[name] = path
                     self.splits.setdefault(name, split)
+            if packed:
+                self.packed |= files.keys()
 
 
 def _located(root: Path, layout: str, infrared: Path | None, visible: Path | None) -> Located:
@@ -158,8 +161,7 @@ def _locate(root: Path, layout: str, clean: bool = False) -> Located:
     table = layouts.LAYOUTS[layout]
     wanted = table.clean if clean else table.trees
     described = " or ".join(
-        " ".join(f"{folders.template.format(f'{{{folders.infrared},{folders.visible}}}')}/" for folders in tree)
-        for tree in wanted
+        " ".join(f"{folders.template.format(_described(folders))}/" for folders in tree) for tree in wanted
     )
     trees = [tree for tree in wanted if any(_both(root, folders)[2] for folders in tree)]
     half = root.resolve().name
@@ -184,6 +186,11 @@ def _locate(root: Path, layout: str, clean: bool = False) -> Located:
     return located
 
 
+def _described(folders: Folders) -> str:
+    one = folders.infrared == folders.visible
+    return folders.visible if one else f"{{{folders.infrared},{folders.visible}}}"
+
+
 def _in_tree(root: Path, tree: tuple[Folders, ...], by_split: bool, names: tuple[str, str]) -> Located:
     """Images of one tree; by_split: with the split before each id, where each split numbers its images from 0."""
     located = Located()
@@ -195,7 +202,7 @@ def _in_tree(root: Path, tree: tuple[Folders, ...], by_split: bool, names: tuple
             located.findings.add("missing-partner", text)
         for prefix in common:
             first = f"{folders.split}/{prefix}".rstrip("/") if by_split else prefix
-            located.add(infrared[prefix], visible[prefix], folders.split, first, names)
+            located.add(infrared[prefix], visible[prefix], folders.split, first, names, folders.packed)
     return located
 
 
@@ -249,12 +256,15 @@ def _own_split(root: Path, table: Layout, findings: Findings) -> dict[str, str] 
     present = [root / name for name in table.split_lists if (root / name).is_file()]
     for path in present:
         try:
-            names = [line.strip() for line in read_text(path, "split list").splitlines() if line.strip()]
+            if path.suffix == ".json":
+                names = image_names(path)
+            else:
+                names = [line.strip() for line in read_text(path, "split list").splitlines() if line.strip()]
         except RequestError as error:
             findings.add("bad-split-list", error)
             continue
-        part = path.stem.rpartition("_")[2]
-        part = part if part in ("train", *VALIDATION, "test") else path.stem  # align_train.txt
+        words = path.stem.split("_") if path.suffix == ".json" else [path.stem.rpartition("_")[2]]  # align_train.txt
+        part = next((word for word in words if word in ("train", *VALIDATION, "test")), path.stem)
         for name in names:
             key = _listed_id(name, table.names)
             if not is_safe_id(key) or ".." in Path(name).parts or "\\" in name:
@@ -289,11 +299,17 @@ def _pair_up(root: Path, table: Layout, located: Located, listed: Mapping[str, s
             paths = " and ".join(str(path) for path in group.values())
             findings.add("case-clash", f"{paths}: names that differ in case only; rename one")
     parts = located.splits if listed is None else listed
-    if others := (located.infrared.keys() | located.visible.keys()) - parts.keys():
+    if table.mirrored and listed is None:
+        parts = {name: part for name, part in parts.items() if not name.endswith(table.mirrored)}
+        if copies := len(located.splits) - len(parts):
+            text = f"{root}: {copies} pairs are mirrored copies (*{table.mirrored}), which no list names"
+            findings.add("not-used", text, note=True)
+    elif others := (located.infrared.keys() | located.visible.keys()) - parts.keys():
         findings.add("not-used", f"{root}: {len(others)} pairs that the split list does not name", note=True)
     unlike = located.infrared and located.visible and not located.infrared.keys() & located.visible.keys()
     hint = "; where names differ by more than the suffix, a layout file's `names` says how they match" if unlike else ""
-    extra, pairs = 0, []
+    borders = dict[tuple[int, int], int | None]()
+    extra, framed, pairs = 0, 0, []
     for name in sorted(parts):
         thermal, colour = located.infrared.get(name), located.visible.get(name)
         if thermal is None and colour is None:
@@ -311,11 +327,36 @@ def _pair_up(root: Path, table: Layout, located: Located, listed: Mapping[str, s
                     for form, path in zip(table.names, (thermal, colour), strict=True)
                     if form != "{}" and (inner := inner_name(form, stem := unicodedata.normalize("NFC", path.stem)))
                 )
-                pairs.append(Pair(name, parts[name], thermal, colour, size, conditions, aliases))
+                # The first readable pair of a size decides; `data check` looks at all.
+                if table.border and borders.get(size) is None:
+                    borders[size] = _border(table.border, thermal, colour, findings)
+                border = borders.get(size) or 0
+                framed += border > 0
+                size = size[0] - 2 * border, size[1] - 2 * border
+                packed = name in located.packed
+                pairs.append(Pair(name, parts[name], thermal, colour, size, conditions, aliases, border, packed))
+    if framed:
+        text = f"{root}: {framed} pairs have a white border of {table.border} px, which is left out; boxes count it"
+        findings.add("border", text, note=True)
     if extra:
         text = f"{root}: {extra} further pictures inside JPEG files (previews, other cameras); the first is used"
         findings.add("not-used", text, note=True)
     return tuple(sorted(pairs, key=lambda pair: (pair.split, pair.id)))
+
+
+def _border(width: int, infrared: Path, visible: Path, findings: Findings) -> int | None:
+    """`width` where both images have a white border of it, 0 where neither has, None where one is unreadable.
+
+    Adds a finding: `border`, one alone has.
+    """
+    try:
+        found = [has_border(path, width) for path in (infrared, visible)]
+    except RequestError:  # `data check` and whoever reads the pixels report it
+        return None
+    if found[0] != found[1]:
+        text = f"{visible if found[0] else infrared}: no white border of {width} px, unlike its partner; crop both"
+        findings.add("border", text)
+    return width if all(found) else 0
 
 
 def _common_size(infrared: Path, visible: Path, findings: Findings) -> tuple[tuple[int, int] | None, int]:
@@ -351,24 +392,26 @@ def _read_truth(
         if not path.is_dir() and not (path.exists() and annotations is not None):
             raise RequestError(f"{path}: no such folder of truth")
         if boxes is not None:
-            return read_yolo(path, pairs, table.box_classes, ignore=flags)
+            return read_yolo(path, pairs, table.box_classes, ignore=flags, cut=table.cut)
         if annotations is not None:
-            return (read_coco if is_coco(path) else read_voc)(path, pairs, table.box_classes, flags)
+            return (read_coco if is_coco(path) else read_voc)(path, pairs, table.box_classes, flags, table.cut)
         listed = class_list(path)
         return read_masks([path], pairs, read_class_list(listed) if listed else table.mask_classes, palette)
     for own in table.truth:
         if own.kind == "coco":
             if found := [root / name for name in own.folders if (root / name).exists()]:
-                return read_coco(found[0], pairs, own.classes, flags)
+                return read_coco(found, pairs, own.classes, flags, table.cut)
             continue
         folders = [root / name for name in own.folders if (root / name).is_dir()]
         if folders and own.kind == "masks":
             return read_masks(folders, pairs, own.classes, palette)
         if folders:
             if own.kind == "yolo":
-                return read_yolo(folders, pairs, own.classes, True, flags)
+                return read_yolo(folders, pairs, own.classes, True, flags, table.cut)
+            if own.kind == "vedai":
+                return read_vedai(folders, pairs, flags, table.cut)
             names = (*own.classes, *(name for name, _ in own.spellings))
-            truth, findings = read_voc(folders, pairs, names, flags)
+            truth, findings = read_voc(folders, pairs, names, flags, table.cut)
             return _spelled(truth, own, findings), findings
     return None, Findings()
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fuse2task.data.dataset import Pair, named_files
-from fuse2task.data.images import SUFFIXES, image_size, read_visible
+from fuse2task.data.images import CAMERAS, SUFFIXES, image_size, read_camera, read_visible
 from fuse2task.runtime import files
 from fuse2task.runtime.compute import keep_freed_memory, pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
@@ -187,7 +187,7 @@ def _batches(
 def _decode(pair: Pair, fused: Files, profile: Profile) -> DecodedTriple:
     sources = pair.infrared, pair.visible
     paths = {method: own[pair.id] for method, own in fused.items()}
-    infrared, visible = (profile.prepare(read_visible(path)) for path in sources)
+    infrared, visible = (profile.prepare(read_camera(pair, camera)) for camera in CAMERAS)
     known = [files.file_digest(path) for path in sources]
     return DecodedTriple(
         pair.id, infrared, visible,

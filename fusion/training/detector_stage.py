@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fuse2task.data.dataset import Box, Pair
-from fuse2task.data.images import as_rgb, read_infrared, read_visible
+from fuse2task.data.images import as_rgb, read_pair
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
@@ -144,8 +144,9 @@ class WithGeneral(PairDataset):
 
 
 def _decoded(pair: Pair) -> Tensor:  # infrared, Y, Cr, Cb (4, H, W) uint8
-    ycrcb = cv2.cvtColor(as_rgb(read_visible(pair.visible)), cv2.COLOR_RGB2YCrCb)
-    return torch.from_numpy(np.concatenate([read_infrared(pair.infrared)[None], ycrcb.transpose(2, 0, 1)]))
+    infrared, visible = read_pair(pair)
+    ycrcb = cv2.cvtColor(as_rgb(visible), cv2.COLOR_RGB2YCrCb)
+    return torch.from_numpy(np.concatenate([infrared[None], ycrcb.transpose(2, 0, 1)]))
 
 
 def _cropped(boxes: np.ndarray, left: int, top: int, size: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fuse2task.data.dataset import Pair, content_hash
-from fuse2task.data.images import luma, read_infrared, read_visible
+from fuse2task.data.images import luma, read_pair
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
@@ -129,7 +129,8 @@ class PairSamples(PairDataset):
         return crop[:1], crop[1:], draw.number
 
     def _decoded(self, pair: Pair) -> Tensor:
-        planes, size = [read_infrared(pair.infrared), luma(read_visible(pair.visible))], self.sampling.size
+        infrared, visible = read_pair(pair)
+        planes, size = [infrared, luma(visible)], self.sampling.size
         if self.sampling.mode == "resize":
             planes = [cv2.resize(plane, (size, size)) for plane in planes]
         return torch.from_numpy(np.stack([self._grown(plane) for plane in planes]))

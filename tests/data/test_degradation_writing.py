@@ -31,6 +31,7 @@ PLACES = {
     "mfnet": [(f"ir/0000{n}.png", f"vi/0000{n}.png") for n in ("1D", "2N")],
     "dronevehicle": [(f"{s}/{s}imgr/00001.jpg", f"{s}/{s}img/00001.jpg") for s in ("train", "test")],
     "vedai": [(f"Vehicules512/0000000{n}_ir.png", f"Vehicules512/0000000{n}_co.png") for n in (0, 1)],
+    "smod": [(f"{s}/000000_tir.jpg", f"{s}/000000_rgb.jpg") for s in ("day", "night")],
     "awmm": [(f"{w}/ir/{n}.png", f"{w}/vi/{n}.png") for n, w in enumerate(("Rain", "Test_haze_snow"))],
     "folder": [(f"ir/a/{n}.tif", f"vi/a/{n}.png") for n in (1, 2)],
 }
@@ -54,6 +55,8 @@ def write_layout(root: Path, layout: str) -> None:
             (root / f"{('train', 'test')[number]}.txt").write_text(f"{stem}.png\n")
         elif layout == "flir":
             write_flir_truth(root)
+        elif layout == "smod":
+            write_smod_truth(root, ("train", "test")[number], names[1])
         elif layout == "llvip":
             (root / "Annotations").mkdir(exist_ok=True)
             (root / "Annotations" / f"{stem}.xml").write_text(
@@ -76,6 +79,16 @@ def write_flir_truth(root: Path) -> None:
         "categories": [{"id": 1, "name": "person"}],
     }  # fmt: skip
     (root / "annotations.json").write_text(json.dumps(truth))
+
+
+def write_smod_truth(root: Path, part: str, name: str) -> None:
+    truth = {
+        "images": [{"id": 1, "file_name": name, "width": SIZE[0], "height": SIZE[1]}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 4, "bbox": [20, 15, 11, 35], "area": 385}],
+        "categories": [{"id": n, "name": name} for n, name in enumerate(("person", "rider", "bicycle", "car"), 1)],
+    }
+    (root / "anno").mkdir(exist_ok=True)
+    (root / "anno" / f"new_{part}_annotations_rgb.json").write_text(json.dumps(truth))
 
 
 def files(root: Path) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ def ids(dataset):
 def test_the_contract_names_these_layouts():
     assert set(LAYOUTS) == {
         "m3fd", "msrs", "roadscene", "tno", "llvip", "kaist", "fmb", "flir", "pst900", "mfnet", "dronevehicle", "vedai",
-        "awmm", "folder",
+        "smod",        "awmm", "folder",
     }  # fmt: skip
 
 

@@ -13,7 +13,16 @@ from defusedxml.ElementTree import parse
 from fuse2task.data.dataset import Box
 from fuse2task.data.degradation.sensor import Camera, Shot
 from fuse2task.data.images import IGNORED, encode_png, read_mask
-from fuse2task.data.truth.boxes import EDGES, Edges, enclosed, format_yolo, voc_edges, yolo_edges
+from fuse2task.data.truth.boxes import (
+    EDGES,
+    Edges,
+    bbgt_line,
+    enclosed,
+    format_yolo,
+    vedai_line,
+    voc_edges,
+    yolo_line,
+)  # fmt: skip
 from fuse2task.runtime.compute import generator
 
 SHIFT = (1.0, 2.0, 4.0, 6.0, 8.0)  # pixels
@@ -114,15 +123,43 @@ def moved_voc(path: Path, motion: Motion, size: Size) -> bytes:
 
 
 def moved_yolo(path: Path, motion: Motion, size: Size) -> bytes:
-    """A YOLO file with moved boxes, under the class ids that it has; those that left the image are gone."""
+    """A YOLO or bbGt file with moved boxes, under the classes that it has; those that left the image are gone."""
+    lines = []
+    for line in path.read_text("utf-8-sig").splitlines():
+        name, *fields = line.split() or ["%"]
+        if name.startswith("%"):
+            lines += [f"{line}\n"] if line.strip() else []
+        elif _is_number(name):
+            box = move_box(_clipped(name, yolo_line(line, size)[1], size), motion, size)
+            lines += [name + format_yolo([box], [name], size).removeprefix("0")] if box else []
+        else:
+            box = move_box(_clipped(name, bbgt_line(line)[1], size), motion, size)
+            moved = [f"{value:.12g}" for value in (box.x, box.y, box.w, box.h)] if box else []
+            lines += [" ".join([name, *moved, *fields[4:]]) + "\n"] if box else []
+    return "".join(lines).encode()
+
+
+def moved_vedai(path: Path, motion: Motion, size: Size) -> bytes:
+    """A VEDAI file of the moved upright boxes, without angle; those that left the image are gone."""
     lines = []
     for line in path.read_text("utf-8-sig").splitlines():
         if line.strip():
-            number, *fields = line.split()
-            box = move_box(_clipped(number, yolo_edges(fields, size), size), motion, size)
+            fields = line.split()
+            box = move_box(_clipped("", vedai_line(line)[1], size), motion, size)
             if box is not None:
-                lines.append(number + format_yolo([box], [box.name], size).removeprefix("0"))
+                right, bottom = box.x + box.w, box.y + box.h
+                corners = (box.x, right, right, box.x, box.y, box.y, bottom, bottom)
+                middle = (f"{box.x + box.w / 2:.12g}", f"{box.y + box.h / 2:.12g}", "0")
+                lines.append(" ".join([*middle, *fields[3:6], *(f"{edge:.12g}" for edge in corners)]) + "\n")
     return "".join(lines).encode()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def moved_mask(path: Path, motion: Motion, _size: Size, palette: str | None = None) -> bytes:

@@ -1,38 +1,51 @@
 """Degraded copies of datasets: same layout and names, resumable, equal bytes for equal requests."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from fuse2task.data.dataset import BoxTruth, Dataset, Pair
-from fuse2task.data.degradation.geometry import Motion, motion_of, move_box, moved_mask, moved_voc, moved_yolo
+import numpy as np
+
+from fuse2task.data.dataset import Box, BoxTruth, Dataset, Pair
+from fuse2task.data.degradation.geometry import (
+    Motion,
+    motion_of,
+    move_box,
+    moved_mask,
+    moved_vedai,
+    moved_voc,
+    moved_yolo,
+)
 from fuse2task.data.degradation.kinds import KINDS, LEVELS
 from fuse2task.data.degradation.sensor import Shot
-from fuse2task.data.images import SUFFIXES, as_rgb, encode_png, one_channel, read_visible
+from fuse2task.data.images import CAMERAS, SUFFIXES, Camera, as_rgb, encode_png, one_channel, read_camera, read_visible
 from fuse2task.data.layouts import LAYOUTS
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.truth.boxes import file_of, format_yolo, truth_files
-from fuse2task.data.truth.coco import coco_files
+from fuse2task.data.truth.coco import coco_files, coco_truth
 from fuse2task.runtime import files
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import bytes_digest, file_digest, read_json, refuse_overlap, write_bytes, write_json
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter
 
-Role = Literal["visible", "infrared", "voc", "yolo", "masks", "coco", "list"]
-_TRUTH_SUFFIXES = {"voc": (".xml",), "yolo": (".txt",), "masks": SUFFIXES}
+Role = Literal["visible", "infrared", "voc", "yolo", "vedai", "masks", "coco", "list"]
+_TRUTH_SUFFIXES = {"voc": (".xml",), "yolo": (".txt",), "vedai": (".txt",), "masks": SUFFIXES}
 FORMAT = "fuse2task.degraded"
 MANIFEST = "degraded.json"
+MOVED_COCO = "boxes.json"  # moved boxes apart, where some are ignored
 WORK = ".fuse2task"  # plan and journal of an unfinished copy
 _PACKAGES = ("numpy", "opencv-python-headless", "pillow")
-_MODALITIES = ("infrared", "visible")
-_MOVED: dict[str, Callable[..., bytes]] = {"voc": moved_voc, "yolo": moved_yolo, "masks": moved_mask}
+_MOVED: dict[str, Callable[..., bytes]] = {
+    "voc": moved_voc, "yolo": moved_yolo, "vedai": moved_vedai, "masks": moved_mask,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Part:
-    """A file of a dataset. pair: whose it is, None for a list."""
+    """A file of a dataset. pair: whose it is, None for a list. role: of a packed pair's file, `visible`."""
 
     path: Path
     role: Role
@@ -47,12 +60,13 @@ def parts_of(dataset: Dataset) -> list[Part]:
     """
     root, pairs = dataset.root, dataset.pairs
     found = [Part(pair.visible, "visible", pair) for pair in pairs]
-    found += [Part(pair.infrared, "infrared", pair) for pair in pairs]
+    found += [Part(pair.infrared, "infrared", pair) for pair in pairs if not pair.packed]
     if LAYOUTS[dataset.layout].clean:
         references = [part.path.parent.with_name(f"gt_{part.path.parent.name}") / part.path.name for part in found]
         found += [Part(path, "list") for path in references if path.is_file()]
     lists = [*root.glob("*.txt"), *root.glob("*.tsv"), *root.glob("meta/*.txt")]
     lists += [root / name for name in LAYOUTS[dataset.layout].split_lists if (root / name).is_file()]
+    lists = [path for path in lists if path.suffix != ".json"]  # a COCO file that tells the split is truth as well
     for own in LAYOUTS[dataset.layout].truth:
         if own.kind == "coco":
             found += [Part(path, "coco") for name in own.folders for path in coco_files(root / name)]
@@ -103,8 +117,8 @@ def degrade_dataset(
         raise RequestError(f"level {level}: levels are 0 (as it is) to {LEVELS[-1]} (worst)")
     root, out = Path(root), Path(out)
     for name, value in (("move", move), ("truth_on", truth_on)):
-        if value is not None and (kind != "misalign" or value not in _MODALITIES):
-            raise RequestError(f"{name} {value!r}: for kind misalign only, and one of {', '.join(_MODALITIES)}")
+        if value is not None and (kind != "misalign" or value not in CAMERAS):
+            raise RequestError(f"{name} {value!r}: for kind misalign only, and one of {', '.join(CAMERAS)}")
     given = {"boxes": boxes, "annotations": annotations, "masks": masks}
     refuse_overlap(out, root, *given.values())
     dataset = load_dataset(
@@ -119,6 +133,13 @@ def degrade_dataset(
     )
     moves = (move or "infrared", truth_on or "visible") if kind == "misalign" else None
     return _Copy(dataset, kind, level, out, seed, moves, {k: Path(v) for k, v in given.items() if v}).run()
+
+
+def moved_truth(root: Path) -> dict[str, Path]:
+    """What `load_dataset` needs for truth that a copy holds apart because it moved; empty without."""
+    if (root / MOVED_COCO).is_file():
+        return {"annotations": root / MOVED_COCO}
+    return {name: root / name for name in ("boxes", "masks") if (root / name / "classes.txt").is_file()}
 
 
 class _Copy:
@@ -142,6 +163,10 @@ class _Copy:
             self.plan["misalign"] = {"moves": moves[0], "truth_on": moves[1], "truth_moved": self.truth_moves}
         if self.palette and self.truth_moves:
             self.plan["palette"] = self.palette  # moved masks hold indices
+        listed = [name for name in LAYOUTS[dataset.layout].split_lists if (dataset.root / name).is_file()]
+        if self.truth_moves and dataset.split_name == "layout" and any(name.endswith(".json") for name in listed):
+            problem = "COCO files tell its split, and are not copied where their boxes move"
+            raise RequestError(f"{dataset.root}: {problem}; give --split a list (`data split` writes one)")
         # In layout awmm the root's name may be the weather; scenes.tsv is copied.
         if not (dataset.root / "scenes.tsv").is_file():
             for pair in dataset.pairs:
@@ -206,14 +231,16 @@ class _Copy:
 
     def _target(self, part: Part) -> str:
         path = part.path.relative_to(self.dataset.root)
-        becomes_png = self._changed(part) and part.role in (*_MODALITIES, "masks")
+        becomes_png = self._changed(part) and part.role in (*CAMERAS, "masks")
         return (path.with_suffix(".png") if becomes_png else path).as_posix()
 
     def _changed(self, part: Part) -> bool:
+        if part.pair is not None and part.pair.packed and part.role == "visible":
+            return bool(self.changes)
         return part.role in self.changes or (self.truth_moves and part.role in _MOVED)
 
     def _sources(self, part: Part) -> list[str]:
-        both = part.pair if part.role in self.changes else None
+        both = part.pair if part.role in CAMERAS and self._changed(part) else None
         return [file_digest(path) for path in ((both.visible, both.infrared) if both else (part.path,))]
 
     def _made(self, part: Part) -> bytes:
@@ -222,34 +249,61 @@ class _Copy:
         if part.role in _MOVED:
             moved = _MOVED[part.role]
             more = {"palette": self.palette} if part.role == "masks" else {}
-            return moved(part.path, self._motion(part.pair), part.pair.size, **more)
+            return moved(part.path, self._motion(part.pair), part.pair.file_size, **more)
+        return encode_png(self._image(part, part.pair))
+
+    def _image(self, part: Part, pair: Pair) -> np.ndarray:
+        """The degraded pixels of an image as its file has them: channels, border, both cameras of a packed pair."""
+        infrared, visible = read_camera(pair, "infrared"), read_camera(pair, "visible")
+        shot = Shot(visible, one_channel(infrared), pair.id, self.seed, self.kind)
+
+        def degraded(camera: Camera) -> np.ndarray:
+            changed = camera in self.changes
+            return KINDS[self.kind].effect(shot, self.level, camera) if changed else shot.image(camera)
+
+        if pair.packed:
+            return np.dstack([degraded("visible"), degraded("infrared")])
         assert part.role == "visible" or part.role == "infrared"
-        infrared = read_visible(part.pair.infrared)
-        shot = Shot(read_visible(part.pair.visible), one_channel(infrared), part.pair.id, self.seed, self.kind)
-        pixels = KINDS[self.kind].effect(shot, self.level, part.role)
-        as_stored = part.role == "infrared" and infrared.ndim == 3  # as M3FD has it
-        return encode_png(as_rgb(pixels) if as_stored else pixels)
+        pixels = degraded(part.role)
+        if part.role == "infrared" and infrared.ndim == 3:  # as M3FD has it
+            pixels = as_rgb(pixels)
+        if pair.border:
+            framed = read_visible(part.path).copy()
+            inner = slice(pair.border, -pair.border)
+            framed[inner, inner] = pixels
+            return framed
+        return pixels
 
     def _truth_apart(self, rows: list[dict[str, Any]]) -> dict[str, Path]:
         if not self.given and not any(part.role == "coco" for part in parts_of(self.dataset)):
             return {}
-        truth = self.dataset.boxes or self.dataset.masks
+        truth, pairs = self.dataset.boxes or self.dataset.masks, self.dataset.pairs
         assert truth is not None
-        if isinstance(truth, BoxTruth) and any(truth.ignored.values()):
-            problem = "boxes with flags that ignore them cannot move with the image"
-            raise RequestError(f"{next(iter(self.given.values()))}: {problem}; give --ignore none, or remove them")
-        folder = "boxes" if isinstance(truth, BoxTruth) else "masks"
-        for pair in self.dataset.pairs:
-            if isinstance(truth, BoxTruth):
-                moved = [move_box(box, self._motion(pair), pair.size) for box in truth.boxes[pair.id]]
-                text = format_yolo([box for box in moved if box], truth.classes, pair.size)
+        if isinstance(truth, BoxTruth):
+            boxes, ignored = (
+                {pair.id: self._moved(group.get(pair.id, ()), pair) for pair in pairs}
+                for group in (truth.boxes, truth.ignored)
+            )
+            if any(ignored.values()):  # YOLO has no flags
+                framed = [replace(pair, size=pair.file_size, border=0) for pair in pairs]
+                content = coco_truth(framed, replace(truth, boxes=boxes, ignored=ignored))
+                rows.append(self._write(MOVED_COCO, json.dumps(content, sort_keys=True).encode()))
+                return moved_truth(self.out)
+            for pair in pairs:
+                text = format_yolo(boxes[pair.id], truth.classes, pair.file_size)
                 rows.append(self._write(f"boxes/{pair.id}.txt", text.encode()))
-            else:
+        else:
+            for pair in pairs:
                 data = moved_mask(truth.masks[pair.id], self._motion(pair), pair.size, self.palette)
                 rows.append(self._write(f"masks/{pair.id}.png", data))
         names = "".join(f"{number} {name}\n" for number, name in enumerate(truth.classes))
-        rows.append(self._write(f"{folder}/classes.txt", names.encode()))
-        return {folder: self.out / folder}
+        rows.append(self._write(f"{'boxes' if isinstance(truth, BoxTruth) else 'masks'}/classes.txt", names.encode()))
+        return moved_truth(self.out)
+
+    def _moved(self, boxes: Sequence[Box], pair: Pair) -> tuple[Box, ...]:
+        """The boxes that are still there, from the corner of the pair's files."""
+        moved = (move_box(box, self._motion(pair), pair.size) for box in boxes)
+        return tuple(replace(box, x=box.x + pair.border, y=box.y + pair.border) for box in moved if box)
 
     def _motion(self, pair: Pair) -> Motion:
         return motion_of(self.seed, pair.id, self.level)

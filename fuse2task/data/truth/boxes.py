@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from fuse2task.data.classes import check_names, class_list, in_known_order, read_class_list
+from fuse2task.data.classes import VEDAI, VEDAI_IDS, check_names, class_list, in_known_order, read_class_list
 from fuse2task.data.dataset import Box, BoxTruth, Finding, Findings, Pair, files_by_id
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.reading import check_regular, one_line, read_text
@@ -84,23 +84,24 @@ class BoxCollector:
     """Gathers boxes of `pairs`, and adds to `findings` what is wrong with them."""
 
     def __init__(
-        self, classes: Sequence[str], pairs: Iterable[Pair], findings: Findings, ignore: Sequence[str] = IGNORED_FLAGS
-    ):
-        self.classes, self.ignore = tuple(classes), tuple(ignore)
+        self, classes: Sequence[str], pairs: Iterable[Pair], findings: Findings, ignore: Sequence[str] = IGNORED_FLAGS,
+        cut: bool = False,
+    ):  # fmt: skip
+        self.classes, self.ignore, self.cut = tuple(classes), tuple(ignore), cut
         self.boxes: dict[str, list[Box]] = {pair.id: [] for pair in pairs}
         self.ignored: dict[str, list[Box]] = {}
         self.flagged = Counter[str]()
         self.findings = findings
-        self.clipped = self.copies = self.enclosed = 0
+        self.clipped = self.copies = self.enclosed = self.beyond = 0
 
     def add(self, pair: Pair, where: str, name: str, edges: Sequence[float], flags: Collection[str] = ()) -> None:
-        """Add a box with edges (left, top, right, bottom) in pixels of `pair`; `where` names file and place.
+        """Add a box with edges (left, top, right, bottom) in pixels of the files of `pair`; `where` names the place.
 
-        Up to 0.5 px beyond the image, or 1 px exactly, is clipped and counted; a copy of another box is counted and
-        left out. One of a flag in `ignore` is put apart.
+        Up to 0.5 px beyond the image, or 1 px exactly, is clipped and counted, with `cut` anything; a copy of another
+        box is counted and left out. One of a flag in `ignore` is put apart.
         Findings: `unknown-class`, `bad-box` (not finite, no width or height), `box-outside`.
         """
-        left, top, right, bottom = edges
+        left, top, right, bottom = (edge - pair.border for edge in edges)
         width, height = pair.size
         beyond = max(-left, -top, right - width, bottom - height)
         x, y = max(left, 0.0), max(top, 0.0)
@@ -113,11 +114,12 @@ class BoxCollector:
         elif right <= left or bottom <= top:
             text = f"{where}: width {right - left:g}, height {bottom - top:g}; both must be above 0"
             self.findings.add("bad-box", text)
-        elif (beyond > CLIP and abs(beyond - OFF_BY_ONE) > _NOISE) or w <= 0 or h <= 0:
+        elif (not self.cut and beyond > CLIP and abs(beyond - OFF_BY_ONE) > _NOISE) or w <= 0 or h <= 0:
             text = f"{where}: {name} is {beyond:.4g} px outside the {width}x{height} image"
             self.findings.add("box-outside", f"{text}; {CLIP} px are allowed")
         else:
-            self.clipped += beyond > _NOISE
+            self.clipped += beyond > _NOISE and (not self.cut or beyond <= CLIP)
+            self.beyond += self.cut and beyond > CLIP
             box = Box(name, x, y, w, h)
             ignored = not set(flags).isdisjoint(self.ignore)
             place = self.ignored.setdefault(pair.id, []) if ignored else self.boxes[pair.id]
@@ -125,7 +127,7 @@ class BoxCollector:
                 self.copies += 1
             else:
                 place.append(box)
-                self.flagged.update(flags)
+                self.flagged.update(flag for flag in flags if not ignored or flag in self.ignore)
 
     def truth(self) -> tuple[BoxTruth, Findings]:
         """All boxes added, and the findings; what has been left out is a note."""
@@ -135,6 +137,9 @@ class BoxCollector:
         if self.enclosed:
             text = f"{self.enclosed} objects are polygons or rotated boxes; of each the upright box round it counts"
             self.findings.add("enclosing-box", text, note=True)
+        if self.beyond:
+            text = f"{self.beyond} boxes reach beyond the image, as they may in this layout; what is inside counts"
+            self.findings.add("cut-box", text, note=True)
         boxes = {name: tuple(found) for name, found in self.boxes.items()}
         if flags := self._policy():
             self.findings.add("flagged-box", flags, note=True)
@@ -156,7 +161,7 @@ class BoxCollector:
 
 def read_voc(
     path: Path | Sequence[Path], pairs: Sequence[Pair], known: Sequence[str] | None = None,
-    ignore: Sequence[str] = IGNORED_FLAGS,
+    ignore: Sequence[str] = IGNORED_FLAGS, cut: bool = False,
 ) -> tuple[BoxTruth, Findings]:  # fmt: skip
     """Boxes of `pairs` from a folder of `<id>.xml` (or `<split>/<id>.xml`), from several, or from one such file.
 
@@ -189,14 +194,15 @@ def read_voc(
     if known is None:
         known = sorted({_text(item, "name") for _, tree in trees.values() for item in tree.iter("object")})
         check_names(folders[0], known)
-    collector = BoxCollector(known, pairs, findings, ignore)
+    collector = BoxCollector(known, pairs, findings, ignore, cut)
     for pair in pairs:
         if pair.id not in trees:
             continue
         source, tree = trees[pair.id]
         size = (_number(tree, "size/width"), _number(tree, "size/height"))
-        if tree.find("size") is not None and any(size) and size != pair.size:
-            text = f"{source}: made for {size[0]:g}x{size[1]:g}, but the image is {pair.size[0]}x{pair.size[1]}"
+        if tree.find("size") is not None and any(size) and size != pair.file_size:
+            width, height = pair.file_size
+            text = f"{source}: made for {size[0]:g}x{size[1]:g}, but the image is {width}x{height}"
             findings.add("truth-size", text)
         for number, item in enumerate(tree.iter("object"), 1):
             shapes = item.findall("bndbox") or enclosed(item)
@@ -268,16 +274,57 @@ def format_voc(
 
 def read_yolo(
     folder: Path | Sequence[Path], pairs: Sequence[Pair], known: Sequence[str] | None = None, only_known: bool = False,
-    ignore: Sequence[str] = IGNORED_FLAGS,
+    ignore: Sequence[str] = IGNORED_FLAGS, cut: bool = False,
 ) -> tuple[BoxTruth | None, Findings]:  # fmt: skip
     """Boxes of `pairs` from the text files in a folder or several: YOLO's, or Caltech's (bbGt, as KAIST has them).
 
-    A folder holds `<id>.txt` (or `<split>/<id>.txt`), and for YOLO `classes.txt`, there or in its parent. known: names
+    A folder holds `<id>.txt` (or `<split>/<id>.txt`), and for YOLO `classes.txt`, there or in its parent. Of a polygon
+    (`id x1 y1 x2 y2 x3 y3 ...`, rotated boxes too) the upright box that encloses it counts. known: names
     whose order is kept where the file's are among them; only_known: others are findings. Returns the truth (None
     without class names), and findings: `no-class-names`, `missing-truth`, `bad-annotation` (a line of another form),
     and those of `BoxCollector.add`.
     """
     folders = [folder] if isinstance(folder, Path) else folder
+    files, texts, findings = _box_texts(folders, pairs)
+    caltech = any(lines and lines[0].startswith("% bbGt") for lines in texts.values())
+    if caltech:
+        names = sorted({line.split()[0] for lines in texts.values() for line in lines if line[:1] not in ("", "%")})
+    else:
+        try:
+            lists = {_names(place) for place in folders}
+            if len(lists) > 1:
+                raise RequestError(f"{folders[0]}: its class list differs from that of {folders[-1]}; make them one")
+            names = list(lists.pop())
+        except RequestError as error:
+            return None, Findings([Finding("no-class-names", str(error))])
+    own = known if only_known and known else in_known_order(names, known)
+    collector = BoxCollector(own, pairs, findings, ignore, cut)
+    form = "name x y w h ..." if caltech else "id cx cy w h"
+    for pair in pairs:
+        for number, line in enumerate(texts.get(pair.id, ()), 1):
+            if not line.strip() or (caltech and line.startswith("%")):
+                continue
+            where = f"{file_of(pair, files)}, line {number}"
+            try:
+                name, edges, *flags = bbgt_line(line) if caltech else yolo_line(line, pair.file_size)
+            except ValueError:
+                findings.add("bad-annotation", f"{where}: {line.strip()[:60]!r} is not `{form}`")
+                continue
+            collector.enclosed += not caltech and len(line.split()) > 5
+            if isinstance(name, str):
+                collector.add(pair, where, name, edges, flags)
+            elif 0 <= name < len(names):
+                collector.add(pair, where, names[name], edges)
+            else:
+                text = f"{where}: class id {name}, but classes.txt has 0 to {len(names) - 1}"
+                findings.add("unknown-class", text)
+    return collector.truth()
+
+
+def _box_texts(
+    folders: Sequence[Path], pairs: Sequence[Pair]
+) -> tuple[dict[str, Path], dict[str, list[str]], Findings]:
+    """Text files of boxes, and the lines of those of `pairs`, by id; findings: `missing-truth`, `bad-annotation`."""
     files, findings = truth_files(folders, [".txt"], pairs)
     texts: dict[str, list[str]] = {}
     for pair in pairs:
@@ -290,37 +337,40 @@ def read_yolo(
             texts[pair.id] = read_text(path, "text file of boxes", MAX_LABELS).splitlines()
         except RequestError as error:
             findings.add("bad-annotation", error)
-    caltech = any(lines and lines[0].startswith("% bbGt") for lines in texts.values())
-    if caltech:
-        names = sorted({line.split()[0] for lines in texts.values() for line in lines if line[:1] not in ("", "%")})
-    else:
-        try:
-            lists = {_names(place) for place in folders}
-            if len(lists) > 1:
-                raise RequestError(f"{folders[0]}: its class list differs from that of {folders[-1]}; make them one")
-            names = list(lists.pop())
-        except RequestError as error:
-            return None, Findings([Finding("no-class-names", str(error))])
-    collector = BoxCollector(known if only_known and known else in_known_order(names, known), pairs, findings, ignore)
-    form = "name x y w h ..." if caltech else "id cx cy w h"
+    return files, texts, findings
+
+
+def read_vedai(
+    folders: Sequence[Path], pairs: Sequence[Pair], ignore: Sequence[str] = IGNORED_FLAGS, cut: bool = True
+) -> tuple[BoxTruth, Findings]:
+    """Boxes of `pairs` from VEDAI's `<id>.txt`: of each rotated box the upright one that encloses its corners.
+
+    Findings: `missing-truth`, `bad-annotation` (a line of another form), and those of `BoxCollector.add`.
+    """
+    files, texts, findings = _box_texts(folders, pairs)
+    collector = BoxCollector(VEDAI, pairs, findings, ignore, cut)
     for pair in pairs:
         for number, line in enumerate(texts.get(pair.id, ()), 1):
-            if not line.strip() or (caltech and line.startswith("%")):
-                continue
-            where = f"{file_of(pair, files)}, line {number}"
-            try:
-                name, edges, *flags = _bbgt_line(line) if caltech else _yolo_line(line, pair.size)
-            except ValueError:
-                findings.add("bad-annotation", f"{where}: {line.strip()[:60]!r} is not `{form}`")
-                continue
-            if isinstance(name, str):
-                collector.add(pair, where, name, edges, flags)
-            elif 0 <= name < len(names):
-                collector.add(pair, where, names[name], edges)
-            else:
-                text = f"{where}: class id {name}, but classes.txt has 0 to {len(names) - 1}"
-                findings.add("unknown-class", text)
+            if line.strip():
+                where = f"{file_of(pair, files)}, line {number}"
+                try:
+                    name, edges = vedai_line(line)
+                except ValueError:
+                    form = "x y angle class contained occluded x1 x2 x3 x4 y1 y2 y3 y4"
+                    findings.add("bad-annotation", f"{where}: {line.strip()[:60]!r} is not `{form}`")
+                    continue
+                collector.enclosed += 1
+                collector.add(pair, where, name, edges)
     return collector.truth()
+
+
+def vedai_line(line: str) -> tuple[str, Edges]:
+    """Class and enclosing edges of `x y angle class contained occluded`, four x, four y. ValueError: another form."""
+    numbers = [float(field) for field in line.split()]
+    if len(numbers) != 14:
+        raise ValueError(f"{len(numbers)} fields")
+    xs, ys = numbers[6:10], numbers[10:]
+    return VEDAI_IDS.get(int(numbers[3]), f"{numbers[3]:g}"), (min(xs), min(ys), max(xs), max(ys))
 
 
 def _names(folder: Path) -> tuple[str, ...]:
@@ -332,7 +382,7 @@ def _names(folder: Path) -> tuple[str, ...]:
     )
 
 
-def _bbgt_line(line: str) -> tuple[Any, ...]:
+def bbgt_line(line: str) -> tuple[Any, ...]:
     """Name, edges and flags of a line `name x y w h occluded, four of the visible part, ignore, angle` of Dollar's
     toolbox; of what follows the box only `ignore` is used, and it may be missing."""
     name, *fields = line.split()
@@ -340,7 +390,8 @@ def _bbgt_line(line: str) -> tuple[Any, ...]:
     return name, (x, y, x + w, y + h), *(["ignore"] if len(fields) > 9 and float(fields[9]) else [])
 
 
-def _yolo_line(line: str, size: tuple[int, int]) -> tuple[Any, ...]:
+def yolo_line(line: str, size: tuple[int, int]) -> tuple[Any, ...]:
+    """Class id and edges in pixels of `id cx cy w h`, or of a polygon. ValueError: another form."""
     first, *fields = line.split()
     if not first.isdecimal() and not float(first).is_integer():
         raise ValueError(f"{first} is no class id")
@@ -348,11 +399,16 @@ def _yolo_line(line: str, size: tuple[int, int]) -> tuple[Any, ...]:
 
 
 def yolo_edges(fields: Iterable[str], size: tuple[int, int]) -> Edges:
-    """(left, top, right, bottom) in pixels of `cx cy w h` in fractions of `size` (width, height).
+    """(left, top, right, bottom) in pixels of `cx cy w h`, or of three or more points, in fractions of `size` (width,
+    height).
 
-    ValueError: not four numbers.
+    ValueError: not four numbers, nor an even count above.
     """
-    cx, cy, w, h = map(float, fields)
+    numbers = [float(field) for field in fields]
+    if len(numbers) > 5 and len(numbers) % 2 == 0:
+        xs, ys = numbers[0::2], numbers[1::2]
+        return min(xs) * size[0], min(ys) * size[1], max(xs) * size[0], max(ys) * size[1]
+    cx, cy, w, h = numbers
     return (cx - w / 2) * size[0], (cy - h / 2) * size[1], (cx + w / 2) * size[0], (cy + h / 2) * size[1]
 
 

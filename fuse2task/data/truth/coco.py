@@ -35,9 +35,10 @@ class CocoCounts:
 
 
 def read_coco(
-    path: Path, pairs: Sequence[Pair], known: Sequence[str] | None = None, ignore: Sequence[str] = IGNORED_FLAGS
-) -> tuple[BoxTruth, Findings]:
-    """Boxes of `pairs` from a COCO file, or from all `*.json` of a folder together.
+    path: Path | Sequence[Path], pairs: Sequence[Pair], known: Sequence[str] | None = None,
+    ignore: Sequence[str] = IGNORED_FLAGS, cut: bool = False,
+) -> tuple[BoxTruth, Findings]:  # fmt: skip
+    """Boxes of `pairs` from a COCO file, from all `*.json` of a folder, or from several of these, together.
 
     An image belongs to the pair whose id, or alias, its `file_name` gives, with all, some or none of its folders.
     Classes are the categories in id order, or all of `known` where those hold every category. Returns the truth, and
@@ -45,9 +46,10 @@ def read_coco(
     cannot be scored as one; not where `ignore` has `crowd`), and those of `BoxCollector.add`. RequestError: a file is
     not COCO JSON, or two categories share an id or a name.
     """
-    names, images = _load(path)
+    paths = [path] if isinstance(path, Path) else path
+    names, images = _load(*paths)
     findings = Findings()
-    collector = BoxCollector(in_known_order(list(dict.fromkeys(names.values())), known), pairs, findings, ignore)
+    collector = BoxCollector(in_known_order(list(dict.fromkeys(names.values())), known), pairs, findings, ignore, cut)
     by_id: dict[str, CocoImage] = {}
     tails: dict[str, list[CocoImage]] = {}
     for image in images:
@@ -64,10 +66,12 @@ def read_coco(
         whole_name = next((by_id[name] for name in names_of_pair if name in by_id), None)
         found = whole_name or (same_tail[0] if len(same_tail) == 1 else None)
         if found is None:
-            findings.add("missing-truth", f"{path}: no image {pair.id!r}, or several of that name")
+            where = ", ".join(map(str, paths))
+            findings.add("missing-truth", f"{where}: no image {pair.id!r}, or several of that name")
             continue
-        if found.size != pair.size and any(found.size):
-            sizes = f"{found.size[0]}x{found.size[1]} there, but the image is {pair.size[0]}x{pair.size[1]}"
+        if found.size != pair.file_size and any(found.size):
+            width, height = pair.file_size
+            sizes = f"{found.size[0]}x{found.size[1]} there, but the image is {width}x{height}"
             findings.add("truth-size", f"{found.source}: {pair.id} is {sizes}")
         for annotation in found.annotations:
             where = f"{found.source}, annotation {annotation.get('id')} ({pair.id})"
@@ -103,6 +107,11 @@ def is_coco(path: Path) -> bool:
         both = "both COCO (.json) and VOC (.xml) files; point at one kind"
         raise RequestError(f"{path}: holds {both if json else 'neither COCO (.json) nor VOC (.xml) files'}")
     return json
+
+
+def image_names(path: Path) -> list[str]:
+    """The `file_name` of every image of a COCO file. RequestError: as `read_coco`."""
+    return [image.name for image in _load(path)[1]]
 
 
 def count_coco(path: Path) -> CocoCounts:
@@ -153,11 +162,11 @@ def coco_truth(pairs: Sequence[Pair], truth: BoxTruth) -> dict[str, Any]:
     return {**info, "images": images, "annotations": annotations, "categories": categories}
 
 
-def _load(path: Path) -> tuple[dict[int, str], list[CocoImage]]:
+def _load(*paths: Path) -> tuple[dict[int, str], list[CocoImage]]:
     """Category names by id, and the images of all files, each with its annotations."""
     names: dict[int, str] = {}
     images: list[CocoImage] = []
-    for source in coco_files(path) or [path]:
+    for source in [source for path in paths for source in coco_files(path) or [path]]:
         value = read_json(source, "COCO file")
         try:
             categories = {_whole(item["id"]): str(item["name"]) for item in value["categories"]}
@@ -177,7 +186,8 @@ def _load(path: Path) -> tuple[dict[int, str], list[CocoImage]]:
             raise RequestError(f"{source}: an image id, a category id or a category name is there twice; fix it")
         check_names(source, list(categories.values()))
         if names and categories != names:
-            raise RequestError(f"{source}: other categories than the other files of {path}; point at one file")
+            others = ", ".join(map(str, paths))
+            raise RequestError(f"{source}: other categories than the other files of {others}; point at one file")
         names = dict(sorted(categories.items()))
         images += own.values()
     return names, images
