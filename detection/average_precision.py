@@ -238,15 +238,17 @@ def _mean_over_classes(values: np.ndarray) -> np.ndarray:
 
 
 def evaluate(
-    truth: dict[str, Any] | Path, predictions: list[dict[str, Any]] | Path, *, left_out: Sequence[str] = ()
-) -> dict[str, Any]:
+    truth: dict[str, Any] | Path, predictions: list[dict[str, Any]] | Path, *, left_out: Sequence[str] = (),
+    ignore: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Average precision of `predictions` against `truth`, over all images of the truth (empty ones too).
 
     The numbers are those of pycocotools' COCOeval (bbox): IoU 0.50:0.05:0.95, 101 recall points, at most 100
     detections a class and image.
 
     truth: COCO ground truth, or its file. predictions: COCO results, or their file. left_out: names of truth classes
-    that the judge lacks: null, not in the mean, named in `definition`.
+    that the judge lacks: null, not in the mean, named in `definition`. ignore: flags of true boxes that do not count,
+    `difficult,crowd` say, or `none`; by default `crowd,ignore`.
 
     Returns {"AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large", "AR100": fraction in [0, 1] or None,
     "images": int, "per_iou": {"0.50": ..., "0.95": ...}, "per_class": {name: {"AP", "AP50", "AP75", "instances"}},
@@ -254,7 +256,7 @@ def evaluate(
     RequestError: a file is not what it should be, the predictions are for other images or categories, or `left_out`
     names an unknown class or all classes.
     """
-    content = read_truth(truth)
+    content = read_truth(truth, ignore)
     results = read_predictions(predictions, content)
     names = {item["id"]: item["name"] for item in content["categories"]}
     counted = counted_classes(content, left_out)

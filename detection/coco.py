@@ -1,11 +1,13 @@
 """COCO truth, read strictly: what pycocotools would crash on or ignore is refused."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from fuse2task.data.classes import check_names
 from fuse2task.data.fused import verify_truth_at
+from fuse2task.data.truth.boxes import FLAGS, IGNORED_FLAGS, parse_flags, policy
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import read_json
 from fuse2task.runtime.progress import say
@@ -13,15 +15,19 @@ from fuse2task.runtime.progress import say
 LARGEST = 1e12  # no coordinate, area or score of an image is larger
 
 
-def read_truth(truth: dict[str, Any] | Path) -> dict[str, Any]:
+def read_truth(truth: dict[str, Any] | Path, ignore: str | None = None) -> dict[str, Any]:
     """COCO ground truth with keys images, categories and annotations, checked.
 
-    Every annotation of the returned copy has id, area (w * h where the file has none) and iscrowd (0 where the file
-    has none, 1 where `ignore` is 1), as pycocotools needs them. Copies of a box of the same image and class count
-    once, and a line on standard error says how many there are. RequestError: unreadable, not COCO ground truth, no
-    images or classes, ids or names that are repeated or of a wrong type, an annotation of an unknown image or
-    category, or a box that is not four finite numbers, sizes >= 0; a file of a fused dataset that is not as its
-    manifest says.
+    Every annotation of the returned copy has id, area (w * h where the file has none) and iscrowd, 1 for boxes that are
+    ignored, as pycocotools needs them. Copies of a box of the same image and class count once, and a line on standard
+    error says how many there are.
+
+    ignore: flags whose boxes are ignored, as `truth.boxes.parse_flags` reads them; without it `ignore` and, as
+    pycocotools does, `crowd`. `info.flags` says what is done with flagged boxes where that is not the usual.
+
+    RequestError: unreadable, not COCO ground truth, no images or classes, ids or names that are repeated or of a wrong
+    type, an annotation of an unknown image or category, a box that is not four finite numbers, sizes >= 0, or a crowd
+    that is not to be ignored; a file of a fused dataset that is not as its manifest says.
     """
     source, content = "the truth", truth
     if isinstance(truth, Path):
@@ -48,8 +54,6 @@ def read_truth(truth: dict[str, Any] | Path) -> dict[str, Any]:
             raise RequestError(f"{source}: image {short(image['id'])}: width and height must be numbers above 0")
     check_names(Path(source), [item["name"] for item in categories])
     annotations = [{"iscrowd": 0, **item, "id": number} for number, item in enumerate(parts[2] or (), start=1)]
-    for item in annotations:  # pycocotools ignores by iscrowd alone
-        item["iscrowd"] = 1 if item.get("ignore") == 1 else item["iscrowd"]
     problems = list(_bad_annotations(annotations, images, categories))
     if not problems:
         annotations = [{"area": item["bbox"][2] * item["bbox"][3], **item} for item in annotations]
@@ -58,11 +62,22 @@ def read_truth(truth: dict[str, Any] | Path) -> dict[str, Any]:
             for item in annotations
             if not (finite(item["area"]) and item["area"] >= 0 and item["iscrowd"] in (0, 1))
         ]
+    own = parse_flags(ignore) if ignore else (*IGNORED_FLAGS, "crowd")
+    flagged = Counter[str]()
+    if not problems and "crowd" not in own and any(item["iscrowd"] for item in annotations):
+        problems = ["a crowd region (iscrowd) cannot be scored as one object; --ignore crowd ignores it"]
     if problems:
         raise RequestError(f"{source}: {len(problems)} bad annotations\n{listing(problems, 5)}")
+    for item in annotations:  # pycocotools ignores by iscrowd alone
+        flags = [flag for flag in FLAGS if item.get("iscrowd" if flag == "crowd" else flag) in (1, True)]
+        ignored = not set(flags).isdisjoint(own)
+        flagged.update(flag for flag in flags if not ignored or flag in own)
+        item["iscrowd"] = int(ignored)
     info = content.get("info") if isinstance(content, dict) else None
-    flags = info.get("flags") if isinstance(info, dict) else None
-    about = {"flags": flags} if isinstance(flags, str) and flags.isprintable() else {}
+    said = info.get("flags") if isinstance(info, dict) else None  # of a fused dataset, whose flags are all one here
+    usual = ignore is None and not set(flagged) - {"crowd", "ignore"}
+    said = said if isinstance(said, str) and said.isprintable() else "" if usual else policy(flagged, own)
+    about = {"flags": said} if said else {}
     return {"info": about, "images": images, "categories": categories, "annotations": _once(source, annotations)}
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer
 
 from fuse2task.config.recipes import Recipe
 from fuse2task.runtime.compute import Precision
@@ -13,7 +13,8 @@ from fusion.losses import MsSsim
 class Source(Recipe):
     """One dataset to take training pairs from; `split` is a split list (path or shipped name).
 
-    boxes: its truth, for a stage that is driven by a detector (folder of YOLO txt).
+    boxes, annotations: its truth, for a stage that is driven by a detector (folder of YOLO txt; COCO or VOC). ignore:
+    flags of boxes that do not count, as for `load_dataset`.
     """
 
     root: Path
@@ -21,6 +22,13 @@ class Source(Recipe):
     split: str | None = None
     parts: tuple[str, ...] = ("train",)
     boxes: Path | None = None
+    annotations: Path | None = None
+    ignore: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Runs that were begun before these keys were there go on.
+        return {key: value for key, value in serialize(self).items() if value or key not in ("annotations", "ignore")}
 
 
 class Sampling(Recipe):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fuse2task.bench.recipe import BenchRecipe, DatasetSection, DegradedCopy
-from fuse2task.data.dataset import Dataset, Pair, content_hash, split_hash, validation_split
+from fuse2task.data.dataset import Dataset, Pair, content_hash, say_notes, split_hash, validation_split
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.splits import write_split
 from fuse2task.results.schema import BenchFolder
@@ -92,6 +92,7 @@ def load_bench_dataset(name: str, recipe: BenchRecipe) -> BenchDataset:
     """
     section = recipe.datasets[name]
     dataset = load_dataset(section.root, section.layout, split=section.split, **section.truth_files)
+    say_notes(dataset.notes)
     part = section.test
     if not recipe.open_test:
         dataset, part = _folded(name, dataset, section)
@@ -154,6 +155,7 @@ def _further(name: str, dataset: Dataset, other: str, path: Path, recipe: BenchR
         raise RequestError(f"datasets.{name}.truths: further truths are boxes, but this dataset has none itself; {fix}")
     given: dict[str, Any] = {"annotations" if Path(path).is_file() else "boxes": path}
     loaded = load_dataset(section.root, section.layout, split=section.split, ignore=section.ignore, **given)
+    say_notes(loaded.notes, before=dataset.notes)
     if loaded.boxes is None or loaded.boxes.classes != dataset.boxes.classes:
         classes, first = ", ".join(loaded.boxes.classes) if loaded.boxes else "none", ", ".join(dataset.boxes.classes)
         problem = f"its classes are {classes}, those of the first truth {first}"

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer import Argument, Option
 
-from fuse2task.cli.options import IgnoreOption, JsonOption, LayoutOption, Output, PaletteOption, make_table, print_json
+from fuse2task.cli.options import (
+    AnnotationsOption,
+    BoxesOption,
+    IgnoreOption,
+    JsonOption,
+    LayoutOption,
+    MasksOption,
+    Output,
+    PaletteOption,
+    make_table,
+    print_json,
+)  # fmt: skip
 from fuse2task.runtime.errors import RequestError
 
 if TYPE_CHECKING:
@@ -55,9 +66,9 @@ def degrade(
     output: Annotated[Path, Output(help="Folder to write; new, or to be continued.")],
     seed: Annotated[int, Option(help="Another seed, other streaks and noise.")] = 0,
     split: Annotated[str | None, Option(help="Copy only the pairs of this split list.")] = None,
-    boxes: Annotated[Path | None, Option(help="YOLO folder, if it must move with misalign.")] = None,
-    annotations: Annotated[Path | None, Option(help="COCO or VOC, likewise.")] = None,
-    masks: Annotated[Path | None, Option(help="Folder of class masks, likewise.")] = None,
+    boxes: BoxesOption = None,
+    annotations: AnnotationsOption = None,
+    masks: MasksOption = None,
     palette: PaletteOption = None,
     ignore: IgnoreOption = None,
     move: Annotated[str | None, Option(help="misalign: infrared or visible moves. [default: infrared]")] = None,
@@ -67,6 +78,7 @@ def degrade(
 ) -> None:
     """Write a degraded copy of a dataset, in the same layout, with its truth.
 
+    Truth from elsewhere is given where it must move with misalign.
     docs/conditions.md tells what each kind and level means.
     """
     from fuse2task.data.degradation.writing import MANIFEST, degrade_dataset
@@ -90,11 +102,12 @@ def convert(
     images: Annotated[Path, Option(help="Folder of the images that the boxes are of.")],
     to: Annotated[Literal["coco", "voc", "yolo"], Option(help="coco: one .json; voc, yolo: a folder.")],
     output: Annotated[Path, Output(help="New file (coco) or folder to write.")],
+    ignore: IgnoreOption = None,
 ) -> None:
     """Convert boxes from COCO, VOC or YOLO to another of them; what does not fit the images is listed instead."""
     from fuse2task.data.truth.conversion import convert_boxes
 
-    truth = convert_boxes(boxes, images, to, output)
+    truth = convert_boxes(boxes, images, to, output, ignore)
     count = sum(map(len, truth.boxes.values()))
     typer.echo(f"{output}: {count} boxes of {len(truth.boxes)} images, classes {', '.join(truth.classes)}")
 
@@ -104,9 +117,9 @@ def check(
     root: Root,
     layout: LayoutOption,
     split: Annotated[str | None, Option(help="Split list, or the name of a shipped one.")] = None,
-    boxes: Annotated[Path | None, Option(help="Folder of YOLO txt, with classes.txt.")] = None,
-    annotations: Annotated[Path | None, Option(help="COCO file or folder, or folder of VOC.")] = None,
-    masks: Annotated[Path | None, Option(help="Folder of class masks.")] = None,
+    boxes: BoxesOption = None,
+    annotations: AnnotationsOption = None,
+    masks: MasksOption = None,
     palette: PaletteOption = None,
     ignore: IgnoreOption = None,
     infrared: Infrared = None,

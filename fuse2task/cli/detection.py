@@ -92,6 +92,10 @@ def evaluate(
     option: JudgeOptions = None,
     device: JudgeDevice = "auto",
     trust_pickle: TrustPickle = False,
+    ignore: Annotated[
+        str | None,
+        Option(help="Flags of true boxes that do not count: as for `fusion apply`. [default: crowd,ignore]"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """COCO AP: --truth and --predictions, or a judge's (--weights or --plugin, --data, --split)."""
@@ -101,13 +105,15 @@ def evaluate(
 
     if any((truth, predictions)) == any((weights, plugin, data, split)):
         raise RequestError("give either --truth and --predictions, or --weights or --plugin, --data and --split")
+    if ignore and not truth:
+        raise RequestError("--ignore is for --truth; of a fused dataset `fusion apply --ignore` decides it")
     left_out: tuple[str, ...] = ()
     refuse_overlap(output, truth, predictions)
     if truth and predictions:
         if class_map:
             names = [item["name"] for item in read_truth(truth)["categories"]]
             left_out = classes_left_out(names, load_class_map(class_map), class_map)
-        metrics = evaluate_results(truth, predictions, left_out=left_out)
+        metrics = evaluate_results(truth, predictions, left_out=left_out, ignore=ignore)
     elif truth or predictions:
         raise RequestError("--truth and --predictions are needed together")
     else:

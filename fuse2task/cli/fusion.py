@@ -8,10 +8,13 @@ from typer import Argument, Option
 
 import fuse2task
 from fuse2task.cli.options import (
+    AnnotationsOption,
+    BoxesOption,
     DeviceOption,
     IgnoreOption,
     JsonOption,
     LayoutOption,
+    MasksOption,
     Output,
     PaletteOption,
     print_json,
@@ -120,9 +123,9 @@ def apply_command(
     layout: LayoutOption,
     out: Annotated[Path, Output(help="The fused dataset; an interrupted one is continued.")],
     split: Annotated[str | None, Option(help="A split list, or the name of a shipped one.")] = None,
-    boxes: Annotated[Path | None, Option(help="Folder of YOLO txt with classes.txt in it or above it.")] = None,
-    annotations: Annotated[Path | None, Option(help="COCO json or VOC xml, a file or a folder.")] = None,
-    masks: Annotated[Path | None, Option(help="Folder of index masks.")] = None,
+    boxes: BoxesOption = None,
+    annotations: AnnotationsOption = None,
+    masks: MasksOption = None,
     palette: PaletteOption = None,
     ignore: IgnoreOption = None,
     checkpoint: CheckpointOption = None,
@@ -169,11 +172,11 @@ def pairs_command(
 
 
 def _load(root: Path, layout: str, **given: Any) -> Any:
+    from fuse2task.data.dataset import say_notes
     from fuse2task.data.loading import load_dataset
 
     dataset = load_dataset(root, layout, **given)
-    for note in dataset.notes:
-        typer.echo(f"note: {note}", err=True)
+    say_notes(dataset.notes)
     return dataset
 
 
@@ -198,11 +201,10 @@ def score_command(
         return
     if ir is None or visible is None or not fused or output is None:
         raise RequestError(SOURCES)
-    from fuse2task.data.loading import load_dataset
     from fusion.quality.scorer import score_folders
 
     folders = _named(fused)
-    pairs = load_dataset(ir.parent, "folder", infrared=ir, visible=visible).pairs
+    pairs = _load(ir.parent, "folder", infrared=ir, visible=visible).pairs
     names = [name.strip() for name in scores.split(",")] if scores else None
     summary = score_folders(pairs, folders, profile or "standard", output, names, device)
     if as_json:

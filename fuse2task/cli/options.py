@@ -29,6 +29,10 @@ TrustPickle = Annotated[
 ]
 DeviceOption = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, mps.")]
 JudgeDevice = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, ...")]
+# Truth of a dataset, of which one is given; the same words in every command.
+BoxesOption = Annotated[Path | None, Option(help="Folder of YOLO txt, with classes.txt in it or above it.")]
+AnnotationsOption = Annotated[Path | None, Option(help="COCO json or VOC xml, a file or a folder.")]
+MasksOption = Annotated[Path | None, Option(help="Folder of class masks.")]
 IgnoreOption = Annotated[
     str | None,
     Option(
@@ -37,12 +41,15 @@ IgnoreOption = Annotated[
 ]
 PaletteOption = Annotated[
     str | None,
-    Option(help="Colours of the masks: msrs, mfnet, fmb, pst900, pst900-blue-first, cityscapes, voc; binary for 0 and 255."),
+    Option(
+        help="Colours of the masks: msrs, mfnet, fmb, pst900, pst900-blue-first, cityscapes, voc; binary for 0 and 255."
+    ),
 ]
 LayoutOption = Annotated[
     str,
     Option(
-        help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, flir, pst900, mfnet, dronevehicle, vedai, smod, awmm or folder."
+        help="m3fd, msrs, roadscene, tno, llvip, kaist, fmb, flir, pst900, mfnet, dronevehicle, vedai, smod, awmm "
+        "or folder."
     ),
 ]
 

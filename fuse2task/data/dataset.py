@@ -113,6 +113,13 @@ class Dataset:
         return tuple(pair for pair in self.pairs if pair.split == split)
 
 
+def say_notes(notes: Iterable[str], before: Collection[str] = ()) -> None:
+    """Tell the user what is not used of a dataset and how the rest counts, but for what has been said `before`."""
+    for note in notes:
+        if note not in before:
+            say(f"note: {note}")
+
+
 def content_hash(pairs: Iterable[Pair]) -> str:
     """Hash of pairs by id and by the bytes of their images, wherever these lie."""
     return lines_hash(f"{pair.id}\t{file_digest(pair.infrared)}\t{file_digest(pair.visible)}" for pair in pairs)

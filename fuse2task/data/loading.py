@@ -22,6 +22,7 @@ from fuse2task.data.dataset import (
     inner_name,
     is_safe_id,
     path_id,
+    say_notes,
 )  # fmt: skip
 from fuse2task.data.images import SUFFIXES, has_border, image_header, image_size
 from fuse2task.data.layouts import Folders, Layout, OwnTruth, resolve_layout
@@ -100,6 +101,7 @@ def load_pairs(
     located = _located(Path(root), layout, infrared, visible)
     pairs = _pair_up(Path(root), layouts.LAYOUTS[layout], located, None)
     located.findings.refuse(Path(root), f" as layout {layout}; fix the files")
+    say_notes(finding.message for finding in located.findings if finding.note)
     return pairs
 
 

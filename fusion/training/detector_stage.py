@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fuse2task.data.dataset import Box, Pair
+from fuse2task.data.dataset import Box, Pair, say_notes
 from fuse2task.data.images import as_rgb, read_pair
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.progress import say
 from fusion.checkpoint import load_crossfuse
 from fusion.recipe import FusionRecipe
 from fusion.training.samples import Draw, KeptTensors, PairDataset, TrainingPairs
@@ -77,13 +78,19 @@ def boxes_of(recipe: FusionRecipe) -> tuple[tuple[str, ...], dict[Path, tuple[Bo
     classes: tuple[str, ...] = ()
     boxes: dict[Path, tuple[Box, ...]] = {}
     for source in recipe.data:
-        if source.boxes is None:
+        if source.boxes is None and source.annotations is None:
             continue
-        dataset = load_dataset(source.root, source.layout, split=source.split, boxes=source.boxes)
+        dataset = load_dataset(
+            source.root, source.layout, split=source.split, boxes=source.boxes, annotations=source.annotations,
+            ignore=source.ignore,
+        )  # fmt: skip
+        say_notes(dataset.notes)
         assert dataset.boxes is not None
         if classes and dataset.boxes.classes != classes:
             found = dataset.boxes.classes
-            raise RequestError(f"{source.boxes}: classes {found} differ from another source's {classes}")
+            raise RequestError(
+                f"{source.boxes or source.annotations}: classes {found} differ from another source's {classes}"
+            )
         classes = dataset.boxes.classes
         boxes |= {pair.infrared: dataset.boxes.boxes[pair.id] for pair in dataset.pairs}
     if not classes:
@@ -107,6 +114,8 @@ class BoxSamples(PairDataset):
         self.size, self._kept = size, kept
         rows = ([[classes.index(b.name), b.x, b.y, b.w, b.h] for b in boxes[pair.infrared]] for pair in self.pairs)
         self._boxes = [np.array(own, dtype=np.float32).reshape(-1, 5) for own in rows]
+        if crowded := sum(len(own) > MOST_BOXES for own in self._boxes):
+            say(f"task: {crowded} images have more than {MOST_BOXES} boxes; a crop is trained on {MOST_BOXES} at most")
 
     def __getitem__(self, draw: Draw) -> TaskSample:
         """infrared (1, S, S), visible luma (1, S, S) and chroma Cr, Cb (2, S, S), all uint8, boxes (64, 5) float32 as

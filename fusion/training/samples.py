@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fuse2task.data.dataset import Pair, content_hash
+from fuse2task.data.dataset import Pair, content_hash, say_notes
 from fuse2task.data.images import luma, read_pair
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.compute import generator
@@ -37,6 +37,7 @@ def gather(recipe: FusionRecipe) -> tuple[list[Pair], list[Pair]]:
     pairs: list[Pair] = []
     for source in recipe.data:
         dataset = load_dataset(source.root, source.layout, split=source.split)
+        say_notes(dataset.notes)
         if missing := [part for part in source.parts if part not in dataset.splits]:
             raise RequestError(f"{source.root}: no split {missing[0]!r}; it has {', '.join(dataset.splits)}")
         pairs += [pair for part in source.parts for pair in dataset.part(part)]

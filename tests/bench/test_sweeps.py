@@ -14,12 +14,14 @@ from pydantic import ValidationError
 
 from fuse2task.bench import workspace
 from fuse2task.bench.api import run_bench
+from fuse2task.bench.datasets import load_bench_dataset, load_degraded, write_copy
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.scheduler import make_jobs, make_plan
 from fuse2task.bench.workspace import Workspace
 from fuse2task.config.recipes import load_recipe
 from fuse2task.data.degradation.writing import degrade_dataset
 from fuse2task.data.images import write_image
+from fuse2task.results.schema import BenchFolder
 from fuse2task.results.tables import ResultsTable
 from fuse2task.runtime.errors import RequestError
 
@@ -265,3 +267,33 @@ def test_awmm_recipes_score_against_either_sources(tmp_path, weather):
     rows = ResultsTable(tmp_path / "run").read()
     rows = rows[(rows["method"] == "average") & (rows["condition"] == "all")].set_index("judge")["value"]
     assert rows["liu"] > rows["liu-clean"] > 0
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_ignored_boxes_move_with_a_swept_image(tmp_path, folder_dataset, inside):
+    root = folder_dataset(2, size=(64, 48))
+    labels = (root if inside else tmp_path) / "xml"
+    labels.mkdir()
+    box = "<bndbox><xmin>{}</xmin><ymin>9</ymin><xmax>40</xmax><ymax>30</ymax></bndbox>"
+    for name in ("p0", "p1"):
+        objects = f"<object><name>car</name>{box.format(20)}</object>"
+        objects += f"<object><name>car</name><truncated>1</truncated>{box.format(9)}</object>"
+        (labels / f"{name}.xml").write_text(f"<annotation>{objects}</annotation>")
+    text = "folders: [{infrared: ir, visible: vi}]\ntruth: [{kind: voc, folders: [xml], classes: [car, bus]}]\n"
+    layout = tmp_path / f"flagged{inside}.yaml"
+    layout.write_text(text)
+    section = {"root": root, "layout": str(layout), "ignore": "truncated"}
+    section |= {} if inside else {"annotations": labels}
+    recipe = BenchRecipe(
+        datasets={"d": section}, conditions={"kind": "misalign", "levels": [0, 1], "truth_on": "infrared"},
+        open_test=True, scores=None,
+    )  # fmt: skip
+    source, folder, (copy,) = load_bench_dataset("d", recipe), BenchFolder(tmp_path / "run"), recipe.degraded.values()
+    write_copy(folder, source, copy, recipe.datasets["d"])
+    moved = load_degraded(folder, source, copy, recipe)
+    assert moved.ready
+    assert moved.truths[0].classes == source.truths[0].classes == ("car", "bus")
+    for group in ("boxes", "ignored"):
+        before, after = (getattr(each.dataset.boxes, group) for each in (source, moved))
+        assert [len(boxes) for boxes in after.values()] == [len(boxes) for boxes in before.values()] == [1, 1]
+        assert before["p0"] != after["p0"]

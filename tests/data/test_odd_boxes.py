@@ -8,7 +8,7 @@ import pytest
 from detection.average_precision import evaluate
 from fuse2task.data import layouts
 from fuse2task.data.dataset import Box, defects
-from fuse2task.data.degradation.geometry import Motion, moved_voc
+from fuse2task.data.degradation.geometry import Motion, motion_of, move_box, moved_voc
 from fuse2task.data.images import write_image
 from fuse2task.data.loading import load_dataset, scan_dataset
 from fuse2task.data.splits import make_split
@@ -291,3 +291,57 @@ def test_ignored_boxes_survive_conversion(pairs, flagged, tmp_path):
     assert again.ignored["p0"] == BOTH[1:]
     convert_boxes(tmp_path / "voc", pairs[0].visible.parent, "coco", tmp_path / "d.json")
     assert read_coco(tmp_path / "d.json", pairs)[0].ignored == truth.ignored
+
+
+def test_conversion_takes_flags_and_says_what_yolo_cannot_hold(pairs, flagged, tmp_path_factory, capsys):
+    (_, path), out = flagged("difficult"), tmp_path_factory.mktemp("out") / "yolo"
+    truth = convert_boxes(path, pairs[0].visible.parent, "yolo", out, ignore="difficult")
+    assert sum(map(len, truth.ignored.values())) == 2
+    assert "without the 2 ignored boxes" in capsys.readouterr().err
+    assert sum(len(file.read_text().splitlines()) for file in out.glob("p*.txt")) == 2
+
+
+@pytest.mark.parametrize(
+    ("ignore", "ap", "said"),
+    [
+        (None, 51 / 101, ""),
+        ("difficult", 1.0, "2 boxes flagged difficult are ignored"),
+        ("none", 51 / 101, "2 boxes flagged difficult are counted"),
+    ],
+)
+def test_flags_of_foreign_truth_are_an_option_of_evaluation(pairs, ignore, ap, said):
+    boxes = [
+        {"id": n, "image_id": n // 2, "category_id": 1, "bbox": [20 * (n % 2), 2, 9, 9], "difficult": n % 2}
+        for n in range(4)
+    ]
+    truth = {
+        "images": [{"id": n, "file_name": f"{n}.png", "width": 64, "height": 48} for n in (0, 1)],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": boxes,
+    }
+    found = [{"image_id": n, "category_id": 1, "bbox": [0, 2, 9, 9], "score": 0.9} for n in (0, 1)]
+    scored = evaluate(truth, found, ignore=ignore)
+    assert scored["AP"] == pytest.approx(ap)
+    assert said in scored["definition"]
+    boxes[1]["iscrowd"] = 1
+    if ignore is None:
+        assert evaluate(truth, found)["per_class"]["person"]["instances"] == 3
+    else:
+        with pytest.raises(RequestError, match="--ignore crowd ignores it"):
+            evaluate(truth, found, ignore=ignore)
+
+
+def test_ignored_boxes_given_by_an_option_move_with_the_image(pairs, flagged, tmp_path_factory, run_cli):
+    (_, path), root = flagged("difficult"), pairs[0].visible.parent.parent
+    out = tmp_path_factory.mktemp("out") / "moved"
+    arguments = ("--annotations", path, "--ignore", "difficult", "--move", "visible", "-o", out)
+    assert run_cli("data", "degrade", root, "--layout", "folder", "--kind", "misalign", "--level", 2, *arguments) == 0
+    assert f"use --annotations {out / 'boxes.json'}" in run_cli.output
+    moved = load_dataset(out, "folder", annotations=out / "boxes.json").boxes
+    before = load_dataset(root, "folder", annotations=path, ignore="difficult").boxes
+    for old, new in ((before.boxes, moved.boxes), (before.ignored, moved.ignored)):
+        for pair in pairs:
+            expected = [move_box(box, motion_of(0, pair.id, 2), pair.size) for box in old[pair.id]]
+            assert [box.name for box in new[pair.id]] == [box.name for box in expected]
+            for box, other in zip(new[pair.id], expected, strict=True):
+                assert (box.x, box.y, box.w, box.h) == pytest.approx((other.x, other.y, other.w, other.h))

@@ -18,8 +18,8 @@ from fuse2task.runtime.errors import RequestError
 from fuse2task.training.loop import StageRun
 from fusion.checkpoint import load_crossfuse
 from fusion.network.plus import CrossFusePlus
-from fusion.recipe import FusionRecipe, Sampling
-from fusion.training.detector_stage import BoxSamples, DetectorStage, WithGeneral, _cropped, in_colour
+from fusion.recipe import FusionRecipe, Sampling, Source
+from fusion.training.detector_stage import BoxSamples, DetectorStage, WithGeneral, _cropped, boxes_of, in_colour
 from fusion.training.run import train
 from fusion.training.samples import Draw, KeptTensors, PairSamples, TrainingPairs
 from fusion.training.stages import fusion_stage
@@ -197,3 +197,18 @@ def test_general_samples_need_pairs_without_boxes(samples, dataset, tmp_path):
     shared = PairSamples(dataset.pairs, Sampling(size=32), KeptTensors(tmp_path, "pairs"))
     with pytest.raises(RequestError, match=r"general_weight: every training pair has boxes"):
         WithGeneral(samples(), shared)
+
+
+def test_boxes_of_a_source_may_be_annotations_with_flags_that_are_ignored(folder_dataset):
+    root = folder_dataset(2, size=(96, 80))
+    box = "<bndbox><xmin>{}</xmin><ymin>2</ymin><xmax>40</xmax><ymax>30</ymax></bndbox>"
+    (root / "xml").mkdir()
+    for name in ("p0", "p1"):
+        objects = f"<object><name>car</name>{box.format(2)}</object>"
+        objects += f"<object><name>car</name><difficult>1</difficult>{box.format(9)}</object>"
+        (root / "xml" / f"{name}.xml").write_text(f"<annotation>{objects}</annotation>")
+    source = {"root": root, "layout": "folder", "parts": ["test"], "annotations": root / "xml"}
+    for more, count in (({}, 4), ({"ignore": "difficult"}, 2)):
+        recipe = FusionRecipe.model_construct(data=(Source(**source, **more),))
+        assert sum(map(len, boxes_of(recipe)[1].values())) == count
+    assert set(Source(root=root, layout="folder").model_dump()) == {"root", "layout", "split", "parts", "boxes"}

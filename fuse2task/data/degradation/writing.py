@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fuse2task.data.dataset import Box, BoxTruth, Dataset, Pair
+from fuse2task.data.dataset import Box, BoxTruth, Dataset, Pair, say_notes
 from fuse2task.data.degradation.geometry import (
     Motion,
     motion_of,
@@ -131,6 +131,7 @@ def degrade_dataset(
         palette=palette,
         ignore=ignore,
     )
+    say_notes(dataset.notes)
     moves = (move or "infrared", truth_on or "visible") if kind == "misalign" else None
     return _Copy(dataset, kind, level, out, seed, moves, {k: Path(v) for k, v in given.items() if v}).run()
 

@@ -44,6 +44,13 @@ def parse_flags(text: str | None) -> tuple[str, ...]:
     return tuple(flag for flag in FLAGS if flag in words)
 
 
+def policy(counts: Mapping[str, int], ignore: Collection[str]) -> str:
+    """What is done with flagged boxes, in words, from how many there are of each flag; empty without any."""
+    away, stay = "ignored: no truth, and detections on them count neither way", "counted as any other"
+    found = ((flag, count) for flag in FLAGS if (count := counts.get(flag, 0)))
+    return "; ".join(f"{count} boxes flagged {flag} are {away if flag in ignore else stay}" for flag, count in found)
+
+
 def truth_files(
     folders: Iterable[Path], suffixes: Sequence[str], pairs: Sequence[Pair]
 ) -> tuple[dict[str, Path], Findings]:
@@ -141,22 +148,10 @@ class BoxCollector:
             text = f"{self.beyond} boxes reach beyond the image, as they may in this layout; what is inside counts"
             self.findings.add("cut-box", text, note=True)
         boxes = {name: tuple(found) for name, found in self.boxes.items()}
-        if flags := self._policy():
+        if flags := policy(self.flagged, self.ignore):
             self.findings.add("flagged-box", flags, note=True)
         ignored = {name: tuple(found) for name, found in self.ignored.items() if found}
         return BoxTruth(self.classes, boxes, self.clipped, ignored, flags), self.findings
-
-    def _policy(self) -> str:
-        parts = []
-        for flag in FLAGS:
-            if count := self.flagged[flag]:
-                what = (
-                    "ignored: no truth, and detections on them count neither way"
-                    if flag in self.ignore
-                    else ("counted as any other")
-                )
-                parts.append(f"{count} boxes flagged {flag} are {what}")
-        return "; ".join(parts)
 
 
 def read_voc(

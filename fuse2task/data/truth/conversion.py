@@ -5,7 +5,7 @@ from typing import Literal
 
 from fuse2task.data.dataset import BoxTruth, Findings, Pair, files_below, files_by_id
 from fuse2task.data.images import SUFFIXES, image_size
-from fuse2task.data.truth.boxes import format_voc, format_yolo, read_voc, read_yolo
+from fuse2task.data.truth.boxes import format_voc, format_yolo, parse_flags, read_voc, read_yolo
 from fuse2task.data.truth.coco import coco_files, coco_truth, is_coco, read_coco
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import refuse_overlap, write_json, write_text
@@ -14,7 +14,9 @@ from fuse2task.runtime.progress import say
 BoxFormat = Literal["coco", "voc", "yolo"]
 
 
-def convert_boxes(source: Path, images: Path, kind: BoxFormat, out: Path) -> BoxTruth:
+def convert_boxes(
+    source: Path, images: Path, kind: BoxFormat, out: Path, ignore: str | None = None
+) -> BoxTruth:  # fmt: skip
     """Write the boxes of all images in the folder `images` as `kind`, and return them.
 
     COCO is one JSON file whose `file_name`s are paths below `images`; VOC and YOLO are folders with a file for each
@@ -23,7 +25,8 @@ def convert_boxes(source: Path, images: Path, kind: BoxFormat, out: Path) -> Box
 
     source: a COCO file or a folder of COCO files, a folder of VOC files, or a folder of YOLO files with classes.txt
     there or in its parent. images: YOLO's fractions need their sizes, the others are checked by them. out: a new file
-    (coco), or a new or empty folder.
+    (coco), or a new or empty folder. ignore: flags as for `load_dataset`; ignored boxes are crowds in COCO, have the
+    flag `ignore` in VOC, and are left out of YOLO, which has no flags.
     RequestError: no images, boxes that do not fit them (all are listed), unreadable files, or `out` is in use.
     """
     source, images, out = Path(source), Path(images), Path(out)
@@ -39,7 +42,9 @@ def convert_boxes(source: Path, images: Path, kind: BoxFormat, out: Path) -> Box
     if not files:
         raise RequestError(f"{images}: no images in it; boxes are checked against the sizes of their images")
     pairs = [Pair(name, "test", path, path, image_size(path)) for name, path in files.items()]
-    truth = _read(source, pairs)
+    truth = _read(source, pairs, parse_flags(ignore))
+    if kind == "yolo" and (left := sum(map(len, truth.ignored.values()))):
+        say(f"{out}: without the {left} ignored boxes; YOLO has no flags, a detector takes them for background")
     if kind == "coco":
         content = coco_truth(pairs, truth)
         for image in content["images"]:
@@ -61,13 +66,13 @@ def convert_boxes(source: Path, images: Path, kind: BoxFormat, out: Path) -> Box
     return truth
 
 
-def _read(source: Path, pairs: list[Pair]) -> BoxTruth:
+def _read(source: Path, pairs: list[Pair], ignore: tuple[str, ...]) -> BoxTruth:
     if not source.exists():
         raise RequestError(f"{source}: no such file or folder of boxes")
     if source.is_file() or coco_files(source) or any(file.suffix.lower() == ".xml" for file in files_below(source)):
-        truth, findings = (read_coco if is_coco(source) else read_voc)(source, pairs)
+        truth, findings = (read_coco if is_coco(source) else read_voc)(source, pairs, None, ignore)
     else:
-        read, findings = read_yolo(source, pairs)
+        read, findings = read_yolo(source, pairs, ignore=ignore)
         truth = read or BoxTruth((), {})
     _refuse(source, findings)
     return truth
