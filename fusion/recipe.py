@@ -37,11 +37,16 @@ class Sampling(Recipe):
     size: int = Field(default=256, ge=16, description="side of the square sample in pixels")
     mode: Literal["resize", "crop"] = "crop"
     flips: bool = True
+    crops: int | None = Field(
+        default=None, ge=1,
+        description="how many different samples a pair gives; null: another one every time. What frozen encoders make "
+        "of so few is kept, which saves half of stage 2's work",
+    )  # fmt: skip
 
     @property
     def is_fixed(self) -> bool:
-        """Whether a pair gives the same sample every time."""
-        return self.mode == "resize" and not self.flips
+        """Whether the samples of a pair are the same in every epoch."""
+        return self.crops is not None or (self.mode == "resize" and not self.flips)
 
 
 class Stage(Recipe):
@@ -76,8 +81,13 @@ class Stage2(Stage):
     deep_gain: float = Field(
         1.0, gt=0,
         description="first scale of the decoder's last 3x3 batch norm: the share of the deep path in the sum with the "
-        "shallow features, which carry the detail. 1 is the release's",
+        "shallow features, which carry the detail. 1 is the release's; for start: random",
     )  # fmt: skip
+    start: Literal["random", "autoencoders"] = Field(
+        "random",
+        description="autoencoders: the decoder begins as those of stage 1, batch norms as the identity, the cross "
+        "attention at zero, so that the first fused image is a weighted mean already; random: the release's",
+    )
 
 
 class PlusStage2(Stage):

@@ -51,20 +51,24 @@ def gather(recipe: FusionRecipe) -> tuple[list[Pair], list[Pair]]:
 
 @dataclass(frozen=True)
 class Draw:
-    """One draw of an epoch: which pair, and the key of its random numbers (None: the centre, unflipped)."""
+    """One draw of an epoch: which pair, the key of its random numbers (None: the centre, unflipped), and which of the
+    pair's samples it is where there are only so many."""
 
     number: int
     key: tuple[object, ...] | None
+    crop: int = 0
 
 
 class PairDataset(ABC):
-    """Samples by `Draw`, whose number counts in `pairs`; from any thread."""
+    """Samples by `Draw`, whose number counts in `pairs`; from any thread. crops: how many a pair has (None: any)."""
 
     pairs: Sequence[Pair]
+    crops: int | None = None
 
     @abstractmethod
     def __getitem__(self, draw: Draw) -> tuple[Any, ...]:
-        """Arrays of the same shapes for every draw, the number of the pair in the run's list last."""
+        """Arrays of the same shapes for every draw; last the number of the pair in the run's list, or where pairs have
+        `crops` samples, that of the sample."""
 
 
 class KeptTensors:
@@ -115,7 +119,7 @@ class PairSamples(PairDataset):
     """Samples of `pairs`, decoded once and kept as uint8 (squashed ones at their final size)."""
 
     def __init__(self, pairs: Sequence[Pair], sampling: Sampling, kept: KeptTensors):
-        self.pairs, self.sampling, self._kept = pairs, sampling, kept
+        self.pairs, self.sampling, self.crops, self._kept = pairs, sampling, sampling.crops, kept
 
     def __getitem__(self, draw: Draw) -> Sample:
         # (2, H, W) uint8, sides at least the sample's
@@ -127,7 +131,7 @@ class PairSamples(PairDataset):
         crop = pair[:, top : top + size, left : left + size]
         if rng is not None and self.sampling.flips:
             crop = crop[:, :: rng.choice((1, -1)), :: rng.choice((1, -1))]
-        return crop[:1], crop[1:], draw.number
+        return crop[:1], crop[1:], draw.number * (self.crops or 1) + draw.crop
 
     def _decoded(self, pair: Pair) -> Tensor:
         infrared, visible = read_pair(pair)
@@ -166,10 +170,14 @@ class TrainingPairs:
         return zip(*parts, strict=True)
 
 
-def draws_of_epoch(pairs: int, count: int, key: tuple[object, ...]) -> list[Draw]:
-    """The `count` draws of one epoch: permutations of the pairs, one after the other."""
-    order = np.concatenate([generator(*key, "order", i).permutation(pairs) for i in range(count // pairs + 1)])
-    return [Draw(int(order[position]), (*key, position)) for position in range(count)]
+def draws_of_epoch(pairs: int, count: int, key: tuple[object, ...], crops: int | None = None) -> list[Draw]:
+    """The `count` draws of one epoch: permutations of the pairs, or of the `crops` samples of each, one after the
+    other. key: seed, stage, epoch; which samples there are depends on the seed alone."""
+    total = pairs * (crops or 1)
+    order = np.concatenate([generator(*key, "order", i).permutation(total) for i in range(count // total + 1)])[:count]
+    if crops is None:
+        return [Draw(int(number), (*key, position)) for position, number in enumerate(order)]
+    return [Draw(int(number) // crops, (key[0], "crop", int(number)), int(number) % crops) for number in order]
 
 
 def _affordable() -> int:

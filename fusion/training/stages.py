@@ -25,6 +25,8 @@ from fusion.quality.similarity import ssim
 from fusion.recipe import PlusStage2, Stage, Stage1, Stage2
 from fusion.training.samples import Draw, KeptTensors, PairDataset, TrainingPairs, draws_of_epoch
 
+CALIBRATION = 8  # samples by which batch norms begin as the identity
+
 
 class PairStage(TrainingStage):
     """A stage on infrared and visible samples (B, 1, S, S) in [0, 255]; checkpoints are those of whole networks."""
@@ -56,10 +58,11 @@ class PairStage(TrainingStage):
         return learning_rate(self.settings, step, self.steps)
 
     def draws(self, epoch: int) -> list[Draw]:
-        return draws_of_epoch(len(self.pool.pairs), self.steps * self.batch, (self.pairs.recipe.seed, self.name, epoch))
+        key = self.pairs.recipe.seed, self.name, epoch
+        return draws_of_epoch(len(self.pool.pairs), self.steps * self.batch, key, self.pool.crops)
 
     def ids(self, numbers: Sequence[int]) -> list[str]:
-        return [self.pairs.training.pairs[number].id for number in numbers]
+        return [self.pairs.training.pairs[number // (self.pool.crops or 1)].id for number in numbers]
 
     @abstractmethod
     def evaluated(self, network: nn.Module, infrared: Tensor, visible: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -97,9 +100,16 @@ class AutoEncoderStage(PairStage):
         super().__init__(f"stage1_{modality}", settings, pairs)
         self.modality, self.kind, self.ms_ssim = modality, kind, settings.ms_ssim
         self.number = ("infrared", "visible").index(modality)
+        self.starts_fusion = getattr(pairs.recipe.stage2, "start", "random") == "autoencoders"
+        if self.starts_fusion:  # equal first weights, so that the features of both mean the same and can be averaged
+            self.seed = int(generator(pairs.recipe.seed, "stage1").integers(2**31))
 
     def network(self) -> nn.Module:
-        return self.kind()
+        network = self.kind()
+        if self.starts_fusion:
+            # Deep features are shared by their sums over channels, which are to stay above zero.
+            nn.init.ones_(network.get_parameter("encoder.dense2.adjust.conv.bias"))
+        return network
 
     def losses(self, network: nn.Module, *images: Tensor) -> dict[str, Tensor]:
         image = images[self.number]
@@ -152,6 +162,7 @@ class FaithfulStage(FusionStage):
     def __init__(self, settings: Stage2, pairs: TrainingPairs):
         super().__init__("stage2", settings, pairs)
         self.gradient_weight, self.deep_gain = settings.gradient_weight, settings.deep_gain
+        self.start = settings.start
         self._encoders: FrozenEncoders | None = None
 
     def network(self) -> nn.Module:
@@ -159,10 +170,32 @@ class FaithfulStage(FusionStage):
         self.with_trained_encoders(network)
         network.encoder_ir.requires_grad_(False)
         network.encoder_vi.requires_grad_(False)
-        norm = network.decoder.conv4.norm
-        assert norm is not None
-        nn.init.constant_(norm.weight, self.deep_gain)
+        if self.start == "autoencoders":
+            self._start_from_autoencoders(network)
+        else:
+            nn.init.constant_(network.get_parameter("decoder.conv4.norm.weight"), self.deep_gain)
         return network
+
+    def _start_from_autoencoders(self, network: CrossFuseNetwork) -> None:
+        """Decoder: the mean of stage 1's, then a 3x3 identity; batch norms: the identity on the first training samples;
+        cross attention: zero until it is trained (as the last norm of a residual block, Goyal et al. 2017)."""
+        own = network.decoder
+        trained = [load_autoencoder(self.pairs.root / f"stage1_{name}.safetensors") for name in ("infrared", "visible")]
+        for name in ("conv1", "conv2", "conv3", "last"):
+            first, second = (getattr(autoencoder.decoder, name).conv.state_dict() for autoencoder in trained)
+            getattr(own, name).conv.load_state_dict({key: (first[key] + second[key]) / 2 for key in first})
+        nn.init.dirac_(own.get_parameter("conv4.conv.weight"))
+        nn.init.zeros_(own.get_parameter("conv4.conv.bias"))
+        for block in (network.attention.cross_ir_vi, network.attention.cross_vi_ir):
+            nn.init.zeros_(block.norm.weight)
+        norms = [module for module in own.modules() if isinstance(module, nn.BatchNorm2d)]
+        hooks = [norm.register_forward_hook(_become_identity) for norm in norms]
+        samples = [self.pool[Draw(number, None)] for number in range(min(CALIBRATION, len(self.pool.pairs)))]
+        infrared, visible = (torch.from_numpy(np.stack(part)).float() for part in tuple(zip(*samples, strict=True))[:2])
+        with torch.no_grad():
+            network(infrared, visible)
+        for hook in hooks:
+            hook.remove()
 
     def frozen(self, network: nn.Module, numbers: Tensor, *images: Tensor) -> tuple[Tensor, ...]:
         if self._encoders is None:
@@ -173,6 +206,14 @@ class FaithfulStage(FusionStage):
 
     def loss_of(self, out: Tensor, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
         return fusion_loss(out, infrared, visible, self.gradient_weight)
+
+
+def _become_identity(norm: nn.Module, inputs: tuple[Tensor], _: Tensor) -> Tensor:
+    """A hook: make a batch norm the identity on maps like these, and pass them on."""
+    variance, mean = torch.var_mean(inputs[0].float(), dim=(0, 2, 3), correction=0)
+    made = {"weight": (variance + 1e-5).sqrt(), "bias": mean, "running_mean": mean, "running_var": variance}
+    norm.load_state_dict(made, strict=False)
+    return inputs[0]
 
 
 class PlusStage(FusionStage):

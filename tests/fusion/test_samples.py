@@ -68,6 +68,23 @@ def test_samples_that_never_change_are_told(make):
 
 
 @settings(max_examples=30)
+@given(pairs=st.integers(1, 5), crops=st.integers(1, 4), epoch=st.integers(0, 3))
+def test_of_few_crops_each_is_drawn_once_and_is_the_same_in_every_epoch(pairs, crops, epoch):
+    draws = draws_of_epoch(pairs, pairs * crops, (0, "s", epoch), crops)
+    first = draws_of_epoch(pairs, pairs * crops, (0, "other", 0), crops)
+    assert sorted(draws, key=str) == sorted(first, key=str)
+    assert {(draw.number, draw.crop) for draw in draws} == {(n, c) for n in range(pairs) for c in range(crops)}
+    assert len({draw.key for draw in draws}) == pairs * crops
+
+
+def test_crops_are_numbered_through_all_pairs(make):
+    samples = make(size=16, crops=3)
+    assert samples.sampling.is_fixed
+    draws = draws_of_epoch(5, 15, (0, "s", 1), samples.crops)
+    assert sorted(samples[draw][-1] for draw in draws) == list(range(15))
+
+
+@settings(max_examples=30)
 @given(pairs=st.integers(1, 9), count=st.integers(1, 30), start=st.integers(0, 30))
 def test_an_epoch_resumed_anywhere_draws_the_same(pairs, count, start):
     start = min(start, count)

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,9 +16,13 @@ from fuse2task.runtime.checkpoints import read_safetensors
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.training.loop import StageRun
 from fuse2task.training.run_folder import RunFolder
-from fusion.checkpoint import load_crossfuse
+from fusion.checkpoint import load_crossfuse, save_autoencoder
+from fusion.network.crossfuse import deep_weights, shallow_weights
+from fusion.network.layers import AutoEncoder
 from fusion.recipe import FusionRecipe, Sampling
 from fusion.training.run import train
+from fusion.training.samples import Draw, TrainingPairs
+from fusion.training.stages import FaithfulStage
 
 TINY = """
 data: [{root: ROOT, layout: folder, parts: [test]}]
@@ -87,10 +92,12 @@ def test_a_run_leaves_what_the_contract_names(recipe, tmp_path, folder_dataset, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fixed", [False, True])
-def test_a_run_stopped_anywhere_resumes_to_the_same_weights(recipe, tmp_path, monkeypatch, fixed):
-    if fixed:  # the deep features of stage 2 are kept then, and here in files
-        recipe = recipe.model_copy(update={"sampling": Sampling(size=32, mode="resize", flips=False)})
+@pytest.mark.parametrize("samples", ["of any crop", "squashed", "of two crops"])
+def test_a_run_stopped_anywhere_resumes_to_the_same_weights(recipe, tmp_path, monkeypatch, samples):
+    if samples != "of any crop":  # the deep features of stage 2 are kept then, and here in files
+        kept = {"mode": "resize", "flips": False} if samples == "squashed" else {"crops": 2}
+        start = recipe.stage2.model_copy(update={"start": "random" if samples == "squashed" else "autoencoders"})
+        recipe = recipe.model_copy(update={"sampling": Sampling(size=32, **kept), "stage2": start})
         monkeypatch.setattr(fusion.training.samples, "_affordable", lambda: 0)
     train(recipe, tmp_path / "whole")
     step, left = StageRun._step, [6]
@@ -117,6 +124,27 @@ def test_a_run_stopped_anywhere_resumes_to_the_same_weights(recipe, tmp_path, mo
 
     assert log(tmp_path / "whole") == log(tmp_path / "stopped")
     assert not (tmp_path / "stopped" / "kept").exists()
+
+
+def test_the_first_fused_image_is_what_the_autoencoders_make_of_the_mean(recipe, tmp_path):
+    recipe = recipe.model_copy(update={"stage2": recipe.stage2.model_copy(update={"start": "autoencoders"})})
+    pairs, found = TrainingPairs(recipe, tmp_path), []
+    for modality, size in (("infrared", 1.0), ("visible", 1.2)):
+        torch.manual_seed(0)
+        autoencoder = AutoEncoder()
+        autoencoder.decoder.conv2.conv.weight.data *= size
+        save_autoencoder(tmp_path / f"stage1_{modality}.safetensors", autoencoder, modality)
+    network = FaithfulStage(recipe.stage2, pairs).network()
+    samples = [pairs.training[Draw(number, None)] for number in range(4)]
+    images = [torch.from_numpy(np.stack(part)).float() for part in list(zip(*samples, strict=True))[:2]]
+    network.decoder.last.norm.register_forward_hook(lambda _, inputs, out: found.append(out))
+    network(*images)  # in training mode: batch norms see what they were fitted to
+    ir, vi = network.features(*images)
+    shares, fine = deep_weights(ir[1], vi[1]), shallow_weights(ir[0], vi[0])
+    decoder = autoencoder.decoder
+    decoder.conv2.conv.weight.data *= 1.1 / 1.2
+    expected = decoder(0.5 * fine[0] * ir[0] + fine[1] * vi[0], shares[0] * ir[1] + shares[1] * vi[1])
+    assert torch.allclose(found[-1], expected, atol=1e-4 * expected.detach().abs().max().item())
 
 
 @pytest.mark.slow
