@@ -23,7 +23,7 @@ from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.reading import NOT_FETCHED, check_regular, one_line
 
 MOST_CLASSES = 1000
-REGIONS = 128  # of an image that train Faster R-CNN; nearly all of torchvision's 512 are background, at twice the time
+REGIONS = 64  # of an image that train Faster R-CNN, as in Fast R-CNN; of torchvision's 512 nearly all are background
 # Sized by the number of classes: they start fresh where the classes are others.
 CLASSIFIERS = ("roi_heads.box_predictor.", "head.classification_head.")
 # Of a classifier's file: what follows its last feature map.

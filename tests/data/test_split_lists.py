@@ -28,6 +28,7 @@ SHIPPED = {
     "m3fd-scenes": ({"train": 2727, "val": 633, "test": 840}, "0fed448c3b7a"),
     "msrs-official": ({"train": 1083, "test": 361}, "ebaf11b9cc28"),
     "msrs-open": ({"train": 119, "test": 122}, "4571e69d0de1"),
+    "msrs-open-149": ({"train": 149, "test": 122}, "fa9afc75ce7c"),
     "msrs-seafusion-31": ({"test": 31}, "f8d004c8535f"),
     "msrs-silver-22": ({"test": 22}, "80a4bc31e9f1"),
     "roadscene-171-50": ({"train": 171, "test": 50}, "7198f3a6a919"),
