@@ -145,7 +145,11 @@ def load_judge(path: Path, device: str = "auto") -> LoadedDetector:
 
     def forward(image: torch.Tensor) -> torch.Tensor:
         output = module(image)
-        return output[0] if isinstance(output, list | tuple) else output
+        output = output[0] if isinstance(output, list | tuple) else output
+        if network.is_rtdetr:
+            centre, half, rest = output[..., :2], output[..., 2:4] / 2, output[..., 4:]
+            output = torch.cat([torch.cat([centre - half, centre + half], -1) * image.shape[-1], rest], -1)
+        return output
 
     return LoadedDetector(forward, network.names, network.image_size, digest, where, path)
 

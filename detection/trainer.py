@@ -15,6 +15,7 @@ quiet_ultralytics()
 
 from ultralytics.data import base  # noqa: E402
 from ultralytics.data.dataset import YOLODataset  # noqa: E402
+from ultralytics.models.rtdetr.train import RTDETRTrainer  # noqa: E402
 from ultralytics.models.yolo.detect import DetectionTrainer  # noqa: E402
 from ultralytics.utils import TQDM  # noqa: E402
 from ultralytics.utils.torch_utils import unwrap_model  # noqa: E402
@@ -41,6 +42,8 @@ class StrictDataset(YOLODataset):
 class StrictTrainer(DetectionTrainer):
     """Trains on exactly the images in `expected` (split folder -> file stems), from `initial` if given."""
 
+    pads_to_rectangles = True  # images of a validation batch, instead of to squares
+
     def __init__(
         self, overrides: dict[str, Any], expected: Mapping[Path, Sequence[str]], initial: torch.nn.Module | None
     ):
@@ -52,7 +55,7 @@ class StrictTrainer(DetectionTrainer):
         stride = max(int(unwrap_model(self.model).stride.max()), 32)
         dataset = StrictDataset(
             img_path=img_path, imgsz=self.args.imgsz, batch_size=batch, augment=mode == "train",
-            hyp=self.args, rect=mode == "val", cache=self.args.cache or None, stride=stride,
+            hyp=self.args, rect=mode == "val" and self.pads_to_rectangles, cache=self.args.cache or None, stride=stride,
             pad=0.0 if mode == "train" else 0.5, prefix=f"{mode}: ", task="detect", data=self.data,
         )  # fmt: skip
         expected = self._expected[Path(img_path)]
@@ -89,3 +92,9 @@ class StrictTrainer(DetectionTrainer):
         if bad:
             fix = "lower lr0 or train without amp"
             raise Fuse2TaskError(f"epoch {self.epoch + 1}: the loss is not finite ({bad}); {fix}")
+
+
+class StrictRTDETRTrainer(StrictTrainer, RTDETRTrainer):
+    """The same of RT-DETR, with its network and validator."""
+
+    pads_to_rectangles = False

@@ -152,8 +152,9 @@ def _run_trainer(
     run: RunFolder,
 ) -> Any:  # fmt: skip
     """Train with Ultralytics in `run.resume`/ultralytics, logging every epoch; returns its finished trainer."""
-    from detection.trainer import StrictTrainer
+    from detection.trainer import StrictRTDETRTrainer, StrictTrainer
 
+    kind = StrictRTDETRTrainer if _head(recipe.model) == "RTDETRDecoder" else StrictTrainer
     work, root, selects = run.resume / "ultralytics", dataset.root.resolve(), _selecting_split(dataset)
     validation = selects or "train"
     work.mkdir(parents=True)
@@ -175,7 +176,7 @@ def _run_trainer(
     threads = torch.get_num_threads()
     with Meter(f"train {recipe.model}", recipe.epochs, "epochs") as meter:
         try:
-            trainer = StrictTrainer({**overrides, **folders, "val": selects is not None}, expected, initial)
+            trainer = kind({**overrides, **folders, "val": selects is not None}, expected, initial)
             torch.set_num_threads(threads)  # on a CPU Ultralytics leaves one core idle: half of two
             trainer.add_callback("on_train_epoch_start", lambda trainer: trainer.refuse_changes(recipe.batch))
             trainer.add_callback("on_fit_epoch_end", epoch_done)
@@ -202,18 +203,22 @@ def _failure(error: Exception, run: RunFolder) -> Fuse2TaskError | None:
     return removed(run.root)
 
 
-def _overrides(recipe: DetectionRecipe) -> dict[str, Any]:
+def _head(model: str) -> str | None:
+    """The last layer of a model file of Ultralytics', None where it is no such file."""
     quiet_ultralytics()
     from ultralytics.nn.tasks import yaml_model_load
 
+    try:
+        return yaml_model_load(model)["head"][-1][2] if "://" not in model else None
+    except (FileNotFoundError, KeyError, IndexError, TypeError):
+        return None
+
+
+def _overrides(recipe: DetectionRecipe) -> dict[str, Any]:
     device = pick_device(recipe.device)
     if recipe.amp and (device.type != "cuda" or not torch.cuda.is_bf16_supported()):
         raise RequestError(f"amp=true needs a GPU with bfloat16, the device is {device}; give amp=false")
-    try:
-        head = yaml_model_load(recipe.model)["head"][-1][2] if "://" not in recipe.model else None
-    except (FileNotFoundError, KeyError, IndexError, TypeError):
-        head = None
-    if head not in ("Detect", "v10Detect"):
+    if _head(recipe.model) not in ("Detect", "v10Detect", "RTDETRDecoder"):
         known = "neither here nor among Ultralytics' (yolov8n.yaml, say)"
         raise RequestError(f"model {recipe.model}: not a detector's model file, {known}")
     ours = {"data", "model", "weights", "image_size", "amp", "device", "cache"}

@@ -1,4 +1,4 @@
-"""YOLO networks on disk: our safetensors (no pickle) and Ultralytics' .pt."""
+"""YOLO and RT-DETR networks on disk: our safetensors (no pickle) and Ultralytics' .pt."""
 
 import contextlib
 import copy
@@ -29,12 +29,17 @@ FETCHING = {"TorchVision", "CLIP", "MobileCLIP"}  # layers that fetch weights fr
 
 @dataclass(frozen=True)
 class Network:
-    """A detection network in eval mode, FP32, on the CPU. module: Ultralytics' DetectionModel. names: classes in index
-    order. image_size: side of the square input that it was trained for, in pixels."""
+    """A detection network in eval mode, FP32, on the CPU. module: Ultralytics' DetectionModel or RTDETRDetectionModel.
+    names: classes in index order. image_size: side of the square input that it was trained for, in pixels."""
 
     module: torch.nn.Module
     names: tuple[str, ...]
     image_size: int
+
+    @property
+    def is_rtdetr(self) -> bool:
+        """Whether it gives boxes as centre and size in fractions of its input, which need no suppression."""
+        return type(self.module).__name__ == "RTDETRDetectionModel"
 
 
 def load_network(path: Path) -> Network:
@@ -68,14 +73,15 @@ def save_network(path: Path, checkpoint: Path, image_size: int, recipe: dict[str
 
 def _load_safetensors(path: Path) -> Network:
     quiet_ultralytics()
-    from ultralytics.nn.tasks import DetectionModel
+    from ultralytics.nn.tasks import DetectionModel, RTDETRDetectionModel
 
     tensors, about = load_checkpoint(path, FORMAT)
     with _unreadable(path):
         names = {index: str(name) for index, name in enumerate(about["names"])}
         image_size = int(about["image_size"])
         check_architecture(about["model"], len(names), tensors)
-        module = DetectionModel(about["model"], ch=3, nc=len(names), verbose=False)
+        kind = RTDETRDetectionModel if about["model"]["head"][-1][2] == "RTDETRDecoder" else DetectionModel
+        module = kind(about["model"], ch=3, nc=len(names), verbose=False)
     load_into(module, tensors, path)
     module.names = names
     return Network(module.float().eval(), tuple(names.values()), image_size)
@@ -83,12 +89,12 @@ def _load_safetensors(path: Path) -> Network:
 
 def _load_pickle(path: Path) -> Network:
     quiet_ultralytics()
-    from ultralytics.nn.tasks import DetectionModel, load_checkpoint
+    from ultralytics.nn.tasks import DetectionModel, RTDETRDetectionModel, load_checkpoint
 
     refuse_compressed(path)
     with _unreadable(path):
         module, _ = load_checkpoint(path)
-        if type(module) is not DetectionModel:
+        if type(module) not in (DetectionModel, RTDETRDetectionModel):
             raise RequestError(f"{path}: holds a {type(module).__name__}; a YOLO detection network is needed")
         side = module.args.get("imgsz")
         names = module.names if isinstance(module.names, dict) else dict(enumerate(module.names))
