@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field
 
+from fuse2task.bench.recipe import Name
 from fuse2task.bench.records import EVALUATED, Record
 from fuse2task.bench.statistics import holm
 from fuse2task.config.recipes import Recipe, checked
@@ -52,7 +53,7 @@ class Manifest(Recipe):
     format: Literal["fuse2task.submission"] = "fuse2task.submission"
     version: Literal[1] = 1
     versions: dict[str, dict[str, str]]
-    methods: dict[str, dict[str, str]]
+    methods: dict[str, dict[Name, str]]
     trained_through: dict[str, list[str]]
     files: dict[str, Digest]
     evidence: dict[str, Digest]

@@ -109,7 +109,9 @@ def test_rows_and_manifest_must_fit_even_where_hashes_do(submission):
         with pytest.raises(RequestError, match=message):
             verify(submission)
         path.write_text(before)
-    for damaged in ("[]", "{}", json.dumps({"format": "other"})):
+    manifest = json.loads((submission / MANIFEST).read_text())
+    for damaged in ("[]", "{}", json.dumps(manifest | {"format": "other"}),
+                    json.dumps(manifest | {"methods": {"tiny": {"[red]a": "0"}}})):  # fmt: skip
         (submission / MANIFEST).write_text(damaged)
         with pytest.raises(RequestError, match=r"submission\.json: bad submission"):
             verify(submission)
