@@ -76,11 +76,7 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
     initial = load_network(Path(recipe.weights)).module if recipe.weights else None
     run = RunFolder(folder, recipe.model_dump(mode="json"))
     sources = made_of(recipe.model_dump(mode="json"), data_hash)
-    if run.finished:
-        if run.card().get("made_of") != sources:
-            changed = f"was trained on other images than {recipe.data} has now, or from other weights"
-            raise RequestError(f"{folder}: {changed}; give another -o, or remove that folder")
-        say(f"{folder}: already trained; remove the folder to train again")
+    if run.is_trained(sources):
         return run.card()
     with run.held():
         run.keep_rows(0)

@@ -23,6 +23,7 @@ from fuse2task.runtime.locks import Lock, sole_writer
 from fuse2task.runtime.overlap import Stopwatch, in_batches, overlapped
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter, say
+from fuse2task.runtime.records import differing, refuse
 from fusion.methods.base import Colour, Method
 
 Item = TypeVar("Item")
@@ -222,15 +223,10 @@ class FusedWriter:
         # Refuses what is not of this plan.
         found = self.manifest if self.manifest.is_file() else self.work / "plan.json"
         if found.is_file():
-            before = files.read_json(found, "manifest")
-            differing = [key for key in self.plan if not _agrees(before.get(key), self.plan[key])]
-            # Of an unfinished one each image is compared by itself: it may have been repaired since.
-            is_other = found == self.manifest and before["source"].get("hash") != content_hash(self.dataset.pairs)
-            if differing := [*differing, *(["source"] if is_other and "source" not in differing else [])]:
-                raise RequestError(
-                    f"{self.out}: holds a fused dataset of another {', '.join(differing)}; give another -o, "
-                    "or remove the folder"
-                )
+            before, made_of = files.read_json(found, "manifest"), self.plan
+            if found == self.manifest:  # of an unfinished one each image is compared by itself
+                made_of = made_of | {"source": made_of["source"] | {"hash": content_hash(self.dataset.pairs)}}
+            refuse(self.out, "a fused dataset", differing(_narrowed(before, made_of), made_of))
         elif self.out.is_dir() and any(self.out.iterdir()) and not self.work.is_dir():
             raise RequestError(f"{self.out}: not empty and not a fused dataset; give another -o")
         return found == self.manifest
@@ -293,11 +289,16 @@ class FusedWriter:
         yield self.out / "data.yaml", note + yaml.safe_dump(config, sort_keys=False)
 
 
-def _agrees(before: Any, planned: Any) -> bool:
-    # A finished manifest says more about its source than the plan (the hash of what was read).
-    if isinstance(before, dict) and isinstance(planned, dict):
-        return all(before.get(key) == value for key, value in planned.items())
-    return bool(before == planned)
+def _narrowed(before: Any, planned: dict[str, Any]) -> Any:
+    # Manifests say more than plans, and those of former versions more than those of this one.
+    if not isinstance(before, dict):
+        return before
+    found = {key: before.get(key) for key in planned}
+    for key, value in planned.items():
+        own = found[key]
+        if isinstance(value, dict) and isinstance(own, dict):
+            found[key] = {inner: own.get(inner) for inner in value}
+    return found
 
 
 def fuse_pairs(dataset: Dataset, method: Method, out: Path, color: Colour = "rgb") -> int:

@@ -28,12 +28,12 @@ Load = Callable[[Row], Measured]
 """The bootstrap distributions behind a method's rows (dataset, truth_hash, method, judge, seed)."""
 
 
-def summarise(folder: Path, recipe: BenchRecipe) -> None:
+def summarise(folder: Path, recipe: BenchRecipe) -> list[Path]:
     """Write comparisons.csv, correlations.csv, ranking.json, extremes.json, judges.json and published.json, and of
     sweeps over conditions conditions.csv and robustness.csv.
 
     Needs nothing outside the folder. Degraded copies are in the last two alone. Rows whose distributions have been
-    replaced by those of another recipe, judge or truth are left out.
+    replaced by those of another recipe, judge or truth are left out. Returns the files.
     """
     at = BenchFolder(folder)
     with at.lock("summary"):
@@ -55,6 +55,9 @@ def summarise(folder: Path, recipe: BenchRecipe) -> None:
             remove_halves(at.entries(name))
             write_json(at.entries(name), value)
     say(f"{folder}: {len(summary.comparisons)} comparisons in {len(summary.groups)} tables")
+    tables = ("comparisons", "correlations", *(("conditions", "robustness") if recipe.conditions else ()))
+    lists = ("ranking", "extremes", "judges", "published")
+    return [*map(at.table, tables), *map(at.entries, lists)]
 
 
 class Summary:

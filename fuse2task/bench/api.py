@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from fuse2task.bench.analysis import summarise
+from fuse2task.bench.jobs import Compare, Job
 from fuse2task.bench.printing import print_openings, print_plan, print_published, print_results
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.scheduler import Engine, make_jobs, make_plan, part_of, prepare, run_jobs, shared_when_ready
@@ -18,6 +18,7 @@ from fuse2task.results.tables import read_frame
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import refuse_links
 from fuse2task.runtime.progress import say
+from fuse2task.runtime.records import NOT_DONE
 from fusion.dataset_writer import Shard
 
 
@@ -65,7 +66,9 @@ def run_bench(
     if not finished:
         say(f"{folder}: part {shard.index}/{shard.count} is done; the last part to finish will compare")
         return False
-    summarise(folder, recipe)
+    compared = Compare("")
+    if not compared.is_done(bench):
+        compared.do(bench)
     print_results(folder, [method.name for method in recipe.methods], recipe.baseline)
     print_published(folder)
     print_openings(record_openings(bench))
@@ -80,12 +83,46 @@ def report_bench(folder: Path) -> Path:
     from fuse2task.report import write_report
 
     refuse_links(folder)
+    Compare("").do(Workspace(_kept_recipe(folder), folder))
+    return write_report(folder)
+
+
+def _kept_recipe(folder: Path) -> BenchRecipe:
     kept = BenchFolder(Path(folder)).recipe
     if not kept.is_file():
         lacking = "not a bench folder (no recipe.yaml)"
         raise RequestError(f"{folder}: {lacking}; run `fuse2task bench run RECIPE -o {folder}`")
-    summarise(folder, load_recipe(BenchRecipe, str(kept)))
-    return write_report(folder)
+    return load_recipe(BenchRecipe, str(kept))
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What a bench folder holds of one job. state: fresh, missing or stale; why: the inputs that are others now, and
+    files that are gone or altered."""
+
+    job: Job
+    state: Literal["fresh", "missing", "stale"]
+    why: tuple[str, ...] = ()
+
+
+def job_states(folder: Path, device: str = "auto") -> list[JobState]:
+    """Every job of the recipe that a bench folder was made by, comparisons last; reads inputs, and writes nothing.
+
+    What served other jobs alone and is not needed any more, such as the images of a degraded copy, is fresh.
+
+    Raises:
+        RequestError: not a bench folder, or what its recipe names is not there.
+    """
+    refuse_links(folder)
+    bench = Workspace(_kept_recipe(folder), folder, local_devices(device)[0])
+    jobs = make_jobs(bench)
+    wanted = {step.job.id for step in make_plan(bench, jobs) if not step.done}
+    found = []
+    for job in [*jobs, Compare("")]:
+        why = job.lacking(bench) if job.id in wanted or job.kind == Compare.kind else []
+        state: Literal["missing", "stale"] = "missing" if why == [NOT_DONE] else "stale"
+        found.append(JobState(job, state, tuple(why)) if why else JobState(job, "fresh"))
+    return found
 
 
 def compare(

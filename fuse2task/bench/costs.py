@@ -29,7 +29,7 @@ def measure_cost(bench: Workspace, dataset: str, method: str) -> dict[str, Any]:
         return {"method": method}
     made = bench.make_method(method)
     evaluated = bench.dataset(dataset).evaluated
-    size = statistics.mode(pair.size for pair in evaluated)
+    size = bench.dataset(dataset).frequent_size
     pairs = [pair for pair in evaluated if pair.size == size][:TIMED]
     device = getattr(made, "device", torch.device("cpu"))
     network = getattr(made, "network", None)

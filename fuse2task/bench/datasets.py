@@ -1,5 +1,6 @@
 """A benchmark's datasets: pairs, the part that is evaluated, every truth; and their degraded copies."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,8 @@ from fuse2task.data.loading import load_dataset
 from fuse2task.data.splits import write_split
 from fuse2task.results.schema import BenchFolder
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import read_json, value_hash
+from fuse2task.runtime.files import value_hash
+from fuse2task.runtime.records import Record
 from fuse2task.tasks import EvaluatedTruth, find_task
 
 TRAIN = "train"
@@ -69,6 +71,11 @@ class BenchDataset:
         """`WxH` where all evaluated images are of one size, else `mixed`."""
         sizes = {pair.size for pair in self.evaluated}
         return "x".join(map(str, sizes.pop())) if len(sizes) == 1 else "mixed"
+
+    @property
+    def frequent_size(self) -> tuple[int, int]:
+        """Width and height of most of the evaluated images."""
+        return statistics.mode(pair.size for pair in self.evaluated)
 
     @property
     def ids(self) -> list[str]:
@@ -164,12 +171,14 @@ def _further(name: str, dataset: Dataset, other: str, path: Path, recipe: BenchR
 
 
 def write_copy(folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy, section: DatasetSection) -> None:
-    """Write the copy of what is evaluated of `source`; a finished one is checked and completed.
+    """Write the copy of what is evaluated of `source`, with its record; a finished one is checked and completed.
 
     RequestError: as `degrade_dataset`, for instance a copy made otherwise.
     """
-    from fuse2task.data.degradation.writing import degrade_dataset
+    from fuse2task.data.degradation.writing import MANIFEST, degrade_dataset
 
+    record = copy_record(folder, source, degraded)
+    record.remove()
     split = folder.degraded_split(degraded.source)
     write_split(split, dict.fromkeys(source.ids, source.part))
     out = folder.degraded(degraded.name, source.dataset.root)
@@ -177,6 +186,7 @@ def write_copy(folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy
         section.root, section.layout, degraded.section.kind, degraded.level, out, split=str(split),
         move=degraded.section.move, truth_on=degraded.section.truth_on, **section.truth_files,
     )  # fmt: skip
+    record.write([out / MANIFEST])
 
 
 def load_degraded(
@@ -190,10 +200,8 @@ def load_degraded(
     from fuse2task.data.degradation.writing import moved_truth
 
     root, section = folder.degraded(degraded.name, source.dataset.root), recipe.datasets[degraded.source]
-    expected, options = part_alone(source.dataset, source.part), degraded.section
-    about = {"source": expected.split_hash, "kind": options.kind, "level": degraded.level}
-    about |= {key: value for key, value in (("move", options.move), ("truth_on", options.truth_on)) if value}
-    ready = is_copied(folder, source, degraded)
+    expected, options, about = part_alone(source.dataset, source.part), degraded.section, _about(source, degraded)
+    ready = not copy_record(folder, source, degraded).differing()
     if ready:
         given = section.truth_files
         if options.moves_truth:
@@ -220,16 +228,15 @@ def load_degraded(
     return BenchDataset(degraded.name, dataset, source.part, source.opened, truths, ready, made_of)
 
 
-def is_copied(folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy) -> bool:
-    """Whether the copy is finished, and is the one that the recipe means."""
-    from fuse2task.data.degradation.writing import MANIFEST, WORK
+def _about(source: BenchDataset, degraded: DegradedCopy) -> dict[str, Any]:
+    options = degraded.section
+    about = {"source": part_alone(source.dataset, source.part).split_hash, "kind": options.kind,
+             "level": degraded.level}  # fmt: skip
+    return about | {key: value for key in ("move", "truth_on") if (value := getattr(options, key))}
 
-    root = folder.degraded(degraded.name, source.dataset.root)
-    if not (root / MANIFEST).is_file() or (root / WORK / "plan.json").exists():
-        return False
-    found, options = read_json(root / MANIFEST, "manifest"), degraded.section
-    split_hash = part_alone(source.dataset, source.part).split_hash
-    moves: dict[str, Any] = found.get("misalign", {"moves": None, "truth_on": None})
-    same = (found["kind"], found["level"], found["split_hash"]) == (options.kind, degraded.level, split_hash)
-    moved, truth_on = (None, options.move or "infrared"), (None, options.truth_on or "visible")
-    return same and moves["moves"] in moved and moves["truth_on"] in truth_on
+
+def copy_record(folder: BenchFolder, source: BenchDataset, degraded: DegradedCopy) -> Record:
+    """What the copy is made of, and whether it is there."""
+    truths = {f"truth {truth.name}": truth.hash for truth in source.truths if truth.primary}
+    about = {"split": (found := _about(source, degraded)).pop("source"), **found}
+    return Record(folder.degraded_record(degraded.name), {"source images": source.source_hash, **truths, **about})

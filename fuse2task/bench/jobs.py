@@ -1,20 +1,21 @@
 """The kinds of work of a benchmark: for each when it is done, and how to do it."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from fuse2task.bench.datasets import is_copied, write_copy
-from fuse2task.bench.measured import Measured, measure
-from fuse2task.bench.records import EVALUATED, PREDICTED, Record
+from fuse2task.bench.datasets import write_copy
+from fuse2task.bench.measured import measure
 from fuse2task.bench.workspace import Workspace, record_truths, training_recipe
 from fuse2task.data.fused import open_fused, verify_images
-from fuse2task.results.schema import COSTS, source_of
+from fuse2task.results.schema import COSTS, IDENTITY, source_of
 from fuse2task.results.tables import identity, read_table, write_table
-from fuse2task.runtime.files import read_json, remove_leftovers, value_hash, weights_digest, write_json
+from fuse2task.runtime.files import file_digest, read_json, remove_leftovers, value_hash
+from fuse2task.runtime.records import Record
 from fuse2task.tasks import EvaluatedTruth, Judged, find_task, quality
-from fuse2task.training.run_folder import kept_recipe, made_of
+from fuse2task.training.run_folder import card_record, kept_recipe, made_of
 
 Rows = list[dict[str, Any]]
 
@@ -56,9 +57,17 @@ class Job:
         # Fused images of the recipe's own datasets are a result by themselves; those of copies may be removed.
         return self.kind in ("degrade", "train") or (self.kind == "fuse" and self.dataset != source_of(self.dataset))
 
-    def is_done(self, bench: Workspace) -> bool:
-        """Whether the bench folder holds the job's result."""
+    def record(self, bench: Workspace) -> Record:
+        """All that the job reads or depends on, declared; and where that is recorded beside the result."""
         raise NotImplementedError
+
+    def lacking(self, bench: Workspace) -> list[str]:
+        """Why the bench folder's result cannot be used, as `Record.differing`; empty where it can."""
+        return self.record(bench).differing()
+
+    def is_done(self, bench: Workspace) -> bool:
+        """Whether the bench folder holds the job's result, made of what the recipe names now."""
+        return not self.lacking(bench)
 
     def do(self, bench: Workspace) -> Rows:
         """Do it; files go into the bench folder, rows of results.csv to whoever asked."""
@@ -70,9 +79,8 @@ class Degrade(Job):
 
     kind = "degrade"
 
-    def is_done(self, bench: Workspace) -> bool:
-        copy = bench.recipe.degraded[self.dataset]
-        return is_copied(bench.at, bench.dataset(copy.source), copy)
+    def record(self, bench: Workspace) -> Record:
+        return bench.copy_record(self.dataset)
 
     def do(self, bench: Workspace) -> Rows:
         """Write DIR/degraded/<dataset>, and its truth into truths.json.
@@ -90,19 +98,14 @@ class Fuse(Job):
 
     kind = "fuse"
 
-    def is_done(self, bench: Workspace) -> bool:
-        """Whether the fused dataset is finished, and is the one that the recipe means."""
-        manifest = bench.at.fused(self.dataset, self.method) / "manifest.json"
-        if not manifest.is_file():
-            return False
-        found, data = read_json(manifest, "manifest"), bench.dataset(self.dataset)
-        wanted = {
-            "method": bench.method_hash(self.dataset, self.method), "split": data.dataset.split_hash,
-            "truth": data.truths[0].hash if data.truths else "",
+    def record(self, bench: Workspace) -> Record:
+        data = bench.dataset(self.dataset)
+        made_of = {
+            "method": bench.method_hash(self.dataset, self.method), "source images": data.source_hash,
+            "split": data.dataset.split_hash, "truth": data.truths[0].hash if data.truths else "",
+            "color": bench.recipe.color,
         }  # fmt: skip
-        if data.ready:  # the images of a degraded copy may be removed when it has been fused
-            wanted["source"] = data.images_hash
-        return found["color"] == bench.recipe.color and all(found[key].get("hash") == wanted[key] for key in wanted)
+        return Record(bench.at.fused_record(self.dataset, self.method), made_of)
 
     def do(self, bench: Workspace) -> Rows:
         """Write DIR/fused/<dataset>/<method>.
@@ -113,6 +116,7 @@ class Fuse(Job):
 
         method, out = bench.make_method(self.method), bench.at.fused(self.dataset, self.method)
         write_fused(bench.dataset(self.dataset).dataset, method, out, bench.recipe.color)
+        self.record(bench).write([out / "manifest.json"])
         return []
 
 
@@ -121,9 +125,15 @@ class Cost(Job):
 
     kind = "cost"
 
-    def is_done(self, bench: Workspace) -> bool:
-        about = (self.method, bench.method_hash(self.dataset, self.method))
-        return about in {(row["method"], row["method_hash"]) for row in read_table(bench.at.table("costs"), COSTS)}
+    def record(self, bench: Workspace) -> Record:
+        size = "x".join(map(str, bench.dataset(self.dataset).frequent_size))
+        made_of = {"method": bench.method_hash(self.dataset, self.method), "image size": size}
+        return Record(bench.at.cost_record(self.method), made_of)
+
+    def lacking(self, bench: Workspace) -> list[str]:
+        path, about = bench.at.table("costs"), (self.method, bench.method_hash(self.dataset, self.method))
+        is_there = about in {(row["method"], row["method_hash"]) for row in read_table(path, COSTS)}
+        return super().lacking(bench) or ([] if is_there else [path.name])
 
     def do(self, bench: Workspace) -> Rows:
         """Put a row into costs.csv, in place of an older one of the same method."""
@@ -134,6 +144,7 @@ class Cost(Job):
         with bench.at.lock("costs"):
             rows: dict[str, Any] = {old["method"]: old for old in read_table(path, COSTS)}
             write_table(path, COSTS, (rows | {row["method"]: row}).values())
+        self.record(bench).write([])
         return []
 
 
@@ -142,14 +153,14 @@ class Train(Job):
 
     kind = "train"
 
-    def is_done(self, bench: Workspace) -> bool:
-        """Whether the run is finished and was trained on the images that lie there now, by the recipe's judge."""
-        folder, fused = self._folder(bench), bench.at.fused(self.dataset, self.method)
-        if not ((folder / "card.json").is_file() and (fused / "manifest.json").is_file()):
-            return False
-        recipe = self._recipe(bench, fused).model_dump(mode="json")
-        wanted = made_of(recipe, images_hash(bench, self.dataset, self.method))
-        return read_json(folder / "card.json", "run card").get("made_of") == wanted
+    def record(self, bench: Workspace) -> Record:
+        fused = bench.at.fused(self.dataset, self.method)
+        recipe, data = self._recipe(bench, fused).model_dump(mode="json"), self._data(bench)
+        return card_record(self._folder(bench), made_of(recipe, data))
+
+    def lacking(self, bench: Workspace) -> list[str]:
+        # Images that are gone are made again first: nobody knows whether they will be the same.
+        return super().lacking(bench) or ([] if self._data(bench) else ["dataset"])
 
     def do(self, bench: Workspace) -> Rows:
         """Write DIR/judges/<dataset>/<method>/<judge>-s<seed>; a finished run there is taken over.
@@ -164,6 +175,9 @@ class Train(Job):
         find_task(bench.recipe.judges[self.judge].task).train(self._recipe(bench, fused), folder)
         return []
 
+    def _data(self, bench: Workspace) -> str | None:
+        return images_hash(bench, self.dataset, self.method)
+
     def _folder(self, bench: Workspace) -> Path:
         return bench.at.training(self.dataset, self.method, self.judge, self.seed or 0)
 
@@ -176,16 +190,22 @@ class Evaluate(Job):
 
     kind, gives_rows = "evaluate", True
 
-    def is_done(self, bench: Workspace) -> bool:
-        """Whether all files and rows of the evaluation are there, made of what the recipe names now."""
-        folder, known = self._folder(bench), bench.table.counts()
-        if self._record(bench).differing():
-            return False
-        for truth in bench.dataset(self.dataset).truths:
-            about = identity(self._about(bench, truth))
-            if known[about] != Measured.rows_in(folder / truth.file("replicates.npz"), about):
-                return False
-        return True
+    def record(self, bench: Workspace) -> Record:
+        truths = bench.dataset(self.dataset).truths
+        about = self._about(bench, truths[0])
+        made_of = {**self._predicted(bench).made_of, "method": about["method_hash"], **inputs_of(about)}
+        made_of |= {f"truth {truth.name}": truth.hash for truth in truths}
+        return Record(self._folder(bench) / EVALUATED, made_of)
+
+    def lacking(self, bench: Workspace) -> list[str]:
+        """The same, and rows of results.csv that are gone."""
+        record, known = self.record(bench), bench.table.counts()
+        if found := record.differing():
+            return found
+        counts = record.read().get("rows")
+        truths = bench.dataset(self.dataset).truths
+        rows = {truth.name: known[identity(self._about(bench, truth))] for truth in truths}
+        return [] if rows == counts else [bench.table.path.name]
 
     def do(self, bench: Workspace) -> Rows:
         data, section = bench.dataset(self.dataset), bench.recipe.judges[self.judge]
@@ -193,38 +213,35 @@ class Evaluate(Job):
         fused = open_fused(bench.at.fused(self.dataset, self.method))
         remove_leftovers(folder)
         judged = [Judged(fused, data.part, data.evaluated, truth, section.class_map, folder) for truth in data.truths]
-        evaluated, predicted = self._record(bench), Record(folder / PREDICTED, self._predicted_of(bench))
+        evaluated, predicted = self.record(bench), self._predicted(bench)
         evaluated.remove()
         if predicted.differing():
             shutil.rmtree(folder, ignore_errors=True)  # of other images or weights
             weights = bench.weights(self.dataset, self.method, self.judge, self.seed)
             task.predict(weights, bench.device, judged[0])
-            predicted.write()
+            predicted.write(_results_in(folder))
         rows: Rows = []
+        counts, identities = {}, {}
         for one in judged:
             about = self._about(bench, one.truth)
             measured = measure(data.conditions(), bench.recipe.intervals, task.measure(one))
             measured.save(folder / one.truth.file("replicates.npz"), identity(about))
             rows += measured.rows(about, bench.recipe.intervals)
-        evaluated.write()
+            counts[one.truth.name], identities[one.truth.name] = len(measured.keys), list(identity(about))
+        evaluated.write(_results_in(folder), {"rows": counts, "identities": identities})
         return rows
 
     def _folder(self, bench: Workspace) -> Path:
         return bench.at.predictions(self.dataset, self.method, self.judge, self.seed)
 
-    def _predicted_of(self, bench: Workspace) -> dict[str, Any]:
+    def _predicted(self, bench: Workspace) -> Record:
         known = bench.judge(self.dataset, self.judge)
         weights = bench.weights(self.dataset, self.method, self.judge, self.seed)
-        trained = weights_digest(weights) if isinstance(weights, Path) and weights.is_file() else None
-        return {
+        made_of = {
             "images": images_hash(bench, self.dataset, self.method), "split": bench.dataset(self.dataset).part,
-            "weights": known.facts.digest or trained, "judge": known.hash, "settings": known.recipe_hash,
+            "weights": known.facts.digest or weights, "judge": known.hash, "settings": known.recipe_hash,
         }  # fmt: skip
-
-    def _record(self, bench: Workspace) -> Record:
-        truths = {truth.name: identity(self._about(bench, truth)) for truth in bench.dataset(self.dataset).truths}
-        made_of = {**self._predicted_of(bench), "truths": {name: list(about) for name, about in truths.items()}}
-        return Record(self._folder(bench) / EVALUATED, made_of)
+        return Record(self._folder(bench) / PREDICTED, made_of)
 
     def _about(self, bench: Workspace, truth: EvaluatedTruth) -> dict[str, Any]:
         return bench.about(self.dataset, self.method, self.judge, self.seed, truth.hash)
@@ -235,9 +252,24 @@ class ScoreImages(Job):
 
     kind, gives_rows = "score", True
 
-    def is_done(self, bench: Workspace) -> bool:
-        """Whether the table holds every method's scores, and results.csv their rows, of what the recipe names now."""
-        return not self._missing(bench)
+    def record(self, bench: Workspace) -> Record:
+        assert bench.recipe.scores is not None
+        made_of = inputs_of(next(iter(self._abouts(bench).values())))
+        for method, about in self._abouts(bench).items():
+            made_of |= {f"{METHOD}{method}": about["method_hash"]}
+            made_of |= {f"{IMAGES}{method}": images_hash(bench, self.dataset, method)}
+        path = bench.at.scores(self.dataset, bench.recipe.scores.label)
+        return Record(path.with_suffix(".json"), made_of)
+
+    def lacking(self, bench: Workspace) -> list[str]:
+        """The same, and rows of results.csv that are gone; scores of methods that the recipe lacks do not matter."""
+        record, known = self.record(bench), bench.table.counts()
+        found = [name for name in record.differing() if name in record.made_of or not name.startswith((METHOD, IMAGES))]
+        counts = {} if found else record.read().get("rows")
+        for method, about in self._abouts(bench).items() if not found else ():
+            if not isinstance(counts, dict) or known[identity(about)] != counts.get(method):
+                found.append(f"{METHOD}{method}")
+        return found
 
     def do(self, bench: Workspace) -> Rows:
         """Bring DIR/scores/<dataset>/<profile>.csv up to date; gives the new rows: means, by condition.
@@ -247,10 +279,16 @@ class ScoreImages(Job):
         from fusion.quality.profiles import find_profile
         from fusion.quality.scorer import score_folders, summary
 
-        scores, abouts, missing = bench.recipe.scores, self._abouts(bench), self._missing(bench)
+        scores, abouts, record = bench.recipe.scores, self._abouts(bench), self.record(bench)
         assert scores is not None
         data, path = bench.dataset(self.dataset), bench.at.scores(self.dataset, scores.label)
-        merged = quality.read_scores(path)
+        lacking = self.lacking(bench)
+        # What is not one method's alone is all methods'.
+        own = {name: {f"{METHOD}{name}", f"{IMAGES}{name}"} for name in abouts}
+        is_partial = set(lacking) <= set().union(*own.values())
+        missing = [name for name in abouts if not is_partial or not own[name].isdisjoint(lacking)]
+        merged = quality.read_scores(path) if is_partial else {}
+        record.remove()
         # In a folder that a killed run leaves to the next one.
         out, folders = path.with_name(f".{path.stem}") / path.name, {}
         for method in missing:
@@ -272,27 +310,66 @@ class ScoreImages(Job):
         for method, about in abouts.items():
             measurement = quality.TASK.measure_scores(merged[method], data.ids)
             measured = measure(data.conditions(), bench.recipe.intervals, measurement)
-            counts[method] = {"identity": value_hash(identity(about)), "rows": len(measured.keys)}
+            counts[method] = len(measured.keys)
             results += measured.rows(about, bench.recipe.intervals) if method in missing else []
-        beside = summary(profile, list(abouts), chosen, found) | {"made_of": counts}
-        write_json(path.with_suffix(".json"), beside, sort_keys=False)
+        record.write([path], summary(profile, list(abouts), chosen, found) | {"rows": counts})
         return results
-
-    def _missing(self, bench: Workspace) -> list[str]:
-        """The methods whose scores are not there, or are of other images or definitions."""
-        assert bench.recipe.scores is not None
-        path, known = bench.at.scores(self.dataset, bench.recipe.scores.label), bench.table.counts()
-        there, beside = path.is_file(), path.with_suffix(".json")
-        about = read_json(beside, "summary of scores") if there and beside.is_file() else {}
-        before = about.get("made_of") if isinstance(about, dict) else None
-        wanted = {
-            method: {"identity": value_hash(identity(about)), "rows": known[identity(about)]}
-            for method, about in self._abouts(bench).items()
-        }
-        return [name for name, made_of in wanted.items() if not isinstance(before, dict) or before.get(name) != made_of]
 
     def _abouts(self, bench: Workspace) -> dict[str, dict[str, Any]]:
         return {method.name: bench.about_scores(self.dataset, method.name) for method in bench.recipe.methods}
+
+
+class Compare(Job):
+    """Everything that follows from the rows: comparisons, rankings and the like. Not of one dataset; done last."""
+
+    kind = "compare"
+
+    def record(self, bench: Workspace) -> Record:
+        """Of the folder's files, and of what cards of weights say; by the folder's own recipe it needs no data."""
+        from fusion.weights import detectors
+
+        root, undecisive = bench.folder, {"datasets": {"__all__": {"root"}}}
+        through = {method.name: list(detectors(method.name, method.checkpoint)) for method in bench.recipe.methods}
+        found = {path.relative_to(root).as_posix(): file_digest(path) for path in _behind_rows(root)}
+        made_of = {
+            "recipe": value_hash(bench.recipe.model_dump(mode="json", exclude=undecisive)),
+            "results.csv": bench.table.path, "truths.json": bench.at.entries("truths"),
+            "predictions": value_hash(found), "weights trained through": through, "versions": bench.versions_hash,
+        }  # fmt: skip
+        return Record(bench.at.entries("compared"), made_of)
+
+    def do(self, bench: Workspace) -> Rows:
+        """Write comparisons.csv and the other tables and lists of `analysis.summarise`."""
+        from fuse2task.bench.analysis import summarise
+
+        self.record(bench).remove()
+        self.record(bench).write(summarise(bench.folder, bench.recipe))
+        return []
+
+
+def _behind_rows(root: Path) -> list[Path]:
+    """The files that comparisons are computed from, beside results.csv and truths.json."""
+    found = [path for pattern in ("*.npz", PREDICTED) for path in root.glob(f"predictions/*/*/*/{pattern}")]
+    return sorted([*found, *root.glob("fused/*/*/manifest.json"), *root.glob("scores/*/*.csv")])
+
+
+METHOD, IMAGES = "method ", "images of "
+"""What begins the names of inputs of one method's scores."""
+PREDICTED, EVALUATED = "predicted.json", "evaluated.json"
+
+
+def inputs_of(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a result is made of, by the columns of its rows: all but methods and truths, of which there are several."""
+    texts = dict(zip(IDENTITY, identity(about), strict=True))
+    names = {"source images": "source_hash", "split list": "split_hash", "definition of the judge": "judge_hash",
+             "settings": "recipe_hash", "intervals": "ci_method"}  # fmt: skip
+    same = {name: texts[name] for name in ("image_size", "color", "task", "protocol")}
+    return {**{name: texts[column] for name, column in names.items()}, **same}
+
+
+def _results_in(folder: Path) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return [path for path in found if path.name not in (PREDICTED, EVALUATED)]
 
 
 def images_hash(bench: Workspace, dataset: str, method: str) -> str | None:

@@ -36,6 +36,15 @@ def print_plan(steps: Sequence[Step]) -> None:
     )  # fmt: skip
 
 
+def print_states(rows: Sequence[tuple[str, str, str]], counts: Mapping[str, int]) -> None:
+    """The jobs of a bench folder, a line each: name, state and why; then how many there are of each state."""
+    console = _console()
+    for name, state, why in rows:
+        text = f"{state:8}{name}" + (f": {why}" if state == "stale" else "")
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(", ".join(f"{count} {state}" for state, count in counts.items()), highlight=False)
+
+
 def print_results(folder: Path, methods: Sequence[str], baseline: str) -> None:
     """One table for each set of comparable rows: value, interval, difference from the baseline with Holm's p.
 

@@ -17,6 +17,7 @@ from fuse2task.results.tables import read_table, write_table
 from fuse2task.runtime.files import refuse_overlap, remove_halves, write_text
 from fuse2task.runtime.locks import Lock
 from fuse2task.runtime.progress import say
+from fuse2task.runtime.records import NOT_DONE
 from fuse2task.tasks import find_task
 from fusion.methods.registry import CROSSFUSE
 
@@ -226,11 +227,12 @@ class Scheduler:
         lock = self.bench.at.lock(job.id)
         if not lock.acquire(wait=False):
             return False
-        if job.is_done(self.bench):  # by another process, since the plan was made
+        lacking = job.lacking(self.bench)
+        if not lacking:  # done by another process, since the plan was made
             lock.release()
             self._ended(job)
             return True
-        say(f"bench: {job.id}")
+        say(f"bench: {job.id}" + ("" if lacking == [NOT_DONE] else f", again for: {', '.join(lacking)}"))
         self.running.append((self.engine.submit(job), job, lock))
         return True
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field
 
+from fuse2task.bench.jobs import EVALUATED
 from fuse2task.bench.recipe import Name
-from fuse2task.bench.records import EVALUATED, Record
 from fuse2task.bench.statistics import holm
 from fuse2task.config.recipes import Recipe, checked
 from fuse2task.results.entries import read_entries, read_truths
@@ -33,6 +33,7 @@ from fuse2task.runtime.files import (
 from fuse2task.runtime.packages import versions, versions_hash
 from fuse2task.runtime.progress import say
 from fuse2task.runtime.reading import one_line, read_yaml
+from fuse2task.runtime.records import Record
 from fuse2task.tasks import find_task
 
 MANIFEST, MERGED = "submission.json", "submissions.csv"
@@ -137,7 +138,8 @@ def _evaluated(at: BenchFolder) -> tuple[list[dict[str, str]], dict[str, str]]:
             folder = at.predictions(row["dataset"], row["method"], row["judge"], row["seed"])
             if folder not in recorded:
                 record = Record(folder / EVALUATED, {})
-                recorded[folder] = {tuple(about) for about in record.recorded("truths").values()}
+                found = record.read().get("identities")
+                recorded[folder] = {tuple(about) for about in found.values()} if isinstance(found, dict) else set()
                 evidence |= {_place(at, path): file_digest(path) for path in record.files()}
             if identity(row) not in recorded[folder]:
                 continue

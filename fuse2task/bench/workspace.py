@@ -6,11 +6,11 @@ Also the records beside the results: truths.json, further truths, and openings.c
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from fuse2task.bench.datasets import TRAIN, BenchDataset, is_copied, load_bench_dataset, load_degraded
+from fuse2task.bench.datasets import TRAIN, BenchDataset, copy_record, load_bench_dataset, load_degraded
 from fuse2task.bench.measured import interval_settings
 from fuse2task.bench.recipe import BenchRecipe, JudgeSection
 from fuse2task.config.recipes import load_recipe
@@ -25,6 +25,7 @@ from fuse2task.results.tables import ResultsTable, read_table, write_table
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import by_content, remove_halves, remove_leftovers, value_hash, write_json
 from fuse2task.runtime.packages import versions_hash
+from fuse2task.runtime.records import Record
 from fuse2task.tasks import JudgeFacts, JudgeSetup, Task, Weights, find_task
 from fuse2task.training.run_folder import NOT_DECISIVE
 
@@ -57,8 +58,13 @@ class Workspace:
         self.at, self.table = BenchFolder(self.folder), ResultsTable(folder)
         self._datasets: dict[str, BenchDataset] = {}
         self._judge, self._method_hash = cache(self._find_judge), cache(self._find_method_hash)
-        self._clean_sources, self._versions_hash = cache(self._find_clean_sources), cache(versions_hash)
+        self._clean_sources = cache(self._find_clean_sources)
         self._clean_hash = cache(lambda dataset: content_hash(self._clean_sources(dataset)))
+
+    @cached_property
+    def versions_hash(self) -> str:
+        """Of the packages that numbers depend on, and of fuse2task."""
+        return versions_hash()
 
     @property
     def datasets(self) -> list[str]:
@@ -70,10 +76,15 @@ class Workspace:
         known, copy = self._datasets.get(name), self.recipe.degraded.get(name)
         if copy is None:
             known = known or load_bench_dataset(name, self.recipe)
-        elif known is None or (not known.ready and is_copied(self.at, self.dataset(copy.source), copy)):
+        elif known is None or (not known.ready and not self.copy_record(name).differing()):
             known = load_degraded(self.at, self.dataset(copy.source), copy, self.recipe)
         self._datasets[name] = known
         return known
+
+    def copy_record(self, name: str) -> Record:
+        """What a degraded copy is made of."""
+        copy = self.recipe.degraded[name]
+        return copy_record(self.at, self.dataset(copy.source), copy)
 
     def judge(self, dataset: str, judge: str) -> JudgeIdentity:
         """A judge on a dataset; on a degraded copy it is the source's."""
@@ -141,7 +152,7 @@ class Workspace:
             "run": self.recipe.id, "dataset": data.name, "split_hash": data.split_hash,
             "source_hash": data.source_hash, "color": self.recipe.color, "method": method,
             "method_hash": self.method_hash(data.name, method),
-            "ci_method": f"any, {interval_settings(self.recipe.intervals)}", "versions_hash": self._versions_hash(),
+            "ci_method": f"any, {interval_settings(self.recipe.intervals)}", "versions_hash": self.versions_hash,
             **dict(zip(("kind", "level"), kind_and_level(data.name), strict=True)),
         }  # fmt: skip
 

@@ -91,6 +91,32 @@ def merge_command(
         _print_rows(output, finished=True)
 
 
+@app.command("status")
+def status_command(
+    folder: Annotated[Path, Argument(metavar="DIR", help="The bench folder.")],
+    device: Annotated[str, Option(help="auto, cpu, cuda, cuda:1 ...; as for run.")] = "auto",
+    trust_pickle: TrustPickle = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List what the folder holds by its recipe: fresh, missing, or stale and why; writes nothing.
+
+    Exit code 0 where all is fresh, 1 where something is not.
+    """
+    from fuse2task.bench.api import job_states
+    from fuse2task.bench.printing import print_states
+
+    with tables_to_stderr(as_json):
+        states = job_states(folder, device)
+    counts = {state: sum(one.state == state for one in states) for state in ("fresh", "missing", "stale")}
+    if as_json:
+        jobs = [{"job": one.job.id, "state": one.state, "why": list(one.why)} for one in states]
+        print_json({"folder": folder, **counts, "jobs": jobs})
+    else:
+        print_states([(one.job.id, one.state, ", ".join(one.why)) for one in states], counts)
+    if counts["fresh"] < len(states):
+        raise typer.Exit(1)
+
+
 def _print_rows(folder: Path, finished: bool, **more: Path) -> None:
     from fuse2task.bench.api import comparisons
     from fuse2task.results.tables import ResultsTable

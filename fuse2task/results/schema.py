@@ -114,6 +114,10 @@ class BenchFolder:
         """A degraded copy. It ends as the source's root does: layout awmm tells the weather by that name."""
         return self.root / "degraded" / name / source_root.resolve().name
 
+    def degraded_record(self, name: str) -> Path:
+        """What a degraded copy is made of."""
+        return self.root / "degraded" / name / "made_of.json"
+
     def degraded_split(self, source: str) -> Path:
         """The split list of a dataset's degraded copies."""
         return self.root / "degraded" / f"{source}.txt"
@@ -121,6 +125,14 @@ class BenchFolder:
     def fused(self, dataset: str, method: str) -> Path:
         """A fused dataset."""
         return self.root / "fused" / dataset / method
+
+    def fused_record(self, dataset: str, method: str) -> Path:
+        """What a fused dataset is made of; the dot tells it from the folder of a method that has the name."""
+        return self.root / "fused" / dataset / f".{method}.json"
+
+    def cost_record(self, method: str) -> Path:
+        """What a row of costs.csv is made of."""
+        return self.root / "costs" / f"{method}.json"
 
     def scores(self, dataset: str, label: str) -> Path:
         """The image scores of a dataset; their definitions lie beside it as JSON."""

@@ -138,11 +138,7 @@ class TrainingRun:
         data has changed since the run began. Fuse2TaskError: a loss is not finite; the items of the batch are named.
         """
         self.made_of = made_of(self.recipe, data)
-        if self.folder.finished:
-            if self.folder.card().get("made_of", self.made_of) != self.made_of:
-                changed = "was trained on other data, or from other files, than lie there now"
-                raise RequestError(f"{self.folder.root}: {changed}; give another -o, or remove that folder")
-            say(f"{self.folder.root}: already trained; remove the folder to train again")
+        if self.folder.is_trained(self.made_of):
             return self.folder.best
         planned, processes = stages(), self.accelerator.num_processes
         for stage in planned:
@@ -305,14 +301,13 @@ class StageRun:
         if found is not None and "stage" not in found:
             reason = "begun by a former version, which saved its state otherwise; remove the folder to train again"
             raise RequestError(f"{self.folder.root}: {reason}")
+        if found is not None:
+            self.folder.refuse_resuming(found.get("made_of"), self.training.made_of)
         if found is None or found["stage"] != stage.name:
             rows = [row for row in self.folder.rows() if row.get("stage", stage.name) != stage.name]
             self.folder.keep_rows(len(rows))
             fresh = {"stage": stage.name, "step": 0, "sums": {}, "best": 1e300, "best_epoch": 0}
             return fresh | {"rows": len(rows), "made_of": self.training.made_of}
-        if found.get("made_of") != self.training.made_of:
-            reason = "its data, or a file of its recipe, has changed since the run began; give another -o, or remove it"
-            raise RequestError(f"{self.folder.root}: {reason}")
         load_state(self.folder.resume, {"network": self.network}, optimizer)
         self.folder.keep_rows(found["rows"])
         say(f"{stage.name}: resumes at step {found['step']}")

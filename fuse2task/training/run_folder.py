@@ -27,12 +27,13 @@ from fuse2task.runtime.files import (
     read_json,
     refuse_links,
     remove_leftovers,
-    value_hash,
     write_json,
     write_text,
 )
 from fuse2task.runtime.locks import make_folder, sole_writer
+from fuse2task.runtime.progress import say
 from fuse2task.runtime.reading import read_csv, read_yaml
+from fuse2task.runtime.records import Record, differing, refuse
 
 NOT_DECISIVE = ("device", "workers")
 SCRATCH = "kept"  # what a run can make again at any time
@@ -49,10 +50,15 @@ def kept_recipe(root: Path) -> dict[str, Any]:
     return recipe
 
 
-def made_of(recipe: Mapping[str, Any], data: Any) -> str:
-    """Hash of what a run is made of: its recipe with files by content, and `data`, JSON that tells its content."""
+def made_of(recipe: Mapping[str, Any], data: Any) -> dict[str, Any]:
+    """What a run is made of: its recipe, files by content, and as `dataset` JSON that tells what the data holds."""
     decisive = {key: value for key, value in recipe.items() if key not in ("data", *NOT_DECISIVE)}
-    return value_hash({"recipe": by_content(decisive), "data": data})
+    return {**by_content(decisive), "dataset": data}
+
+
+def card_record(root: Path, made_of: Mapping[str, Any]) -> Record:
+    """The card of the run in `root` as the record of what it was trained on and by."""
+    return Record(root / "card.json", made_of)
 
 
 def forget(root: Path) -> None:
@@ -104,6 +110,17 @@ class RunFolder:
         """Whether the run has ended well (its card is there)."""
         return self._card.is_file()
 
+    def is_trained(self, made_of: Mapping[str, Any]) -> bool:
+        """Whether the run has ended well. RequestError: it is made of something else than `made_of`."""
+        if self.finished:
+            refuse(self.root, "a run", card_record(self.root, made_of).differing())
+            say(f"{self.root}: already trained; remove the folder to train again")
+        return self.finished
+
+    def refuse_resuming(self, before: Any, made_of: Mapping[str, Any]) -> None:
+        """RequestError: the run was begun `before`, as its saved state says, on something else than `made_of`."""
+        refuse(self.root, "a run", differing(before, made_of))
+
     def card(self) -> dict[str, Any]:
         """The card of a finished run."""
         return read_json(self._card, "run card")
@@ -147,9 +164,8 @@ class RunFolder:
             return
         before, recipe = kept_recipe(self.root), self._recipe
         keys = [key for key in {**before, **recipe} if key not in NOT_DECISIVE]
-        if differing := [key for key in keys if before.get(key) != recipe.get(key)]:
-            what = f"holds a run of another recipe (different: {', '.join(map(str, differing))})"
-            raise RequestError(f"{self.root}: {what}; give another -o, or remove the folder")
+        if others := [key for key in keys if before.get(key) != recipe.get(key)]:
+            refuse(self.root, "a run", [f"recipe (different: {', '.join(map(str, others))})"])
 
 
 def save_state(

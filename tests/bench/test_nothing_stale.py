@@ -3,20 +3,26 @@
 import csv
 import json
 import os
+import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from fuse2task.bench.api import report_bench, run_bench
+from fuse2task.bench.jobs import EVALUATED, PREDICTED, Compare, Job
 from fuse2task.bench.recipe import BenchRecipe
-from fuse2task.bench.records import EVALUATED, PREDICTED, Record
+from fuse2task.bench.scheduler import make_jobs
+from fuse2task.bench.workspace import Workspace
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import write_json
+from fuse2task.runtime.records import Record
 
 VALUES = ("dataset", "truth_hash", "method", "judge", "metric", "class", "condition", "value", "ci_low", "ci_high")
 DIFFERENCES = ("a", "b", "judge", "judge_hash", "recipe_hash", "metric", "class", "condition", "difference", "p_holm")
@@ -62,29 +68,6 @@ def invert(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def other_images(own: Path) -> None:
-    for path in sorted((own / "source" / "test").rglob("*.png")):
-        invert(path)
-
-
-def other_training_image(own: Path) -> None:
-    invert(sorted((own / "source" / "train" / "ir").iterdir())[0])
-
-
-def other_boxes(own: Path) -> None:
-    path = max((own / "source" / "boxes" / "fusion").glob("0*.txt"), key=lambda path: path.stat().st_size)
-    path.write_text("\n".join(path.read_text().splitlines()[1:]) + "\n")
-
-
-def other_further_boxes(own: Path) -> None:
-    for path in (own / "source" / "boxes" / "infrared").glob("0*.txt"):
-        path.write_text("\n".join(path.read_text().splitlines()[:1]) + "\n")
-
-
-def other_class_map(own: Path) -> None:
-    (own / "map.yaml").write_text("person: car\ncar: person\n")
-
-
 def other_judge(own: Path) -> None:
     import onnx
 
@@ -94,30 +77,121 @@ def other_judge(own: Path) -> None:
     onnx.save(model, own / "judge.onnx")
 
 
-def other_fused_images(own: Path) -> None:
-    for path in sorted((own / "given").iterdir()):
+def alter(path: Path) -> None:
+    """Other content under the same name: pixels, detector, values of a mapping, a line less."""
+    if path.suffix == ".png":
         invert(path)
-
-
-CHANGES = (other_images, other_training_image, other_boxes, other_further_boxes, other_class_map, other_judge,
-           other_fused_images)  # fmt: skip
-
-
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_whatever_changes_is_noticed(setting, tmp_path, change):
-    folder = tmp_path / "run"
-    run(setting, folder)
-    change(tmp_path / "own")
-    if change in (other_class_map, other_judge, other_further_boxes):  # nothing that is fused
-        again = run(setting, folder)
+    elif path.suffix == ".onnx":
+        other_judge(path.parent)
+    elif path.suffix == ".yaml":
+        mapping = yaml.safe_load(path.read_text())
+        path.write_text(yaml.safe_dump(dict(zip(mapping, reversed(mapping.values()), strict=True))))
     else:
-        with pytest.raises(RequestError, match=r"fused/tiny/[a-z]+: holds a fused dataset of another"):
-            run(setting, folder)
-        shutil.rmtree(folder / "fused")
-        again = run(setting, folder)
-    fresh = run(setting, tmp_path / "fresh")
-    assert fresh[1] == again[1]
-    assert set(fresh[0]) <= set(again[0])  # rows of what was there before stay, under other hashes
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+
+
+_opened: set[str] | None = None
+
+
+def _note(event: str, arguments: tuple[Any, ...]) -> None:
+    if _opened is not None and event == "open" and isinstance(arguments[0], str):
+        _opened.add(arguments[0])
+
+
+sys.addaudithook(_note)  # for good: there is no way to take one off
+
+
+@pytest.mark.slow
+def test_whatever_is_read_is_noticed_when_it_changes(setting, tmp_path, capsys):
+    """Of the files that a run opens outside its folder, one of each kind is altered in turn, each known by no list."""
+    global _opened
+    folder, own = tmp_path / "run", tmp_path / "own"
+    _opened = set()
+    run(setting, folder)
+    opened, _opened = sorted(_opened), None
+    kinds: dict[tuple[str, str], Path] = {}
+    for path in (Path(name) for name in opened if name.startswith(f"{own}{os.sep}")):
+        known = kinds.get(key := (str(path.parent), path.suffix))
+        # Of texts the longest: of some images no box is known.
+        if known is None or path.stat().st_size > known.stat().st_size:
+            kinds[key] = path
+    refused = 0
+    for path in kinds.values():
+        before, again = path.read_bytes(), shutil.copytree(folder, tmp_path / "again")
+        alter(path)
+        fresh = run(setting, tmp_path / "fresh")
+        try:
+            found = run(setting, again)
+        except RequestError as error:
+            refused += 1
+            assert re.search(r"fused/tiny/[a-z]+: holds a fused dataset of another (source|truth|method)", str(error))  # noqa: PT017
+            shutil.rmtree(again / "fused")  # as the message says
+            found = run(setting, again)
+        assert found[1] == fresh[1], path
+        assert set(fresh[0]) <= set(found[0]), path  # rows of what was there before stay, under other hashes
+        for place in (again, tmp_path / "fresh"):
+            shutil.rmtree(place)
+        path.write_bytes(before)
+    with capsys.disabled():
+        print(f"\n{len(kinds)} kinds of {len(opened)} opened files altered, {refused} refused by name first")
+    # vi and ir of both splits, two truths, class map, judge, given images; lists of classes.
+    assert len(kinds) >= 9
+
+
+@pytest.fixture
+def every_kind(setting, tiny_masks, tmp_path) -> dict[str, Any]:
+    """`setting` with jobs of every kind: a sweep, costs, trained and frozen judges of both tasks."""
+    small = {"epochs": 1, "crop": [64, 64], "batch": 2}
+    judges = {
+        "unet": {"task": "segmentation", "protocol": "retrain", "recipe": "segmentation/unet-demo", "overrides": small},
+        "yolo": {"task": "detection", "recipe": "detection/yolo-n-demo", "trained_on": "average",
+                 "overrides": {"image_size": 64, "epochs": 1, "batch": 4}},
+    }  # fmt: skip
+    masks = {"root": str(tiny_masks), "layout": "msrs"}
+    return setting | {
+        "datasets": setting["datasets"] | {"masks": masks}, "judges": setting["judges"] | judges, "methods": [],
+        "costs": True, "conditions": {"kind": "hotpixel", "levels": [0, 5]},
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_every_declared_input_is_compared(every_kind, tmp_path, capsys):
+    """Of a job of each kind every input that its record names gets another value: made again, or refused by name."""
+    recipe, folder = BenchRecipe.model_validate(every_kind), tmp_path / "run"
+    assert run_bench(recipe, folder)
+    bench = Workspace(recipe, folder, "cpu")
+    chosen: dict[tuple[str, ...], Job] = {}
+    for job in [*make_jobs(bench), Compare("")]:
+        judge = recipe.judges[job.judge] if job.judge else None
+        chosen.setdefault((job.kind, *((judge.task, str(judge.is_trained)) if judge else ())), job)
+    kinds = {"degrade", "fuse", "cost", "train", "evaluate", "score", "compare"}
+    assert {kind[0] for kind in chosen} == kinds
+    assert len(chosen) == len(kinds) + 3  # trainings of both tasks; evaluations of those, and of a frozen detector
+    counts, refused = {}, 0
+    for kind, job in chosen.items():
+        record = job.record(bench)
+        assert job.lacking(bench) == [], job.id
+        whole = record.path.read_text()
+        names = [name for name, value in record.made_of.items() if value is not None]
+        for name in names:
+            found = json.loads(whole)
+            write_json(record.path, found | {"made_of": found["made_of"] | {name: "another"}})
+            assert name in job.lacking(bench), (job.id, name)
+            try:
+                bench.table.append(job.do(bench))
+            except RequestError as error:
+                refused += 1
+                assert f"of another {name};" in str(error)  # noqa: PT017
+                record.path.write_text(whole)
+            assert job.lacking(bench) == [], (job.id, name)
+        counts[" ".join(kind)] = len(names)
+        for name in json.loads(whole).get("files", ()):  # cards of trainings name none
+            (record.path.parent / name).rename(tmp_path / "away")
+            assert name in job.lacking(bench), (job.id, name)
+            (tmp_path / "away").rename(record.path.parent / name)
+    with capsys.disabled():
+        print(f"\n{len(counts)} kinds of jobs, {sum(counts.values())} inputs, {refused} refused by name: {counts}")
+    assert sum(counts.values()) > 100
 
 
 def test_there_and_back_again(setting, tmp_path):
@@ -182,12 +256,41 @@ def test_a_row_that_vanishes_is_written_again(setting, tmp_path):
     assert len(table.read_text().splitlines()) == len(lines)
 
 
+def test_status_names_what_is_stale_and_writes_nothing(setting, tmp_path, run_cli):
+    folder = tmp_path / "run"
+    run(setting, folder)
+
+    def content() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def status() -> tuple[int, list[str]]:
+        before = content()
+        code = run_cli("bench", "status", folder)
+        assert content() == before
+        return code, run_cli.output.splitlines()
+
+    code, lines = status()
+    assert (code, lines[-1]) == (0, "10 fresh, 0 missing, 0 stale")  # 4 fused, 4 evaluated, scores, comparisons
+    other_judge(tmp_path / "own")
+    shutil.rmtree(folder / "fused" / "tiny" / "average")
+    (folder / "predictions" / "tiny" / "infrared" / "places" / "evaluated.json").unlink()
+    code, lines = status()
+    assert (code, lines[-1]) == (1, "4 fresh, 1 missing, 5 stale")
+    assert "stale   fuse tiny average: average/manifest.json" in lines
+    assert "stale   evaluate tiny visible places: weights, judge, definition of the judge" in lines
+    assert "missing evaluate tiny infrared places" in lines
+    assert run_cli("bench", "status", folder, "--json") == 1
+    assert json.loads(run_cli.output)["stale"] == 5
+    assert run_cli("bench", "status", tmp_path) == 2
+    assert "not a bench folder" in run_cli.error
+
+
 def test_a_record_names_what_differs(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "dets.json").write_text("[]")
     record = Record(tmp_path / PREDICTED, {"weights": "1", "split": "test", "images": "x"})
     assert record.differing() == ["not done"]
-    record.write()
+    record.write([tmp_path / "a" / "dets.json"])
     assert record.differing() == []
     assert Record(record.path, {"weights": "2", "split": "test", "images": None}).differing() == ["weights"]
     assert Record(record.path, {"weights": "1", "split": "test", "images": "x", "new": 1}).differing() == ["new"]

@@ -28,7 +28,7 @@ def test_names_on_the_architecture_page_exist():
 def test_modules_named_for_the_benchmark_are_all_there_are():
     row = next(line for line in ARCHITECTURE.splitlines() if line.startswith("| `fuse2task.bench` |"))
     modules = {path.stem for path in (ROOT / "fuse2task" / "bench").glob("*.py")} - {"__init__"}
-    assert modules - set(re.findall(r"`(\w+)`", row)) <= {"costs", "records"}
+    assert modules - set(re.findall(r"`(\w+)`", row)) <= {"costs"}
 
 
 def test_the_api_page_is_made_from_the_docstrings(capsys):

@@ -30,6 +30,7 @@ from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import bytes_digest, file_digest, read_json, refuse_overlap, write_bytes, write_json
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter
+from fuse2task.runtime.records import differing, refuse
 
 Role = Literal["visible", "infrared", "voc", "yolo", "vedai", "masks", "coco", "list"]
 _TRUTH_SUFFIXES = {"voc": (".xml",), "yolo": (".txt",), "vedai": (".txt",), "masks": SUFFIXES}
@@ -216,10 +217,7 @@ class _Copy:
             before = read_json(found, "manifest")
             known = before.get("versions", {})  # older manifests name more packages
             before["versions"] = {name: known[name] for name in versions(*_PACKAGES) if name in known}
-            if differing := [key for key, value in self.plan.items() if before.get(key) != value]:
-                raise RequestError(
-                    f"{self.out}: holds a copy of another {', '.join(differing)}; give another -o, or remove the folder"
-                )
+            refuse(self.out, "a copy", differing({key: before.get(key) for key in self.plan}, self.plan))
         elif self.out.exists() and not (self.out.is_dir() and set(self.out.iterdir()) <= {self.work}):
             raise RequestError(f"{self.out}: not an empty folder; give another -o")
 
