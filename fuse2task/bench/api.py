@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from fuse2task.bench.jobs import Compare, Job
+from fuse2task.bench.jobs import PREDICTED, Job, Rows
 from fuse2task.bench.printing import print_openings, print_plan, print_published, print_results
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.scheduler import Engine, make_jobs, make_plan, part_of, prepare, run_jobs, shared_when_ready
@@ -16,9 +16,9 @@ from fuse2task.config.recipes import load_recipe
 from fuse2task.results.schema import COMPARISONS, BenchFolder
 from fuse2task.results.tables import read_frame
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import refuse_links
+from fuse2task.runtime.files import file_digest, refuse_links, value_hash
 from fuse2task.runtime.progress import say
-from fuse2task.runtime.records import NOT_DONE
+from fuse2task.runtime.records import NOT_DONE, Record
 from fusion.dataset_writer import Shard
 
 
@@ -31,6 +31,40 @@ class Resources:
     address: str | None = None
     cpus: float = 1.0
     gpus: float = 0.0
+
+
+class Compare(Job):
+    """Everything that follows from the rows: comparisons, rankings and the like. Not of one dataset; done last."""
+
+    kind = "compare"
+
+    def record(self, bench: Workspace) -> Record:
+        """Of the folder's files, and of what cards of weights say; by the folder's own recipe it needs no data."""
+        from fusion.weights import detectors
+
+        root, undecisive = bench.folder, {"datasets": {"__all__": {"root"}}}
+        through = {method.name: list(detectors(method.name, method.checkpoint)) for method in bench.recipe.methods}
+        found = {path.relative_to(root).as_posix(): file_digest(path) for path in _behind_rows(root)}
+        made_of = {
+            "recipe": value_hash(bench.recipe.model_dump(mode="json", exclude=undecisive)),
+            "results.csv": bench.table.path, "truths.json": bench.at.entries("truths"),
+            "predictions": value_hash(found), "weights trained through": through, "versions": bench.versions_hash,
+        }  # fmt: skip
+        return Record(bench.at.entries("compared"), made_of)
+
+    def do(self, bench: Workspace) -> Rows:
+        """Write comparisons.csv and the other tables and lists of `analysis.summarise`."""
+        from fuse2task.bench.analysis import summarise
+
+        self.record(bench).remove()
+        self.record(bench).write(summarise(bench.folder, bench.recipe))
+        return []
+
+
+def _behind_rows(root: Path) -> list[Path]:
+    """The files that comparisons are computed from, beside results.csv and truths.json."""
+    found = [path for pattern in ("*.npz", PREDICTED) for path in root.glob(f"predictions/*/*/*/{pattern}")]
+    return sorted([*found, *root.glob("fused/*/*/manifest.json"), *root.glob("scores/*/*.csv")])
 
 
 def run_bench(

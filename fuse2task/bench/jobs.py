@@ -12,7 +12,7 @@ from fuse2task.bench.workspace import Workspace, record_truths, training_recipe
 from fuse2task.data.fused import open_fused, verify_images
 from fuse2task.results.schema import COSTS, IDENTITY, source_of
 from fuse2task.results.tables import identity, read_table, write_table
-from fuse2task.runtime.files import file_digest, read_json, remove_leftovers, value_hash
+from fuse2task.runtime.files import read_json, remove_leftovers, value_hash
 from fuse2task.runtime.records import Record
 from fuse2task.tasks import EvaluatedTruth, Judged, find_task, quality
 from fuse2task.training.run_folder import card_record, kept_recipe, made_of
@@ -317,40 +317,6 @@ class ScoreImages(Job):
 
     def _abouts(self, bench: Workspace) -> dict[str, dict[str, Any]]:
         return {method.name: bench.about_scores(self.dataset, method.name) for method in bench.recipe.methods}
-
-
-class Compare(Job):
-    """Everything that follows from the rows: comparisons, rankings and the like. Not of one dataset; done last."""
-
-    kind = "compare"
-
-    def record(self, bench: Workspace) -> Record:
-        """Of the folder's files, and of what cards of weights say; by the folder's own recipe it needs no data."""
-        from fusion.weights import detectors
-
-        root, undecisive = bench.folder, {"datasets": {"__all__": {"root"}}}
-        through = {method.name: list(detectors(method.name, method.checkpoint)) for method in bench.recipe.methods}
-        found = {path.relative_to(root).as_posix(): file_digest(path) for path in _behind_rows(root)}
-        made_of = {
-            "recipe": value_hash(bench.recipe.model_dump(mode="json", exclude=undecisive)),
-            "results.csv": bench.table.path, "truths.json": bench.at.entries("truths"),
-            "predictions": value_hash(found), "weights trained through": through, "versions": bench.versions_hash,
-        }  # fmt: skip
-        return Record(bench.at.entries("compared"), made_of)
-
-    def do(self, bench: Workspace) -> Rows:
-        """Write comparisons.csv and the other tables and lists of `analysis.summarise`."""
-        from fuse2task.bench.analysis import summarise
-
-        self.record(bench).remove()
-        self.record(bench).write(summarise(bench.folder, bench.recipe))
-        return []
-
-
-def _behind_rows(root: Path) -> list[Path]:
-    """The files that comparisons are computed from, beside results.csv and truths.json."""
-    found = [path for pattern in ("*.npz", PREDICTED) for path in root.glob(f"predictions/*/*/*/{pattern}")]
-    return sorted([*found, *root.glob("fused/*/*/manifest.json"), *root.glob("scores/*/*.csv")])
 
 
 METHOD, IMAGES = "method ", "images of "

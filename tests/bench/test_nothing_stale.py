@@ -15,8 +15,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from fuse2task.bench.api import report_bench, run_bench
-from fuse2task.bench.jobs import EVALUATED, PREDICTED, Compare, Job
+from fuse2task.bench.api import Compare, report_bench, run_bench
+from fuse2task.bench.jobs import EVALUATED, PREDICTED, Job
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.scheduler import make_jobs
 from fuse2task.bench.workspace import Workspace
