@@ -39,7 +39,9 @@ def read_truth(truth: dict[str, Any] | Path, ignore: str | None = None) -> dict[
     images, categories = ([dict(item) for item in part or ()] for part in parts[:2])
     if not images or not categories:
         raise RequestError(f"{source}: COCO ground truth without {'images' if not images else 'categories'}")
-    categories = [{"id": item.get("id"), "name": item.get("name")} for item in categories]
+    categories = [{"id": _plain(item.get("id"), whole=True), "name": item.get("name")} for item in categories]
+    for image in images:
+        image["id"] = _plain(image.get("id"))
     for what, values, kinds in (
         ("image id", [image.get("id") for image in images], (int, str)),
         ("category id", [item["id"] for item in categories], (int,)),
@@ -49,11 +51,18 @@ def read_truth(truth: dict[str, Any] | Path, ignore: str | None = None) -> dict[
             raise RequestError(f"{source}: a {what} is missing or no {' or '.join(kind.__name__ for kind in kinds)}")
         if len(set(values)) != len(values):
             raise RequestError(f"{source}: a {what} occurs twice; each must be unique")
+    names = Counter(str(image["file_name"]) for image in images if "file_name" in image)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise RequestError(f"{source}: {len(twice)} file names are those of two images, such as {short(twice[0])}")
     for image in images:
         if not all(finite(image.get(key, 1)) and image.get(key, 1) > 0 for key in ("width", "height")):
             raise RequestError(f"{source}: image {short(image['id'])}: width and height must be numbers above 0")
     check_names(Path(source), [item["name"] for item in categories])
     annotations = [{"iscrowd": 0, **item, "id": number} for number, item in enumerate(parts[2] or (), start=1)]
+    for key, known in (("image_id", images), ("category_id", categories)):
+        by_text = {str(item["id"]): item["id"] for item in known}
+        for item in annotations:
+            item[key] = by_text.get(str(_plain(item.get(key))), item.get(key))
     problems = list(_bad_annotations(annotations, images, categories))
     if not problems:
         annotations = [{"area": item["bbox"][2] * item["bbox"][3], **item} for item in annotations]
@@ -62,6 +71,8 @@ def read_truth(truth: dict[str, Any] | Path, ignore: str | None = None) -> dict[
             for item in annotations
             if not (finite(item["area"]) and item["area"] >= 0 and item["iscrowd"] in (0, 1))
         ]
+    if not problems and annotations and all(max(a + b for a, b in _sides(item["bbox"])) <= 1 for item in annotations):
+        problems = ["all boxes lie within one pixel; coordinates are in pixels, not fractions of the image"]
     own = parse_flags(ignore) if ignore else (*IGNORED_FLAGS, "crowd")
     flagged = Counter[str]()
     if not problems and "crowd" not in own and any(item["iscrowd"] for item in annotations):
@@ -79,6 +90,13 @@ def read_truth(truth: dict[str, Any] | Path, ignore: str | None = None) -> dict[
     said = said if isinstance(said, str) and said.isprintable() else "" if usual else policy(flagged, own)
     about = {"flags": said} if said else {}
     return {"info": about, "images": images, "categories": categories, "annotations": _once(source, annotations)}
+
+
+def _plain(value: Any, whole: bool = False) -> Any:
+    """An id, 1.0 as 1, and with `whole` "1" as well; whatever else as it is."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return int(value) if whole and isinstance(value, str) and value.isdecimal() and len(value) < 19 else value
 
 
 def _once(source: str, annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -104,6 +122,10 @@ def _bad_annotations(
         else:
             if not (is_box(box) and min(item["bbox"][2:]) >= 0):
                 yield f"annotation {number}: bbox {short(box)} is not [x, y, w, h] in finite numbers with w, h >= 0"
+
+
+def _sides(box: list[float]) -> list[tuple[float, float]]:
+    return [(box[0], box[2]), (box[1], box[3])]
 
 
 def is_box(value: Any) -> bool:

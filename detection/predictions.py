@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from detection.coco import finite, is_box, short
+from fuse2task.data.truth.coco import id_text
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import file_digest, read_json, value_hash, write_json
 from fuse2task.runtime.progress import say
 
 FORMAT = "fuse2task.predictions"
+COUNTED = "they count as they are in pycocotools, and hardly match anything"
 BESIDE = 0.1  # of an image's longer side: how far outside it a box may lie, as those of padded inputs do
 
 
@@ -66,6 +68,11 @@ def read_predictions(predictions: list[dict[str, Any]] | Path, truth: dict[str, 
         else:
             odd["lie outside their image"] += beyond > 0
             odd["have a negative size"] += min(box[2:]) < 0
+            width, height = sizes[image]
+            corners = (
+                finite(width) and finite(height) and (box[0] + box[2] > 1.5 * width or box[1] + box[3] > 1.5 * height)
+            )
+            odd["reach far beyond their image, as [x1, y1, x2, y2] would in place of [x, y, w, h]"] += bool(corners)
             read.append({"image_id": image, "category_id": category, "bbox": box, "score": score})
     if problems:
         raise RequestError(
@@ -74,9 +81,13 @@ def read_predictions(predictions: list[dict[str, Any]] | Path, truth: dict[str, 
         )
     if isinstance(predictions, Path) and not _beside(predictions).is_file():
         _say_numbers(source, content, truth["images"])
+        if without := len(sizes.keys() - {item["image_id"] for item in read}):
+            say(f"{source}: nothing found in {without} of {len(sizes)} images of the truth, which all count")
     for what, count in odd.items():
         if count:
-            say(f"{source}: {count} of {len(read)} predictions {what}; they count, and match nothing")
+            say(f"{source}: {count} of {len(read)} predictions {what}; {COUNTED}")
+    if read and all(max(item["bbox"]) <= 1 for item in read) and any(max(item["bbox"]) > 0 for item in read):
+        say(f"{source}: all boxes lie within two pixels; coordinates are in pixels, not fractions of the image")
     return read
 
 
@@ -87,10 +98,11 @@ def _finder(ids: Iterable[Any]) -> Callable[[Any], Any]:
 
 
 def _text(value: Any) -> str | None:
-    """An id as text, equal for 1, 1.0 and "1"; None for what can be no id."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    """`id_text`; None for what can be no id."""
+    try:
+        return id_text(value)
+    except ValueError:
         return None
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _image_finder(images: list[dict[str, Any]]) -> Callable[[dict[str, Any]], Any]:

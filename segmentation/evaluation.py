@@ -13,7 +13,7 @@ from fuse2task.data.classes import CITYSCAPES, FMB, MSRS, PST900, VOC, class_lis
 from fuse2task.data.dataset import named_files
 from fuse2task.data.fused import classes_at, verify_truth_at
 from fuse2task.data.images import IGNORED, SUFFIXES, read_mask
-from fuse2task.data.truth.masks import ONLY_255, index_names, is_only_255, palette_classes, unnamed
+from fuse2task.data.truth.masks import GREY, ONLY_255, index_names, is_grey, is_only_255, palette_classes, unnamed
 from fuse2task.runtime.errors import RequestError, listing
 
 IGNORE = IGNORED
@@ -62,6 +62,8 @@ def evaluate(
     found, present = _compared(labels, predictions, classes, palette)
     if is_only_255(present, classes):
         raise RequestError(f"{labels}: {ONLY_255}")
+    if not classes and is_grey(present):
+        raise RequestError(f"{labels}: {GREY}")
     if not classes:
         size = max(len(matrix) for matrix in found.values())
         classes, found = index_names({size - 1}), {name: _grown(matrix, size) for name, matrix in found.items()}

@@ -19,6 +19,7 @@ from fuse2task.runtime.compute import pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
 from fuse2task.runtime.files import file_digest, value_hash, weights_digest
 from fuse2task.runtime.packages import go_offline
+from fuse2task.runtime.progress import say
 from fuse2task.runtime.reading import check_regular, one_line, refuse_untrusted
 from segmentation.evaluation import class_names
 from segmentation.model import Segmenter
@@ -181,6 +182,8 @@ def map_masks(folder: Path, names: Mapping[str, tuple[int, int]], table: np.ndar
             write_image(out / f"{name}.png", table[mask])
     if problems:
         raise RequestError(f"{folder}: masks that cannot be evaluated\n{listing(problems)}")
+    if others := len(files.keys() - names.keys()):
+        say(f"{folder}: {others} masks belong to no image that is evaluated; not used")
 
 
 def _digest(path: Path) -> str:

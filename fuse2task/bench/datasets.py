@@ -12,7 +12,7 @@ import numpy as np
 from fuse2task.bench.recipe import BenchRecipe, DatasetSection, DegradedCopy
 from fuse2task.data.dataset import Dataset, Pair, content_hash, say_notes, split_hash, validation_split
 from fuse2task.data.loading import load_dataset
-from fuse2task.data.splits import write_split
+from fuse2task.data.splits import natural_order, write_split
 from fuse2task.results.schema import BenchFolder
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import value_hash
@@ -121,7 +121,7 @@ def load_bench_dataset(name: str, recipe: BenchRecipe) -> BenchDataset:
 
 def _folded(name: str, dataset: Dataset, section: DatasetSection) -> tuple[Dataset, str]:
     """The training split (and val) alone, one block of it under a name of its own."""
-    fold, training = section.fold, sorted(pair.id for pair in dataset.part(TRAIN))
+    fold, training = section.fold, sorted((pair.id for pair in dataset.part(TRAIN)), key=natural_order)
     if len(training) < fold.of:
         fix = "give a split list with more, or open_test=true to evaluate on the test split"
         problem = f"{len(training)} training pairs cannot be cut into {fold.of} folds"

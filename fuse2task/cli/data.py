@@ -163,9 +163,11 @@ def split(
 ) -> None:
     """Write a random split list of a dataset and print its hash."""
     from fuse2task.data.loading import load_pairs
-    from fuse2task.data.splits import make_split, parse_parts, write_split
+    from fuse2task.data.splits import make_split, parse_parts, read_split, write_split
 
     shares = parse_parts(parts)
+    if output.exists():
+        read_split(output)  # refuses what is no list: no other file is replaced by one
     pairs = load_pairs(root, layout, infrared=infrared, visible=visible)
     chosen = make_split([pair.id for pair in pairs], shares, seed, blocks)
     digest = write_split(output, chosen)

@@ -32,6 +32,8 @@ def judge_source(plugin: str | None, weights: Path | None, options: Sequence[str
         key, separator, value = text.partition("=")
         if not separator:
             raise RequestError(f"--option {text}: give KEY=VALUE")
+        if key in values:
+            raise RequestError(f"--option {text}: {key} is given twice; keep one")
         values[key] = parse_yaml(value, f"--option {text}: the value is not YAML")
     if plugin:
         return JudgeSource(plugin, weights, json.dumps(values, sort_keys=True))

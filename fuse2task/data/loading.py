@@ -18,6 +18,7 @@ from fuse2task.data.dataset import (
     Findings,
     MaskTruth,
     Pair,
+    files_below,
     files_by_id,
     inner_name,
     is_safe_id,
@@ -49,6 +50,8 @@ def load_dataset(
     dataset, findings = scan_dataset(
         root, layout, split=split, infrared=infrared, visible=visible, palette=palette, ignore=ignore, **truth
     )
+    if findings:  # what is missing may be among what is not used
+        say_notes(dataset.notes)
     findings.refuse(Path(root), f" as layout {dataset.layout}; fix the files")
     return dataset
 
@@ -80,6 +83,17 @@ def scan_dataset(
     parts = splits.read_split(listed) if listed else _own_split(root, table, located.findings)
     pairs = _pair_up(root, table, located, parts)
     found, problems = _read_truth(root, table, pairs, palette, parse_flags(ignore), **truth)
+    if infrared is None:
+        given = [Path(path) for path in truth.values() if path is not None]
+        lists = [root / name for name in table.split_lists]
+        lists += [
+            place
+            for tree in table.clean
+            for each in tree
+            for group in _both(root, each)[:2]
+            for place in group.values()
+        ]
+        _count_outside(root, [*located.folders, *lists, *_truth_places(root, table, given)], problems)
     findings = [*located.findings, *problems]
     dataset = Dataset(
         layout, root, pairs, found if isinstance(found, BoxTruth) else None,
@@ -88,6 +102,29 @@ def scan_dataset(
         tuple(finding.message for finding in findings if finding.note),
     )  # fmt: skip
     return dataset, Findings(finding for finding in findings if not finding.note)
+
+
+def _truth_places(root: Path, table: Layout, given: Sequence[Path]) -> list[Path]:
+    """Where truth is read from: what is given, else the layout's own of the first kind that exists."""
+    own = ([place for name in each.folders if (place := root / name).exists()] for each in table.truth)
+    return list(given) or next((places for places in own if places), [])
+
+
+def _count_outside(root: Path, places: Sequence[Path], findings: Findings) -> None:
+    """Add a note that counts the files below `root` in folders that nothing is read from, by folder."""
+    read, below = {os.path.realpath(place) for place in places}, dict[Path, bool]()
+    outside = Counter[str]()
+    for path in files_below(root):
+        folder = path.parent
+        if folder not in below:
+            real = os.path.realpath(folder) + os.sep
+            below[folder] = folder == root or any(real.startswith(place + os.sep) for place in read)
+        if not below[folder] and os.path.realpath(path) not in read:
+            outside[path.relative_to(root).parts[0]] += 1
+    if outside:
+        causes = ", ".join(f"{name} {count}" for name, count in sorted(outside.items()))
+        text = f"{root}: {outside.total()} files in folders that nothing is read from ({causes})"
+        findings.add("not-used", text, note=True)
 
 
 def load_pairs(
@@ -112,6 +149,7 @@ class Located:
     infrared: dict[str, Path] = field(default_factory=dict)
     visible: dict[str, Path] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
+    folders: list[Path] = field(default_factory=list)  # that have been read
     packed: set[str] = field(default_factory=set)  # ids of pairs that are one file
     findings: Findings = field(default_factory=Findings)
     restarted: bool = False  # ids of one split are there in another as well
@@ -121,6 +159,7 @@ class Located:
         names: tuple[str, str] = ("{}", "{}"), packed: bool = False,
     ) -> None:  # fmt: skip
         """Add the images of two folders, or of one that both cameras share; names: as in `Layout`."""
+        self.folders += [infrared, visible]
         shared = infrared.resolve() == visible.resolve()
         if shared and names[0] == names[1] and not packed:
             raise RequestError(
@@ -228,7 +267,7 @@ def _expand(folder: Path, parts: list[str], prefix: str = "") -> list[tuple[str,
 
 def _flat(root: Path, prefixes: tuple[str, str]) -> Located:
     """Pairs IR1.png, VIS1.png lying side by side in the root."""
-    located, others = Located(), 0
+    located, others = Located(folders=[root]), 0
     for path in sorted(root.iterdir()):
         match = re.fullmatch(f"({'|'.join(prefixes)})(.+)", path.stem)
         if path.suffix.lower() not in SUFFIXES:

@@ -1,5 +1,6 @@
 """No file is passed over silently: links are followed, loops refused, unused files counted by cause."""
 
+import json
 import os
 import unicodedata
 from pathlib import Path
@@ -138,3 +139,41 @@ def test_names_are_compared_after_nfc(folder_dataset):
         path = root / folder / "p0.png"
         path.rename(Path(path.parent, unicodedata.normalize(form, "Grün.png")))
     assert [pair.id for pair in load_pairs(root, "folder")] == [unicodedata.normalize("NFC", "Grün")]
+
+
+def test_files_in_folders_that_nothing_is_read_from_are_counted(folder_dataset):
+    root = folder_dataset(1, boxes=True)
+    for name in ("depth/a.png", "depth/b/c.png", "old/labels/a.txt"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    (root / "boxes" / "more").mkdir()
+    note = f"{root}: 3 files in folders that nothing is read from (depth 2, old 1)"
+    assert note in load_dataset(root, "folder", boxes=root / "boxes").notes
+    assert any("boxes 2, depth 2, old 1" in text for text in load_dataset(root, "folder").notes)
+
+
+def test_what_lies_beside_coco_files_is_counted(folder_dataset):
+    root = folder_dataset(1)
+    truth = {"images": [{"id": 1, "file_name": "p0.png"}], "annotations": [], "categories": [{"id": 1, "name": "a"}]}
+    (root / "anno" / "more").mkdir(parents=True)
+    for name in ("a.JSON", "more/b.json", "notes.txt"):
+        (root / "anno" / name).write_text(json.dumps(truth))
+    dataset = load_dataset(root, "folder", annotations=root / "anno")
+    assert f"{root / 'anno'}: 2 files not used (1 .json, 1 .txt)" in dataset.notes
+
+
+def test_notes_are_said_by_commands_that_read_a_dataset(folder_dataset, tmp_path, run_cli):
+    root = folder_dataset(2)
+    (root / "ir" / "a.jp2").write_bytes(b"x")
+    folders = ("--ir", root / "ir", "--visible", root / "vi")
+    for command in (
+        ("fusion", "pairs", *folders, "--method", "average", "-o", tmp_path / "fused"),
+        ("fusion", "score", *folders, "--fused", root / "vi", "--scores", "EN", "-o", tmp_path / "s.csv"),
+        ("data", "degrade", root, "--layout", "folder", "--kind", "blur", "--level", 1, "-o", tmp_path / "copy"),
+        ("data", "split", root, "--layout", "folder", "--parts", "train=.5,test=.5", "-o", tmp_path / "list.txt"),
+    ):
+        assert run_cli(*command) == 0, run_cli.error
+        assert "1 files not used (1 .jp2)" in run_cli.error
+    before = (root / "ir" / "p0.png").read_bytes()
+    assert run_cli(*command[:-1], root / "ir" / "p0.png") == 2
+    assert (root / "ir" / "p0.png").read_bytes() == before

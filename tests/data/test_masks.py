@@ -197,3 +197,13 @@ def test_a_palette_of_index_masks_gives_names_and_changes_nothing_else(folder):
     root, given = folder(a=[0, 3], b=[1, 255])
     named, plain = load_dataset(root, "folder", palette="mfnet", **given), load_dataset(root, "folder", **given)
     assert (named.masks.classes, named.masks.palette, named.masks.masks) == (MSRS, None, plain.masks.masks)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"), [((255,), "binary-mask"), ((0, 128, 255), "mask-value"), ((0, 8, 255), None)]
+)
+def test_masks_that_hold_no_classes_are_findings(tmp_path, pairs_in, mask, values, kind):
+    pairs_in(tmp_path / "ir", tmp_path / "vi", "a.png")
+    mask(tmp_path / "masks" / "a.png", values)
+    _, findings = scan_dataset(tmp_path, "folder", masks=tmp_path / "masks")
+    assert [finding.kind for finding in findings] == ([kind] if kind else [])

@@ -345,3 +345,41 @@ def test_ignored_boxes_given_by_an_option_move_with_the_image(pairs, flagged, tm
             assert [box.name for box in new[pair.id]] == [box.name for box in expected]
             for box, other in zip(new[pair.id], expected, strict=True):
                 assert (box.x, box.y, box.w, box.h) == pytest.approx((other.x, other.y, other.w, other.h))
+
+
+def test_boxes_in_fractions_are_refused(pairs, tmp_path):
+    boxes = [{"id": n, "image_id": n, "category_id": 1, "bbox": [0.1, 0.2, 0.3, 0.3]} for n in (0, 1)]
+    truth = {"images": [{"id": n, "file_name": f"p{n}.png"} for n in (0, 1)], "annotations": boxes}
+    truth["categories"] = [{"id": 1, "name": "car"}]
+    (tmp_path / "c.json").write_text(json.dumps(truth))
+    assert [finding.kind for finding in defects(read_coco(tmp_path / "c.json", pairs)[1])] == ["bad-box"]
+    with pytest.raises(RequestError, match="not fractions of the image"):
+        evaluate(truth, [])
+
+
+@pytest.mark.parametrize(("image", "own", "kind", "category"), [(7, "7", 1, 1), ("7", 7, 0, "0"), (7.0, 7, 1.0, 1)])
+def test_ids_of_truth_are_one_as_numbers_and_as_text(pairs, tmp_path, image, own, kind, category):
+    images = [{"id": image, "file_name": "p0.png"}, {"id": "x" if isinstance(image, str) else 9, "file_name": "p1.png"}]
+    box = {"id": 1, "image_id": own, "category_id": category, "bbox": [1, 2, 9, 9]}
+    truth = {"images": images, "annotations": [box], "categories": [{"id": kind, "name": "car"}]}
+    (tmp_path / "c.json").write_text(json.dumps(truth))
+    assert read_coco(tmp_path / "c.json", pairs)[0].boxes["p0"] == (Box("car", 1, 2, 9, 9),)
+    found = [{"image_id": own, "category_id": category, "bbox": [1, 2, 9, 9], "score": 0.5}]
+    assert evaluate(truth, found)["AP"] == pytest.approx(1)
+
+
+def test_two_images_of_one_file_name_are_refused():
+    images = [{"id": n, "file_name": "a.png"} for n in (0, 1)]
+    with pytest.raises(RequestError, match="1 file names are those of two images"):
+        evaluate({"images": images, "annotations": [], "categories": [{"id": 1, "name": "car"}]}, [])
+
+
+def test_yolo_polygons_count_as_the_box_round_them_and_other_rows_are_refused(pairs, tmp_path):
+    (tmp_path / "classes.txt").write_text("car\n")
+    (tmp_path / "p0.txt").write_text("0 0.1 0.25 0.5 0.25 0.5 0.5\n0 0.1 0.25 0.5 0.25 0.5 0.5 0.2 0.75\n")
+    (tmp_path / "p1.txt").write_text("")
+    truth, findings = read_yolo(tmp_path, pairs)
+    assert truth.boxes["p0"] == (Box("car", 4, 8, 16, 8), Box("car", 4, 8, 16, 16))
+    assert any(finding.message.startswith("2 objects are polygons") for finding in findings)
+    (tmp_path / "p1.txt").write_text("0 0.5 0.5 0.2 0.2 0.9\n")  # with a score
+    assert [finding.kind for finding in defects(read_yolo(tmp_path, pairs)[1])] == ["bad-annotation"]

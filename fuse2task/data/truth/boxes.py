@@ -95,7 +95,9 @@ class BoxCollector:
         cut: bool = False,
     ):  # fmt: skip
         self.classes, self.ignore, self.cut = tuple(classes), tuple(ignore), cut
-        self.boxes: dict[str, list[Box]] = {pair.id: [] for pair in pairs}
+        sides = {pair.id: min(pair.size) for pair in pairs}
+        self.boxes: dict[str, list[Box]] = {name: [] for name in sides}
+        self.smallest = sides  # shorter side of each image
         self.ignored: dict[str, list[Box]] = {}
         self.flagged = Counter[str]()
         self.findings = findings
@@ -138,6 +140,11 @@ class BoxCollector:
 
     def truth(self) -> tuple[BoxTruth, Findings]:
         """All boxes added, and the findings; what has been left out is a note."""
+        large = (found for name, found in self.boxes.items() if self.smallest.get(name, 0) > 16)
+        ends = [max(box.x + box.w, box.y + box.h) for found in large for box in found]
+        if ends and max(ends) <= 1:
+            text = "all boxes lie within one pixel; write coordinates in pixels, not as fractions of the image"
+            self.findings.add("bad-box", text)
         if self.copies:
             text = f"{self.copies} boxes are copies of another box of their image and class; each box counts once"
             self.findings.add("duplicate-box", text, note=True)

@@ -49,6 +49,12 @@ def read_coco(
     paths = [path] if isinstance(path, Path) else path
     names, images = _load(*paths)
     findings = Findings()
+    for folder in (path for path in paths if path.is_dir()):
+        unread = Counter(file.suffix.lower() for file in files_below(folder))
+        unread -= Counter(file.suffix.lower() for file in coco_files(folder))
+        if unread:
+            causes = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in sorted(unread.items()))
+            findings.add("not-used", f"{folder}: {unread.total()} files not used ({causes})", note=True)
     collector = BoxCollector(in_known_order(list(dict.fromkeys(names.values())), known), pairs, findings, ignore, cut)
     by_id: dict[str, CocoImage] = {}
     tails: dict[str, list[CocoImage]] = {}
@@ -92,7 +98,9 @@ def read_coco(
 
 def coco_files(path: Path) -> list[Path]:
     """The COCO files that a path stands for: itself, or all `*.json` of a folder; none where there is nothing."""
-    return sorted(path.glob("*.json")) if path.is_dir() else [path] if path.is_file() else []
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.suffix.lower() == ".json" and file.is_file())
+    return [path] if path.is_file() else []
 
 
 def is_coco(path: Path) -> bool:
@@ -171,15 +179,15 @@ def _load(*paths: Path) -> tuple[dict[int, str], list[CocoImage]]:
         try:
             categories = {_whole(item["id"]): str(item["name"]) for item in value["categories"]}
             own = {
-                item["id"] if isinstance(item["id"], str) else _whole(item["id"]): CocoImage(
+                id_text(item["id"]): CocoImage(
                     source, str(item["file_name"]),
                     (item.get("width"), item.get("height")), str(item.get("scene") or ""),
                 )
                 for item in value["images"]
             }  # fmt: skip
             for item in value["annotations"]:
-                _whole(item.get("category_id", -1))
-                own[item["image_id"]].annotations.append(item)
+                found = {**item, "category_id": _whole(item.get("category_id", -1))}
+                own[id_text(item["image_id"])].annotations.append(found)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RequestError(f"{source}: not a COCO detection file ({type(error).__name__}: {error})") from None
         if len(own) != len(value["images"]) or len(set(categories.values())) != len(value["categories"]):
@@ -193,7 +201,16 @@ def _load(*paths: Path) -> tuple[dict[int, str], list[CocoImage]]:
     return names, images
 
 
+def id_text(value: Any) -> str:
+    """An id as text, equal for 1, 1.0 and "1". ValueError: what can be no id: True, 1.5, nothing."""
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 2**53)
+    if isinstance(value, bool) or not (whole or isinstance(value, str)):
+        raise ValueError(f"{str(value)[:60]!r} is no id")
+    return value if isinstance(value, str) else str(int(value))
+
+
 def _whole(value: Any) -> int:
-    if type(value) is not int or abs(value) >= 2**63:  # neither True nor 1.0 nor what no table of ids can hold
-        raise ValueError(f"{str(value)[:60]!r} is no whole number for an id")
-    return value
+    text = id_text(value)
+    if not text.removeprefix("-").isdecimal() or abs(int(text[:30])) >= 2**63:  # what no table of ids can hold
+        raise ValueError(f"{text[:60]!r} is no whole number for an id")
+    return int(text)

@@ -17,6 +17,12 @@ ONLY_255 = (
 )
 
 
+GREY = (
+    "values up to above 63, of which most never occur, and no classes.txt: grey levels, perhaps of softened edges, are "
+    "no class indices; write indices, or name the classes"
+)
+
+
 def read_masks(
     folders: Sequence[Path], pairs: Sequence[Pair], classes: Sequence[str], palette: str | None = None
 ) -> tuple[MaskTruth, Findings]:
@@ -53,11 +59,17 @@ def read_masks(
     if not own:
         own = index_names(present)
         findings.add("no-class-names", f"{folders[0]}: {unnamed(own)}", note=True)
+        if is_grey(present):
+            findings.add("mask-value", f"{folders[0]}: {GREY}")
     for path, found in values.items():
         if unknown := sorted(found - {*range(len(own)), IGNORED}):
             text = f"{path}: values {unknown}; classes are 0 to {len(own) - 1}, and {IGNORED} is ignored"
             findings.add("mask-value", text)
-    if is_only_255(present, classes):
+    if present == {IGNORED}:
+        findings.add(
+            "binary-mask", f"{folders[0]}: every pixel is {IGNORED}, ignored; nothing is left to learn or count"
+        )
+    elif is_only_255(present, classes):
         findings.add("binary-mask", f"{folders[0]}: {ONLY_255}")
     elif IGNORED in present and (absent := [name for index, name in enumerate(own) if index not in present]):
         names = f"{', '.join(absent[:5])}{f' and {len(absent) - 5} more' if len(absent) > 5 else ''}"
@@ -100,6 +112,12 @@ def unnamed(names: Sequence[str]) -> str:
 def is_only_255(present: set[int], classes: Sequence[str]) -> bool:
     """Whether a set of masks with these values leaves nothing but class 0, though several classes are meant."""
     return present == {0, IGNORED} and len(classes) != 1
+
+
+def is_grey(present: set[int]) -> bool:
+    """Whether the values of masks whose classes nothing names are grey levels: high, most of those below absent."""
+    highest = max(present - {IGNORED}, default=0)
+    return highest >= 64 and len(present - {IGNORED}) <= highest / 2
 
 
 def pixel_counts(path: Path, palette: str | None = None) -> np.ndarray:
