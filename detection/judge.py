@@ -1,7 +1,9 @@
 """Loaded detectors (judges) and their predictions on fused datasets."""
 
 import ast
+import contextlib
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +14,7 @@ from detection.coco import read_truth
 from detection.weights import TORCHVISION_FORMAT, load_network
 from fuse2task.data.class_maps import ClassMap, Matching, match_classes
 from fuse2task.data.fused import FusedDataset, verify_images
-from fuse2task.data.images import as_rgb, read_visible
+from fuse2task.data.images import as_rgb, read_ahead, read_visible
 from fuse2task.runtime.checkpoints import peek_format
 from fuse2task.runtime.compute import pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
@@ -207,19 +209,19 @@ def predict(
     image_ids = _image_ids(truth, dataset.ids(split), truth_file)
     results: list[dict[str, Any]] = []
     paths, size = dataset.images(split), max(judge.batch_size, 1)
-    with Meter(f"predict {split}", len(paths)) as meter:
+    with Meter(f"predict {split}", len(paths)) as meter, contextlib.closing(read_ahead(paths)) as images:
         for batch in (paths[start : start + size] for start in range(0, len(paths), size)):
-            results += predict_images(judge, matching, batch, [image_ids[path.stem] for path in batch])
+            shown = list(islice(images, len(batch)))
+            results += predict_images(judge, matching, shown, [image_ids[path.stem] for path in batch])
             meter.advance(len(batch))
     return results, matching.left_out
 
 
 def predict_images(
-    judge: Detector, matching: Matching, paths: Sequence[Path], image_ids: Sequence[int]
+    judge: Detector, matching: Matching, images: Sequence[np.ndarray], image_ids: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """COCO results of image files in one call (grey files are shown to the judge in three equal channels)."""
-    images = [np.ascontiguousarray(as_rgb(read_visible(path))[..., ::-1]) for path in paths]
-    found = judge.predict_batch(images, sorted(matching.category))
+    """COCO results of images (H, W, 3) uint8 RGB in one call."""
+    found = judge.predict_batch([np.ascontiguousarray(image[..., ::-1]) for image in images], sorted(matching.category))
     return [
         {
             "image_id": image_id,
@@ -233,8 +235,8 @@ def predict_images(
 
 
 def predict_image(judge: Detector, matching: Matching, path: Path, image_id: int) -> list[dict[str, Any]]:
-    """`predict_images` of one image file."""
-    return predict_images(judge, matching, [path], [image_id])
+    """`predict_images` of one image file (a grey one is shown to the judge in three equal channels)."""
+    return predict_images(judge, matching, [as_rgb(read_visible(path))], [image_id])
 
 
 def _image_ids(truth: dict[str, Any], ids: Sequence[str], truth_file: Path) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Masks of a fused dataset, predicted, and sheets of image, truth and prediction for the eye."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from fuse2task.data.classes import class_colours
 from fuse2task.data.fused import FusedDataset, verify_images
-from fuse2task.data.images import as_rgb, read_mask, read_visible, write_image
+from fuse2task.data.images import read_ahead, read_mask, write_image
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import refuse_overlap
 from fuse2task.runtime.locks import sole_writer
@@ -39,9 +40,8 @@ def predict(segmenter: Segmenter, data: FusedDataset, split: str, out: Path, ove
     names, images = data.ids(split), data.images(split)
     truths = data.masks(split) if overlays is not None and data.truth == "masks" else [None] * len(names)
     lock = sole_writer(out, Path(out) / ".lock")
-    with lock, Meter(f"segmenting {split}", len(names)) as meter:
-        for name, path, truth in zip(names, images, truths, strict=True):
-            image = as_rgb(read_visible(path))
+    with lock, Meter(f"segmenting {split}", len(names)) as meter, contextlib.closing(read_ahead(images)) as shown:
+        for name, image, truth in zip(names, shown, truths, strict=True):
             mask = segmenter(image)
             write_image(Path(out) / f"{name}.png", mask)
             if overlays is not None:

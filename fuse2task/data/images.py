@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -345,3 +345,14 @@ def with_chroma_of(fused: np.ndarray, visible: np.ndarray) -> np.ndarray:
 def as_rgb(pixels: np.ndarray) -> np.ndarray:
     """(H, W, 3) from (H, W) by repetition; (H, W, 3) is returned as it is."""
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def read_ahead(paths: Sequence[Path]) -> Generator[np.ndarray, None, None]:
+    """Each image in turn, (H, W, 3) uint8 RGB of three equal channels where the file is grey; a thread decodes the next
+    ones meanwhile. RequestError: as `read_visible`, when the image is due."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from fuse2task.runtime.overlap import SPARE, ahead
+
+    with ThreadPoolExecutor(1, "images") as reader:
+        yield from ahead(paths, lambda path: as_rgb(read_visible(path)), reader, 1 + SPARE)

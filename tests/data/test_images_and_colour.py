@@ -16,6 +16,7 @@ from fuse2task.data.images import (
     encode_png,
     image_size,
     luma,
+    read_ahead,
     read_infrared,
     read_mask,
     read_visible,
@@ -198,3 +199,17 @@ def test_luma_is_bt601_and_grey_stays_grey():
 def test_images_of_other_types_are_not_written(tmp_path):
     with pytest.raises(TypeError, match="uint8"):
         write_image(tmp_path / "a.png", RGB.astype(np.float32))
+
+
+def test_images_read_ahead_are_those_read_one_by_one(tmp_path):
+    files = [tmp_path / f"{number}.png" for number in range(6)]
+    for number, file in enumerate(files):
+        shape = (4, 6) if number == 2 else (4, 6, 3)
+        write_image(file, np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8))
+    for file, image in zip(files, read_ahead(files), strict=True):
+        np.testing.assert_array_equal(image, as_rgb(read_visible(file)))
+    files[3].write_bytes(b"damaged")
+    images = read_ahead(files)
+    assert [next(images).shape for _ in range(3)] == [(4, 6, 3)] * 3
+    with pytest.raises(RequestError, match=r"3\.png"):
+        next(images)
