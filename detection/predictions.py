@@ -70,7 +70,7 @@ def read_predictions(predictions: list[dict[str, Any]] | Path, truth: dict[str, 
             odd["have a negative size"] += min(box[2:]) < 0
             width, height = sizes[image]
             corners = (
-                finite(width) and finite(height) and (box[0] + box[2] > 1.5 * width or box[1] + box[3] > 1.5 * height)
+                finite(width) and finite(height) and (box[0] + box[2] > 1.1 * width or box[1] + box[3] > 1.1 * height)
             )
             odd["reach far beyond their image, as [x1, y1, x2, y2] would in place of [x, y, w, h]"] += bool(corners)
             read.append({"image_id": image, "category_id": category, "bbox": box, "score": score})

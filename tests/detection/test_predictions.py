@@ -119,3 +119,25 @@ def test_boxes_at_the_border_count_as_in_pycocotools(box, said, tmp_path, capsys
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     assert ap == pytest.approx(pycocotools_run(tmp_path).stats[0], abs=1e-12)
     assert ap == pytest.approx(0.9, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("box", "said"),
+    [
+        ([400, 300, 500, 400], "2 of 2 predictions reach far beyond their image, as [x1, y1, x2, y2] would"),
+        ([0.6, 0.6, 0.2, 0.2], "not fractions of the image"),
+        ([400, 300, 250, 190], ""),
+    ],
+)
+def test_boxes_of_another_form_are_said(box, said, capsys):
+    truth = read_truth(make_truth(["a.png", "b.png"]))
+    read_predictions(perfect(truth, bbox=box), truth)
+    err = capsys.readouterr().err
+    assert said in err if said else not err
+
+
+def test_images_without_a_detection_are_counted(tmp_path, capsys):
+    truth = read_truth(make_truth(["a.png", "b.png", "c.png"]))
+    (tmp_path / "dets.json").write_text(json.dumps(perfect(truth)[:1]))
+    read_predictions(tmp_path / "dets.json", truth)
+    assert "nothing found in 2 of 3 images of the truth" in capsys.readouterr().err
