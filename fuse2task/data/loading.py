@@ -112,13 +112,15 @@ def _truth_places(root: Path, table: Layout, given: Sequence[Path]) -> list[Path
 
 def _count_outside(root: Path, places: Sequence[Path], findings: Findings) -> None:
     """Add a note that counts the files below `root` in folders that nothing is read from, by folder."""
-    read, below = {os.path.realpath(place) for place in places}, dict[Path, bool]()
+    read = {form for place in places for form in (str(place), os.path.realpath(place))}  # links lead in and out
+    below = dict[Path, bool]()
     outside = Counter[str]()
     for path in files_below(root):
         folder = path.parent
         if folder not in below:
-            real = os.path.realpath(folder) + os.sep
-            below[folder] = folder == root or any(real.startswith(place + os.sep) for place in read)
+            forms = [form + os.sep for form in (str(folder), os.path.realpath(folder))]
+            inside = any(form.startswith(place + os.sep) for form in forms for place in read)
+            below[folder] = folder == root or inside
         if not below[folder] and os.path.realpath(path) not in read:
             outside[path.relative_to(root).parts[0]] += 1
     if outside:

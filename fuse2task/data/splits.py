@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ def read_split(path: Path) -> dict[str, str]:
     split: dict[str, str] = {}
     problems = []
     for number, line in enumerate(lines, 1):
-        part, tab, name = line.partition("\t")
+        part, tab, name = unicodedata.normalize("NFC", line).partition("\t")
         if not tab or not is_split_name(part):
             problems.append(f"line {number}: {line[:100]!r} is not split<TAB>id")
         elif not is_safe_id(name):

@@ -145,6 +145,8 @@ class TrainingRun:
             name, batch = stage.name, stage.batch
             if not stage.steps:
                 raise RequestError(f"{name}: {stage.count} samples an epoch do not fill a batch of {batch}")
+            if (left := stage.count % batch) and self.is_main:
+                say(f"{name}: {left} of {stage.count} samples are left out of every epoch; its batches are full")
             if batch % processes:
                 raise RequestError(f"{name}: batch={batch} cannot be split over {processes} processes")
         with self.folder.held(self.is_main):

@@ -31,6 +31,8 @@ def train(recipe: FusionRecipe, root: Path, detector: LoadDetector | None = None
     pairs = TrainingPairs(recipe, Path(root))
     for pair in [*pairs.training.pairs, *pairs.held_out.pairs]:
         refuse_overlap(root, pair.infrared.parent, pair.visible.parent)
+    for source in recipe.data:
+        refuse_overlap(root, source.boxes, source.annotations)
     run = TrainingRun(recipe, Path(root), recipe.workers, recipe.save_every, recipe.tracker)
     stages: list[PairStage] = []
 

@@ -37,7 +37,8 @@ def gather(recipe: FusionRecipe) -> tuple[list[Pair], list[Pair]]:
     pairs: list[Pair] = []
     for source in recipe.data:
         dataset = load_dataset(source.root, source.layout, split=source.split)
-        say_notes(dataset.notes)
+        if recipe.task is None or (source.boxes is None and source.annotations is None):  # else its boxes are read too
+            say_notes(dataset.notes)
         if missing := [part for part in source.parts if part not in dataset.splits]:
             raise RequestError(f"{source.root}: no split {missing[0]!r}; it has {', '.join(dataset.splits)}")
         pairs += [pair for part in source.parts for pair in dataset.part(part)]

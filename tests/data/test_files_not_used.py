@@ -36,6 +36,7 @@ def linked(folder_dataset, tmp_path):
 def test_linked_folders_are_followed(linked):
     dataset = load_dataset(linked, "folder", boxes=linked / "boxes")
     assert [pair.id for pair in dataset.pairs] == ["night__p0", "night__p1", "p0", "p1"]
+    assert dataset.notes == ()
     assert all(dataset.boxes.boxes[f"night__{name}"] == dataset.boxes.boxes[name] for name in ("p0", "p1"))
 
 
