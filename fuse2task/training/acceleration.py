@@ -34,11 +34,10 @@ def make_accelerator(device: str, precision: Precision) -> Accelerator:
     return Accelerator(mixed_precision=mixed, cpu=picked.type == "cpu", dataloader_config=loading)
 
 
-def numbers_of(losses: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, float]:
-    """Losses (scalars) as numbers: means over the processes, each of which has an equal share of the batch. One
-    transfer for all of them: each makes the CPU wait for a GPU."""
-    values = accelerator.reduce(torch.stack([loss.detach() for loss in losses.values()]), "mean")
-    return dict(zip(losses, values.tolist(), strict=True))
+def mean_losses(losses: Mapping[str, Tensor], accelerator: Accelerator) -> Tensor:
+    """Losses (scalars) in one tensor (N,) on their device: means over the processes, each of which has an equal share
+    of the batch. Reading it makes the CPU wait for a GPU."""
+    return accelerator.reduce(torch.stack([loss.detach() for loss in losses.values()]), "mean")
 
 
 def open_tracker(name: str, folder: Path, recipe: dict[str, Any]) -> GeneralTracker:

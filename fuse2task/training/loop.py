@@ -20,7 +20,7 @@ from fuse2task.runtime.files import value_hash
 from fuse2task.runtime.overlap import SPARE, Stopwatch, ahead, threads
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter, say
-from fuse2task.training.acceleration import make_accelerator, numbers_of, open_tracker
+from fuse2task.training.acceleration import make_accelerator, mean_losses, open_tracker
 from fuse2task.training.run_folder import RunFolder, load_state, made_of, peek_counters, save_state
 
 Batch = tuple[Tensor, ...]
@@ -193,6 +193,7 @@ class StageRun:
         self.wrapped, self.optimizer = self.accelerator.prepare(self.network, optimizer)
         self.saved_at = time.monotonic()
         self.stopwatch = Stopwatch()
+        self._unread: tuple[tuple[str, ...], Tensor, Tensor, int] | None = None  # names, losses, items, step
 
     def run(self) -> Mapping[str, Any]:
         """Train from the restored step to the end, write the weights; returns the counters."""
@@ -216,10 +217,12 @@ class StageRun:
         for batch in self.stopwatch.over(self._batches(epoch), "waiting for data"):
             with self.stopwatch.timing("steps"):
                 losses = self._step(batch)
-            meter.advance(self.stage.batch, f"loss {next(iter(losses.values())):.4g}")
+            meter.advance(self.stage.batch, f"loss {next(iter(losses.values())):.4g}" if losses else "")
             unfinished = self.counters["step"] % self.stage.steps
             if unfinished and time.monotonic() - self.saved_at > self.training.save_every:
+                self._read()
                 self._save()
+        self._read()
         with self.stopwatch.timing("validation and saving"):
             self._end_of_epoch(epoch, time.monotonic() - started)
 
@@ -234,6 +237,7 @@ class StageRun:
         return batches(self.stage.samples, draws, share, self.training.threads, pinned)
 
     def _step(self, batch: Batch) -> dict[str, float]:
+        """Train on `batch`; returns the losses of the step before, which a GPU has finished by now."""
         *parts, numbers = (*map(self._on_device, batch[:-1]), batch[-1])
         rate = self.stage.rate(self.counters["step"])
         for group in self.optimizer.param_groups:
@@ -241,19 +245,29 @@ class StageRun:
         with self.accelerator.autocast():
             frozen = self.stage.frozen(self.network, numbers, *parts)
         losses = self.stage.losses(self.wrapped, *parts, *frozen)
-        values = numbers_of(losses, self.accelerator)
-        if not _finite(values.values()):
-            raise Fuse2TaskError(
-                f"{self.stage.name}: the loss is not finite at step {self.counters['step']} ({values}) for the pairs "
-                f"{', '.join(self.stage.ids(numbers.tolist()))}; look at these images, lower the rate, or set "
-                "precision: fp32"
-            )
+        means = mean_losses(losses, self.accelerator)
         self.accelerator.backward(next(iter(losses.values())))
         if self.stage.clip is not None:
             self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.stage.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        read = self._read()
+        self._unread = tuple(losses), means, numbers, self.counters["step"]
         self.counters["step"] += 1
+        return read
+
+    def _read(self) -> dict[str, float]:
+        """The losses of the last step, once; nothing is saved before they are known to be finite."""
+        if self._unread is None:
+            return {}
+        (names, means, numbers, step), self._unread = self._unread, None
+        values = dict(zip(names, means.tolist(), strict=True))
+        if not _finite(values.values()):
+            raise Fuse2TaskError(
+                f"{self.stage.name}: the loss is not finite at step {step} ({values}) for the pairs "
+                f"{', '.join(self.stage.ids(numbers.tolist()))}; look at these images, lower the rate, or set "
+                "precision: fp32"
+            )
         for name, value in values.items():
             self.counters["sums"][name] = self.counters["sums"].get(name, 0.0) + value
         return values

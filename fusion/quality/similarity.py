@@ -36,7 +36,7 @@ class Moments(NamedTuple):
     covariance: Tensor
 
 
-def similarity(moments: Moments, c1: float, c2: float) -> tuple[Tensor, Tensor]:
+def similarity(moments: Moments, c1: float | Tensor, c2: float | Tensor) -> tuple[Tensor, Tensor]:
     """SSIM and its contrast-structure part at every window, with the constants c1 (means) and c2 (variances)."""
     mu_a, mu_b, var_a, var_b, covariance = moments
     # In flat regions rounding breaks |2 covariance| <= sum of variances. With the release's range of 1 the
@@ -47,11 +47,11 @@ def similarity(moments: Moments, c1: float, c2: float) -> tuple[Tensor, Tensor]:
     return (2 * mu_a * mu_b + c1) / (mu_a**2 + mu_b**2 + c1) * cs, cs
 
 
-def _similarity(found: Moments, span: float) -> tuple[Tensor, Tensor]:
+def _similarity(found: Moments, span: float | Tensor) -> tuple[Tensor, Tensor]:
     return similarity(found, (0.01 * span) ** 2, (0.03 * span) ** 2)
 
 
-def ssim_maps(a: Tensor, b: Tensor, span: float) -> tuple[Tensor, Tensor]:
+def ssim_maps(a: Tensor, b: Tensor, span: float | Tensor) -> tuple[Tensor, Tensor]:
     """Maps of SSIM and of its contrast-structure part, (B, 1, H - 10, W - 10), of (B, 1, H, W) images; for losses.
 
     Gaussian window of 11 pixels (shrunk to a smaller image) and sigma 1.5, valid convolution; span: dynamic range.
