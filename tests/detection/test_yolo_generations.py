@@ -43,7 +43,7 @@ def test_a_network_of_each_generation_judges(tmp_path: Path, name: str) -> None:
 def test_a_network_of_each_generation_trains_from_its_model_file(
     toy_fused: Callable[..., Path], tmp_path: Path, name: str
 ) -> None:
-    """One epoch on two images, offline; then from its own weights."""
+    """One epoch on two images, offline; RT-DETR then from its own weights, as test_detector_training has YOLO."""
     data, run = toy_fused(train=2, val=1), tmp_path / "run"
     quick = {"image_size": 64, "epochs": 1, "batch": 2, "device": "cpu", "workers": 0, "warmup_epochs": 0}
     first = DetectionRecipe(data=str(data), model=f"{name}.yaml", **quick)
@@ -54,6 +54,8 @@ def test_a_network_of_each_generation_trains_from_its_model_file(
     assert len(found) > 0
     assert (found[:, :4] >= 0).all()
     assert (found[:, [0, 2]] <= 64).all()
+    if name != "yolov8n-rtdetr":
+        return
     still = {"weights": str(run / "best.safetensors"), "lr0": 1e-12, "warmup_bias_lr": 0}
     train(first.model_copy(update=still), tmp_path / "again")
     moved, before = (load_checkpoint(folder / "last.safetensors", FORMAT)[0] for folder in (tmp_path / "again", run))
