@@ -198,6 +198,7 @@ def plan_rows(recipe: BenchRecipe, folder: Path, device: str = "auto") -> list[d
 
     RequestError: wrong recipe, data, methods or judges.
     """
+    refuse_links(folder)
     bench = Workspace(recipe, folder, local_devices(device)[0])
     return [
         {"job": step.job.kind, **{name: getattr(step.job, name) for name in ("dataset", "method", "judge", "seed")},

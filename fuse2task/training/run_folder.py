@@ -113,13 +113,13 @@ class RunFolder:
     def is_trained(self, made_of: Mapping[str, Any]) -> bool:
         """Whether the run has ended well. RequestError: it is made of something else than `made_of`."""
         if self.finished:
-            refuse(self.root, "a run", card_record(self.root, made_of).differing())
+            refuse(self.root, "a training run", card_record(self.root, made_of).differing())
             say(f"{self.root}: already trained; remove the folder to train again")
         return self.finished
 
     def refuse_resuming(self, before: Any, made_of: Mapping[str, Any]) -> None:
         """RequestError: the run was begun `before`, as its saved state says, on something else than `made_of`."""
-        refuse(self.root, "a run", differing(before, made_of))
+        refuse(self.root, "a training run", differing(before, made_of))
 
     def card(self) -> dict[str, Any]:
         """The card of a finished run."""
@@ -165,7 +165,7 @@ class RunFolder:
         before, recipe = kept_recipe(self.root), self._recipe
         keys = [key for key in {**before, **recipe} if key not in NOT_DECISIVE]
         if others := [key for key in keys if before.get(key) != recipe.get(key)]:
-            refuse(self.root, "a run", [f"recipe (different: {', '.join(map(str, others))})"])
+            refuse(self.root, "a training run", [f"recipe (different: {', '.join(map(str, others))})"])
 
 
 def save_state(

@@ -5,6 +5,7 @@ are moved into the others.
 """
 
 import copy
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -135,6 +136,20 @@ class UpsampledConv(nn.Module):
         return out
 
 
+def joined_in_place(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """What `PlusFusionDecoder.joined` gives, (B, C, H + 2, W + 2), without a padded copy of each map beside it."""
+    batch, _, height, width = parts[0].shape
+    shape = batch, sum(part.shape[1] for part in parts), height + 2, width + 2
+    out = torch.empty(shape, dtype=dtype, device=parts[0].device, memory_format=torch.channels_last)
+    first = 0
+    for part in parts:
+        out[:, first : first + part.shape[1], 1:-1, 1:-1] = part
+        first += part.shape[1]
+    out[:, :, 0, 1:-1], out[:, :, -1, 1:-1] = out[:, :, 2, 1:-1], out[:, :, -3, 1:-1]
+    out[..., 0], out[..., -1] = out[..., 2], out[..., -3]
+    return out
+
+
 def fold_norm(layer: Conv) -> tuple[Tensor, Tensor]:
     """Weight and bias, fp64, of one convolution that equals `layer` with its batch normalisation in eval mode."""
     norm, conv = layer.norm, layer.conv
@@ -167,6 +182,8 @@ class InferenceNetwork(nn.Module):
             if device.type == "cpu" and not self.autocast:
                 made.encoder_ir, made.encoder_vi = spectral_encoder(made.encoder_ir), spectral_encoder(made.encoder_vi)
         if device.type == "cpu":
+            if isinstance(made, CrossFusePlus):
+                made.decoder.joined = joined_in_place
             pack(made.attention, torch.bfloat16 if self.autocast else torch.float32)  # type: ignore[arg-type]
         self.network = made.to(device)
 

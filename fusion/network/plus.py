@@ -10,6 +10,7 @@ What differs from `fusion.network.crossfuse`, and why:
   min-max stretch: one hot pixel cannot grey the whole image, and infrared is never faint by construction.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -80,11 +81,21 @@ class PlusCrossAttention(nn.Module):
         return from_overlapping_tiles(F.fold(fused.transpose(1, 2), tile, PATCH, stride=PATCH), size)
 
 
+def _joined(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    return torch.cat([pad_one(part.to(dtype)) for part in parts], dim=1)
+
+
 class PlusFusionDecoder(nn.Module):
-    """From the fused deep map, all features and both images to the fused image."""
+    """From the fused deep map, all features and both images to the fused image.
+
+    joined: maps of one size, each padded by `pad_one`, as one.
+    """
+
+    joined: Callable[[Sequence[Tensor], torch.dtype], Tensor]
 
     def __init__(self) -> None:
         super().__init__()
+        self.joined = _joined
         self.mix = _leaky(3 * DEEP, DEEP)
         self.conv1, self.conv2, self.conv3 = _leaky(DEEP, 32), _leaky(32, 32), _leaky(32, SHALLOW)
         self.conv4, self.conv5 = _leaky(3 * SHALLOW + 2, SHALLOW), _leaky(SHALLOW, SHALLOW)
@@ -99,8 +110,8 @@ class PlusFusionDecoder(nn.Module):
         x = self.mix(torch.cat([fused, ir_deep, vi_deep], dim=1))
         x = _up(self.conv3(_up(self.conv2(_up(self.conv1(x))))))
         x = pad_to(x, *ir_shallow.shape[-2:])
-        full = [pad_one(part.to(x.dtype)) for part in (x, ir_shallow, vi_shallow, images)]
-        x = self.conv5(self.conv4.on_padded(torch.cat(full, dim=1)))
+        x = self.conv4.on_padded(self.joined((x, ir_shallow, vi_shallow, images), x.dtype))
+        x = self.conv5(x)
         with full_precision(x):
             share, rest = self.last(x.float()).split(1, dim=1)
             share = share.sigmoid()

@@ -85,7 +85,7 @@ def test_run_folder(toy_fused: Callable[..., Path], tmp_path: Path, capsys: pyte
         train(recipe(data, seed=7, epochs=3), run)
     manifest = json.loads((data / "manifest.json").read_text())
     (data / "manifest.json").write_text(json.dumps({**manifest, "method": {"name": "average", "hash": ""}}))
-    with pytest.raises(RequestError, match="holds a run of another dataset"):
+    with pytest.raises(RequestError, match="holds a training run of another dataset"):
         train(recipe(data, seed=7), run)
 
 

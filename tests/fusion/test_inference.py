@@ -13,8 +13,16 @@ from hypothesis import strategies as st
 
 from fusion.methods import make_method
 from fusion.network.crossfuse import CrossFuseNetwork
-from fusion.network.inference import InferenceNetwork, PackedLinear, UpsampledConv, fold_norm, pick_inference_precision
+from fusion.network.inference import (
+    InferenceNetwork,
+    PackedLinear,
+    UpsampledConv,
+    fold_norm,
+    joined_in_place,
+    pick_inference_precision,
+)
 from fusion.network.layers import Conv, DenseBlock, upsample
+from fusion.network.plus import PlusFusionDecoder
 from fusion.network.spectral_block import SpectralDenseBlock, impulse_response
 from fusion.release import import_release
 
@@ -229,3 +237,14 @@ def test_a_method_fuses_a_batch_as_its_pairs(tmp_path):
             assert np.abs(ours.astype(int) - theirs).max() <= 1
             assert (ours != theirs).mean() < 1e-3
     assert (together[0].gray != together[1].gray).mean() > 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(2, 2), (5, 7), (16, 33)])
+def test_maps_are_joined_in_place_as_they_are_one_by_one(dtype, size):
+    torch.manual_seed(0)
+    parts = [torch.rand(2, channels, *size).contiguous(memory_format=torch.channels_last) for channels in (3, 4, 2)]
+    expected = PlusFusionDecoder().joined(parts, dtype)
+    found = joined_in_place(parts, dtype)
+    assert torch.equal(found, expected)
+    assert found.is_contiguous(memory_format=torch.channels_last)

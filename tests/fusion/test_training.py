@@ -225,9 +225,9 @@ def test_other_images_under_the_same_names_are_refused(recipe, folder_dataset, t
         with pytest.raises(KeyboardInterrupt):
             train(recipe, tmp_path / "stopped")
     swap()
-    with pytest.raises(RequestError, match="finished: holds a run of another dataset"):
+    with pytest.raises(RequestError, match="finished: holds a training run of another dataset"):
         train(recipe, tmp_path / "finished")
-    with pytest.raises(RequestError, match="stopped: holds a run of another dataset"):
+    with pytest.raises(RequestError, match="stopped: holds a training run of another dataset"):
         train(recipe, tmp_path / "stopped")
     swap()
     train(recipe, tmp_path / "stopped")

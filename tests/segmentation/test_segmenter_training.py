@@ -164,7 +164,7 @@ def test_wrong_requests_are_refused(make_fused, make_recipe, tmp_path):
     manifest = json.loads((data / "manifest.json").read_text())
     manifest["method"]["name"] = "maximum"
     (data / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(RequestError, match="holds a run of another dataset"):
+    with pytest.raises(RequestError, match="holds a training run of another dataset"):
         train(recipe, tmp_path / "run")
     manifest["truth"] = {"kind": "none", "classes": []}
     (data / "manifest.json").write_text(json.dumps(manifest))
