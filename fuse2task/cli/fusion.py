@@ -139,8 +139,8 @@ def apply_command(
     from fusion.dataset_writer import Shard, write_fused
     from fusion.methods import make_method
 
-    refuse_overlap(out, boxes, annotations, masks)
     part, fuser = Shard.parse(shard), make_method(method, checkpoint, device, precision)
+    refuse_overlap(out, boxes, annotations, masks, *fuser.inputs)
     truth = {"boxes": boxes, "annotations": annotations, "masks": masks}
     dataset = _load(data, layout, split=split, palette=palette, ignore=ignore, **truth)
     finished = write_fused(dataset, fuser, out, color, part)
