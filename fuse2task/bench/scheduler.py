@@ -187,7 +187,9 @@ def run_jobs(bench: Workspace, jobs: Sequence[Job], engine: Engine, mine: set[st
     Raises:
         Fuse2TaskError: what a job raised; all that is finished stays.
     """
-    Scheduler(bench, jobs, engine, mine).run()
+    if Scheduler(bench, jobs, engine, mine).run():
+        # What was made again may be another than what finished jobs were made of: fused images under other versions.
+        Scheduler(bench, jobs, engine, mine).run()
     return all(job.is_done(bench) for job in jobs if job.gives_rows)
 
 
@@ -202,13 +204,14 @@ class Scheduler:
     done: set[str] = field(default_factory=set)
     running: list[tuple[Any, Job, Lock]] = field(default_factory=list)
 
-    def run(self) -> None:
-        """Do what is missing."""
+    def run(self) -> bool:
+        """Do what is missing; returns whether anything was."""
         plan = make_plan(self.bench, self.jobs)
         self.done = {step.job.id for step in plan if step.done}
         wanted = with_needs(self.mine, self.jobs, self.done)
         self.progress = Progress([step for step in plan if step.job.id in wanted])
         pending = [job for job in self.jobs if job.id in wanted]
+        is_needed = bool(pending)
         try:
             while pending or self.running:
                 pending = [job for job in pending if not self._begin(job)]
@@ -219,6 +222,7 @@ class Scheduler:
         finally:
             for _, _, lock in self.running:
                 lock.release()
+        return is_needed
 
     def _begin(self, job: Job) -> bool:
         """Begin a job, if it can begin now; True where nothing is left to begin."""

@@ -247,6 +247,20 @@ def test_a_file_that_vanishes_is_made_again_or_named(setting, tmp_path):
         shutil.rmtree(folder)
 
 
+def test_what_rests_on_images_that_are_made_again_is_looked_at_again(setting, tmp_path):
+    """Fused images were removed, and those made in their place are others, as of another version of a library."""
+    expected = run(setting, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "fused" / "tiny" / "average")
+    folder = tmp_path / "run" / "predictions" / "tiny" / "average" / "places"
+    before = (folder / EVALUATED).read_text()
+    for name in (PREDICTED, EVALUATED):
+        record = json.loads((folder / name).read_text())
+        record["made_of"]["images"] = "of another version"
+        write_json(folder / name, record, sort_keys=name == PREDICTED)
+    assert run(setting, tmp_path / "run") == expected
+    assert (folder / EVALUATED).read_text() == before
+
+
 def test_a_row_that_vanishes_is_written_again(setting, tmp_path):
     expected = run(setting, tmp_path / "run")
     table = tmp_path / "run" / "results.csv"
