@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import yaml
 
+from fuse2task.data.classes import palette_hash
 from fuse2task.data.dataset import Dataset, Pair, content_hash, validation_split
 from fuse2task.data.fused import FORMAT, VERSION
 from fuse2task.data.images import encode_png, read_mask, read_pair, write_image
@@ -165,7 +166,7 @@ def _truth(dataset: Dataset) -> dict[str, Any]:
         return {"kind": "boxes", "classes": list(dataset.boxes.classes), "hash": files.value_hash(content)}
     if dataset.masks is not None:
         masks = {pair.id: files.file_digest(dataset.masks.masks[pair.id]) for pair in dataset.pairs}
-        masks |= {"/palette": dataset.masks.palette} if dataset.masks.palette else {}  # no id has a slash
+        masks |= {"/palette": palette_hash(dataset.masks.palette)} if dataset.masks.palette else {}  # no id has a slash
         return {"kind": "masks", "classes": list(dataset.masks.classes), "hash": files.value_hash(masks)}
     return {"kind": "none", "classes": [], "hash": ""}
 

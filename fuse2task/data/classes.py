@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import value_hash
 from fuse2task.runtime.reading import read_text
 
 MAX_LIST = 2**20  # bytes of a list of class names
@@ -130,6 +131,12 @@ def find_palette(name: str) -> Palette:
     if name not in PALETTES:
         raise RequestError(f"unknown palette {name!r}; known are {', '.join(PALETTES)}")
     return PALETTES[name]
+
+
+def palette_hash(name: str) -> str:
+    """Of a palette's colours and classes: labels are made of these, not of its name. Error as `find_palette`."""
+    palette = find_palette(name)
+    return value_hash([palette.classes, palette.colours, palette.void])
 
 
 def read_class_list(path: Path) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from fuse2task.data.classes import PALETTES
 from fuse2task.data.fused import open_fused
 from fuse2task.data.images import read_mask, read_visible, write_image
 from fuse2task.data.loading import load_dataset
@@ -92,6 +93,20 @@ class Stops(Arithmetic):
             raise KeyboardInterrupt
         self.left -= 1
         return super().fuse(pair, infrared, visible)
+
+
+def test_truth_knows_the_colours_of_its_palette(folder_dataset, tmp_path, monkeypatch):
+    root = folder_dataset(1)
+    write_image(root / "masks" / "p0.png", np.full((32, 40, 3), PALETTES["pst900"].colours[1], np.uint8))
+
+    def fuse():
+        write_fused(load_dataset(root, "folder", masks=root / "masks", palette="pst900"), make_method("visible"), out)
+
+    out = tmp_path / "out"
+    fuse()
+    monkeypatch.setitem(PALETTES, "pst900", PALETTES["pst900-blue-first"])  # as a version before had them
+    with pytest.raises(RequestError):
+        fuse()
 
 
 def test_an_interrupted_dataset_is_finished_with_the_same_bytes(dataset, tmp_path):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fuse2task.data.classes import palette_hash
 from fuse2task.data.dataset import Box, BoxTruth, Dataset, Pair, say_notes
 from fuse2task.data.degradation.geometry import (
     Motion,
@@ -164,7 +165,7 @@ class _Copy:
         if moves:
             self.plan["misalign"] = {"moves": moves[0], "truth_on": moves[1], "truth_moved": self.truth_moves}
         if self.palette and self.truth_moves:
-            self.plan["palette"] = self.palette  # moved masks hold indices
+            self.plan["palette"] = palette_hash(self.palette)  # moved masks hold indices
         listed = [name for name in LAYOUTS[dataset.layout].split_lists if (dataset.root / name).is_file()]
         if self.truth_moves and dataset.split_name == "layout" and any(name.endswith(".json") for name in listed):
             problem = "COCO files tell its split, and are not copied where their boxes move"
