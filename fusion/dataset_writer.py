@@ -194,6 +194,7 @@ class FusedWriter:
 
     def run(self) -> bool:
         """Write what is missing; returns whether the dataset is finished."""
+        files.refuse_links(self.out)
         if self._is_finished():
             say(f"{self.out}: already finished; nothing to do")
             shutil.rmtree(self.work, ignore_errors=True)  # of a process that was killed at the very end

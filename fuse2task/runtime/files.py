@@ -131,6 +131,7 @@ def filling(folder: Path, plan: Any, refuse: Callable[[], None]) -> Iterator[Non
     refuse: raises where the folder holds something else than the beginning of `plan`.
     """
     work = folder / ".fuse2task"
+    refuse_links(folder)
     refuse()
     with sole_writer(folder, work / "lock"):
         refuse()  # again: another process may have been quicker

@@ -228,3 +228,13 @@ def test_data_yaml_never_offers_test_for_validation(folder_dataset, tmp_path, na
         "images/train", f"images/{name or 'train'}", "images/test",
     )  # fmt: skip
     assert text.startswith("# No validation split") == (name is None)
+
+
+def test_a_link_that_leads_out_of_the_output_is_not_written_through(dataset, tmp_path):
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    outside.mkdir()
+    (out / ".fuse2task").mkdir(parents=True)  # as of a killed run
+    (out / "images").symlink_to(outside)
+    with pytest.raises(RequestError, match="images: a link that leads out of"):
+        write_fused(dataset, make_method("average"), out)
+    assert not any(outside.iterdir())
