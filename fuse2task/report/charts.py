@@ -22,7 +22,8 @@ SOURCE, FUSED, BEST, DOUBT = "#0a0005", "#0a0006", "#0a0007", "#0a0008"
 WIDTH = 340  # CSS pixels: fits a phone's screen, so that its text need not shrink
 SERIES = ("#0a0011", "#0a0012", "#0a0013", "#0a0014", "#0a0015", "#0a0016")
 PAGE_COLOURS = dict(zip((TEXT, QUIET, GRID, PAPER, SOURCE, FUSED, BEST, DOUBT, *SERIES), (
-    "ink", "quiet", "line", "paper", "source", "fused", "best", "doubt", *(f"series{n}" for n in range(1, 7)),
+    "ink", "quiet", "line", "paper", "source", "fused", "best", "doubt",
+    "series1", "series2", "series3", "series4", "series5", "series6",
 ), strict=True))  # fmt: skip
 STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "fuse2task", "text.parse_math": False, "font.size": 9,
@@ -31,7 +32,7 @@ STYLE: Any = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "grid.color": GRID,
     "grid.linewidth": 0.8, "xtick.color": GRID, "ytick.color": GRID, "xtick.labelcolor": TEXT,
     "ytick.labelcolor": TEXT, "xtick.labelsize": 8.5, "ytick.labelsize": 9, "legend.frameon": False,
-    "hatch.linewidth": 0.8, **{f"{axis}tick.{kind}.size": 0 for axis in "xy" for kind in ("major", "minor")},
+    "hatch.linewidth": 0.8, "xtick.major.size": 0, "xtick.minor.size": 0, "ytick.major.size": 0, "ytick.minor.size": 0,
 }  # fmt: skip
 LINES: dict[str, tuple[Any, str]] = {
     "visible": ("-", "D"),
