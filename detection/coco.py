@@ -7,7 +7,7 @@ from typing import Any
 
 from fuse2task.data.classes import check_names
 from fuse2task.data.fused import verify_truth_at
-from fuse2task.data.truth.boxes import FLAGS, IGNORED_FLAGS, parse_flags, policy
+from fuse2task.data.truth.boxes import FLAGS, FRACTIONS, IGNORED_FLAGS, are_fractions, parse_flags, policy
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import read_json
 from fuse2task.runtime.progress import say
@@ -71,8 +71,8 @@ def read_truth(truth: dict[str, Any] | Path, ignore: str | None = None) -> dict[
             for item in annotations
             if not (finite(item["area"]) and item["area"] >= 0 and item["iscrowd"] in (0, 1))
         ]
-    if not problems and annotations and all(max(a + b for a, b in _sides(item["bbox"])) <= 1 for item in annotations):
-        problems = ["all boxes lie within one pixel; coordinates are in pixels, not fractions of the image"]
+    if not problems and are_fractions(item["bbox"] for item in annotations):
+        problems = [FRACTIONS]
     own = parse_flags(ignore) if ignore else (*IGNORED_FLAGS, "crowd")
     flagged = Counter[str]()
     if not problems and "crowd" not in own and any(item["iscrowd"] for item in annotations):
@@ -122,10 +122,6 @@ def _bad_annotations(
         else:
             if not (is_box(box) and min(item["bbox"][2:]) >= 0):
                 yield f"annotation {number}: bbox {short(box)} is not [x, y, w, h] in finite numbers with w, h >= 0"
-
-
-def _sides(box: list[float]) -> list[tuple[float, float]]:
-    return [(box[0], box[2]), (box[1], box[3])]
 
 
 def is_box(value: Any) -> bool:

@@ -170,8 +170,8 @@ LAYOUTS: dict[str, Layout] = {
             OwnTruth("coco", ("annotations.json",), classes.FLIR),
             OwnTruth("voc", ("Annotations", "align/Annotations"), classes.FLIR_VOC),
         ),
-        split_lists=tuple(
-            f"{folder}align_{part}.txt" for folder in ("", "align/") for part in ("train", "validation")
+        split_lists=(
+            "align_train.txt", "align_validation.txt", "align/align_train.txt", "align/align_validation.txt",
         ),
         box_classes=classes.FLIR, names=("{}_PreviewData", "{}_RGB"),
     ),

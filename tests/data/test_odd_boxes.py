@@ -353,7 +353,7 @@ def test_boxes_in_fractions_are_refused(pairs, tmp_path):
     truth["categories"] = [{"id": 1, "name": "car"}]
     (tmp_path / "c.json").write_text(json.dumps(truth))
     assert [finding.kind for finding in defects(read_coco(tmp_path / "c.json", pairs)[1])] == ["bad-box"]
-    with pytest.raises(RequestError, match="not fractions of the image"):
+    with pytest.raises(RequestError, match="not as fractions of the image"):
         evaluate(truth, [])
 
 

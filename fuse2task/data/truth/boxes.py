@@ -87,6 +87,17 @@ def file_of(pair: Pair, files: Mapping[str, Path]) -> Path | None:
     return next((files[name] for name in (*names, *(f"{pair.split}__{name}" for name in names)) if name in files), None)
 
 
+FRACTIONS = "all boxes lie within one pixel; write coordinates in pixels, not as fractions of the image"
+
+
+def are_fractions(boxes: Iterable[Sequence[float]]) -> bool:
+    """Whether boxes (left, top, width, height) that should be in pixels are fractions: all within one pixel, and not in
+    whole numbers."""
+    known = list(boxes)
+    within = all(max(x + w, y + h) <= 1 for x, y, w, h in known)
+    return within and any(not float(value).is_integer() for box in known for value in box)
+
+
 class BoxCollector:
     """Gathers boxes of `pairs`, and adds to `findings` what is wrong with them."""
 
@@ -138,13 +149,12 @@ class BoxCollector:
                 place.append(box)
                 self.flagged.update(flag for flag in flags if not ignored or flag in self.ignore)
 
-    def truth(self) -> tuple[BoxTruth, Findings]:
-        """All boxes added, and the findings; what has been left out is a note."""
+    def truth(self, from_fractions: bool = False) -> tuple[BoxTruth, Findings]:
+        """All boxes added, and the findings; what has been left out is a note. from_fractions: the format's own
+        coordinates are fractions of the image, as YOLO's."""
         large = (found for name, found in self.boxes.items() if self.smallest.get(name, 0) > 16)
-        ends = [max(box.x + box.w, box.y + box.h) for found in large for box in found]
-        if ends and max(ends) <= 1:
-            text = "all boxes lie within one pixel; write coordinates in pixels, not as fractions of the image"
-            self.findings.add("bad-box", text)
+        if not from_fractions and are_fractions((box.x, box.y, box.w, box.h) for found in large for box in found):
+            self.findings.add("bad-box", FRACTIONS)
         if self.copies:
             text = f"{self.copies} boxes are copies of another box of their image and class; each box counts once"
             self.findings.add("duplicate-box", text, note=True)
@@ -320,7 +330,7 @@ def read_yolo(
             else:
                 text = f"{where}: class id {name}, but classes.txt has 0 to {len(names) - 1}"
                 findings.add("unknown-class", text)
-    return collector.truth()
+    return collector.truth(from_fractions=not caltech)
 
 
 def _box_texts(
