@@ -102,10 +102,10 @@ LAYOUTS: dict[str, Layout] = {
         trees=((Folders("set*/V*/{}", "lwir", "visible"),), (Folders("images/set*/V*/{}", "lwir", "visible"),)),
         # The corrected annotations before the first ones; the text files are Caltech's (bbGt).
         truth=(
-            *(
-                OwnTruth("voc", (f"annotations-xml{version}",), classes.KAIST)
-                for version in ("-new-sanitized", "-new", "-15", "")
-            ),
+            OwnTruth("voc", ("annotations-xml-new-sanitized",), classes.KAIST),
+            OwnTruth("voc", ("annotations-xml-new",), classes.KAIST),
+            OwnTruth("voc", ("annotations-xml-15",), classes.KAIST),
+            OwnTruth("voc", ("annotations-xml",), classes.KAIST),
             OwnTruth("yolo", ("annotations",), classes.KAIST),
         ),
         conditions=dataset.kaist_conditions,
