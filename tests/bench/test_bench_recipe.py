@@ -10,6 +10,7 @@ from fuse2task.bench.recipe import BenchRecipe, DatasetSection, Fold
 from fuse2task.bench.workspace import Workspace
 from fuse2task.config.recipes import load_recipe, shipped_recipes
 from fuse2task.data.dataset import Dataset, Pair
+from fuse2task.data.splits import natural_order
 from fuse2task.runtime.errors import RequestError
 
 
@@ -53,7 +54,8 @@ def test_shipped_recipes_are_valid_and_name_real_judges(name):
 @settings(max_examples=60)
 def test_folds_cover_the_training_split_once_in_runs(tmp_path_factory, count, of, data):
     root = tmp_path_factory.getbasetemp()
-    names = sorted(data.draw(st.sets(st.text("abc019", min_size=1, max_size=4), min_size=count, max_size=count)))
+    names = data.draw(st.sets(st.text("abc019", min_size=1, max_size=4), min_size=count, max_size=count))
+    names = sorted(names, key=natural_order)
     pairs = [Pair(name, "train", root, root, (9, 9)) for name in names]
     pairs += [Pair("v", "val", root, root, (9, 9)), Pair("t", "test", root, root, (9, 9))]
     source = Dataset("folder", root, tuple(pairs), split_hash="x")
@@ -65,7 +67,7 @@ def test_folds_cover_the_training_split_once_in_runs(tmp_path_factory, count, of
                 _folded("d", source, section)
             return
         folded, part = _folded("d", source, section)
-        own = [pair.id for pair in folded.part(part)]
+        own = sorted((pair.id for pair in folded.part(part)), key=natural_order)
         assert own == names[names.index(own[0]) :][: len(own)]  # neighbours stay together
         assert {pair.id for pair in folded.pairs} == {*names, "v"}  # the test split is not there
         assert len(folded.part("train")) == count - len(own)
