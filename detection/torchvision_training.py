@@ -56,12 +56,12 @@ class TorchvisionStage(TrainingStage):
         self, recipe: DetectionRecipe, dataset: FusedDataset, selects: str | None, draw: Callable[[], None]
     ):  # fmt: skip
         self.recipe, self.dataset, self.selects, self._draw = recipe, dataset, selects, draw
-        self.name, self.seed, self.epochs, self.batch = recipe.model, recipe.seed, recipe.epochs, recipe.batch
+        self.name, self.seed, self.epochs = recipe.model, recipe.seed, recipe.epochs
         self.samples = Samples(dataset, recipe)
         self.count = len(self.samples.paths)
         self.held_out = dataset.ids(selects) if selects else ()
         # A small set does not fill the recipe's batch.
-        self.batch = min(self.batch, self.count)
+        self.batch = min(recipe.batch, self.count)
 
     def build(self) -> nn.Module:
         recipe, classes = self.recipe, self.dataset.classes

@@ -56,8 +56,9 @@ class Compare(Job):
         """Write comparisons.csv and the other tables and lists of `analysis.summarise`."""
         from fuse2task.bench.analysis import summarise
 
-        self.record(bench).remove()
-        self.record(bench).write(summarise(bench.folder, bench.recipe))
+        record = self.record(bench)
+        record.remove()
+        record.write(summarise(bench.folder, bench.recipe))
         return []
 
 

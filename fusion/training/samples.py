@@ -165,10 +165,15 @@ class TrainingPairs:
 
     def held_out_batches(self, batch: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
         """Centre samples of the held-out pairs, infrared and visible (B, 1, S, S) in [0, 255]."""
-        drawn = [self.held_out[Draw(number, None)] for number in range(len(self.held_out.pairs))]
-        infrared, visible, _ = (torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True))
-        parts = (image.to(device).float().split(batch) for image in (infrared, visible))
+        parts = (image.to(device).float().split(batch) for image in centres(self.held_out, len(self.held_out.pairs)))
         return zip(*parts, strict=True)
+
+
+def centres(samples: PairDataset, count: int) -> tuple[Tensor, Tensor]:
+    """Centre samples of the first `count` pairs, unflipped: infrared and visible (count, 1, S, S) uint8."""
+    drawn = [samples[Draw(number, None)][:2] for number in range(count)]
+    infrared, visible = (torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True))
+    return infrared, visible
 
 
 def draws_of_epoch(pairs: int, count: int, key: tuple[object, ...], crops: int | None = None) -> list[Draw]:

@@ -23,7 +23,7 @@ from fusion.network.spectral_block import spectral_encoder
 from fusion.quality.information import entropy, mutual_information
 from fusion.quality.similarity import ssim
 from fusion.recipe import PlusStage2, Stage, Stage1, Stage2
-from fusion.training.samples import Draw, KeptTensors, PairDataset, TrainingPairs, draws_of_epoch
+from fusion.training.samples import Draw, KeptTensors, PairDataset, TrainingPairs, centres, draws_of_epoch
 
 CALIBRATION = 8  # samples by which batch norms begin as the identity
 
@@ -100,7 +100,8 @@ class AutoEncoderStage(PairStage):
         super().__init__(f"stage1_{modality}", settings, pairs)
         self.modality, self.kind, self.ms_ssim = modality, kind, settings.ms_ssim
         self.number = ("infrared", "visible").index(modality)
-        self.starts_fusion = getattr(pairs.recipe.stage2, "start", "random") == "autoencoders"
+        stage2 = pairs.recipe.stage2
+        self.starts_fusion = isinstance(stage2, Stage2) and stage2.start == "autoencoders"
         if self.starts_fusion:  # equal first weights, so that the features of both mean the same and can be averaged
             self.seed = int(generator(pairs.recipe.seed, "stage1").integers(2**31))
 
@@ -190,10 +191,9 @@ class FaithfulStage(FusionStage):
             nn.init.zeros_(block.norm.weight)
         norms = [module for module in own.modules() if isinstance(module, nn.BatchNorm2d)]
         hooks = [norm.register_forward_hook(_become_identity) for norm in norms]
-        samples = [self.pool[Draw(number, None)] for number in range(min(CALIBRATION, len(self.pool.pairs)))]
-        infrared, visible = (torch.from_numpy(np.stack(part)).float() for part in tuple(zip(*samples, strict=True))[:2])
+        infrared, visible = centres(self.pool, min(CALIBRATION, len(self.pool.pairs)))
         with torch.no_grad():
-            network(infrared, visible)
+            network(infrared.float(), visible.float())
         for hook in hooks:
             hook.remove()
 
@@ -210,8 +210,9 @@ class FaithfulStage(FusionStage):
 
 def _become_identity(norm: nn.Module, inputs: tuple[Tensor], _: Tensor) -> Tensor:
     """A hook: make a batch norm the identity on maps like these, and pass them on."""
+    assert isinstance(norm, nn.BatchNorm2d)
     variance, mean = torch.var_mean(inputs[0].float(), dim=(0, 2, 3), correction=0)
-    made = {"weight": (variance + 1e-5).sqrt(), "bias": mean, "running_mean": mean, "running_var": variance}
+    made = {"weight": (variance + norm.eps).sqrt(), "bias": mean, "running_mean": mean, "running_var": variance}
     norm.load_state_dict(made, strict=False)
     return inputs[0]
 
