@@ -1,0 +1,1 @@
+"""A camera rig: from what two cameras recorded to pairs that can be fused."""
