@@ -70,7 +70,7 @@ class TorchvisionStage(TrainingStage):
             else build(recipe.model, classes, recipe.image_size)
         )  # fmt: skip
         self.parameters = sum(value.numel() for value in self.network.module.parameters())
-        # Half of these networks is 1x1 and depth-wise convolutions, which are 1.5 times as fast on a CPU in this layout.
+        # Half of these networks is 1x1 and depth-wise convolutions: 1.5 times as fast on a CPU in this layout.
         return Wrapped(self.network.module).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
