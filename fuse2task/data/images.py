@@ -5,6 +5,7 @@ import io
 import os
 import warnings
 from collections.abc import Generator, Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -61,6 +62,34 @@ def image_header(path: Path) -> tuple[tuple[int, int], int]:
     with _opened(path) as image:
         upright = image.size[::-1] if _orientation(image) >= 5 else image.size
         return upright, getattr(image, "n_frames", 1) if image.format == "MPO" else 1
+
+
+def exif_time(path: Path) -> datetime | None:
+    """When an image was recorded, as its EXIF data say, with fractions of a second; None where they do not.
+
+    RequestError: as `image_header`.
+    """
+    with _opened(path) as image:
+        try:
+            exif = Image.Image.getexif(image)
+            details = exif.get_ifd(ExifTags.IFD.Exif)
+            text = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
+            fraction = str(details.get(ExifTags.Base.SubsecTimeOriginal) or "").strip("\0 ")
+            whole = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
+            return whole + timedelta(seconds=float(f"0.{fraction}") if fraction.isdecimal() else 0.0)
+        except Exception:  # EXIF of strangers: damaged, of another form, not there
+            return None
+
+
+def read_counts(path: Path) -> np.ndarray:
+    """Infrared as its camera recorded it: (H, W) uint16 where the file has one channel of 16 bits, else what
+    `read_infrared` gives. RequestError: as `read_visible`."""
+    with _opened(path) as image:
+        raw = _raw(image)
+        # Pillow opens PGM of 16 bits as 32-bit numbers; a brightest value other than 65535 it stretches to that.
+        if image.mode.startswith("I") and "I;16" in raw and "I;16S" not in raw:
+            return np.array(_upright(path, image)).astype(np.uint16)
+    return read_infrared(path)
 
 
 def read_visible(path: Path) -> np.ndarray:
@@ -324,8 +353,12 @@ def _upright(path: Path, image: Image.Image) -> Image.Image:
 
 def _is_deep(image: Image.Image) -> bool:
     # Pillow silently reduces 16-bit colour PNG to 8 bits; only the decoder's arguments show it.
-    raw = " ".join(str(tile[3]) for tile in getattr(image, "tile", []))
-    return ";16" in raw or image.mode.startswith("I") or image.mode == "F"
+    return ";16" in _raw(image) or image.mode.startswith("I") or image.mode == "F"
+
+
+def _raw(image: Image.Image) -> str:
+    """Forms of the pixels in an opened file, in Pillow's words."""
+    return " ".join(str(tile[3]) for tile in getattr(image, "tile", []))
 
 
 def luma(visible: np.ndarray) -> np.ndarray:
