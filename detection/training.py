@@ -27,7 +27,8 @@ from fuse2task.runtime.locks import removed
 from fuse2task.runtime.packages import quiet_ultralytics, versions
 from fuse2task.runtime.progress import Meter, say
 from fuse2task.runtime.reading import read_csv
-from fuse2task.training.run_folder import RunFolder, made_of
+from fuse2task.runtime.records import training_inputs
+from fuse2task.training.run_folder import RunFolder
 
 SAMPLES, SHOWN = 4, 0.25  # pictures of a run, and the score from which a prediction is drawn in them
 TRUTH, PREDICTION = (0, 200, 0), (255, 140, 0)  # RGB
@@ -75,7 +76,7 @@ def train(recipe: DetectionRecipe, folder: Path) -> dict[str, Any]:
     overrides = _overrides(recipe)
     initial = load_network(Path(recipe.weights)).module if recipe.weights else None
     run = RunFolder(folder, recipe.model_dump(mode="json"))
-    sources = made_of(recipe.model_dump(mode="json"), data_hash)
+    sources = training_inputs(recipe.model_dump(mode="json"), data_hash)
     if run.is_trained(sources):
         return run.card()
     with run.held():

@@ -56,10 +56,10 @@ def detectors(name: str, checkpoint: Path | None = None) -> tuple[str, ...]:
     name: of a method. checkpoint: its file, or the name of shipped weights; of a file, the name in its recipe. Empty
     for what has no weights, and for a file that is not there any more.
     """
-    from fuse2task.runtime.checkpoints import load_checkpoint
-    from fusion.checkpoint import NETWORKS
-
     if checkpoint is not None and checkpoint.is_file():
+        from fuse2task.runtime.checkpoints import load_checkpoint
+        from fusion.checkpoint import NETWORKS
+
         recipe = load_checkpoint(checkpoint, *NETWORKS)[1].get("recipe")
         task = recipe.get("task") if isinstance(recipe, dict) else None
         return (Path(str(task["detector"])).name,) if isinstance(task, dict) and task.get("detector") else ()

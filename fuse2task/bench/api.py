@@ -15,6 +15,7 @@ from fuse2task.bench.workspace import Workspace, record_openings
 from fuse2task.config.recipes import load_recipe
 from fuse2task.results.schema import COMPARISONS, BenchFolder
 from fuse2task.results.tables import read_frame
+from fuse2task.runtime.compute import gpu_drivers
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import file_digest, refuse_links, value_hash
 from fuse2task.runtime.progress import say
@@ -98,6 +99,7 @@ def run_bench(
             finished = run_jobs(bench, jobs, engine, shared)
     finally:
         engine.close()
+        bench.identities.save()
     if not finished:
         say(f"{folder}: part {shard.index}/{shard.count} is done; the last part to finish will compare")
         return False
@@ -220,8 +222,9 @@ def _engine(bench: Workspace, resources: Resources, devices: list[str]) -> Engin
 
 def local_devices(device: str) -> list[str]:
     """The devices behind `--device`: with auto every GPU, else the one named; several with commas."""
-    import torch
+    if device == "auto" and gpu_drivers():
+        import torch
 
-    if device == "auto" and torch.cuda.device_count() > 1:
-        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        if torch.cuda.device_count() > 1:
+            return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     return [name.strip() for name in device.split(",") if name.strip()] or ["auto"]

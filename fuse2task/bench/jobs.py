@@ -13,9 +13,8 @@ from fuse2task.data.fused import open_fused, verify_images
 from fuse2task.results.schema import COSTS, IDENTITY, source_of
 from fuse2task.results.tables import identity, read_table, write_table
 from fuse2task.runtime.files import read_json, remove_leftovers, value_hash
-from fuse2task.runtime.records import Record
+from fuse2task.runtime.records import Record, card_record, kept_recipe, training_inputs
 from fuse2task.tasks import EvaluatedTruth, Judged, find_task, quality
-from fuse2task.training.run_folder import card_record, kept_recipe, made_of
 
 Rows = list[dict[str, Any]]
 
@@ -156,7 +155,7 @@ class Train(Job):
     def record(self, bench: Workspace) -> Record:
         fused = bench.at.fused(self.dataset, self.method)
         recipe, data = self._recipe(bench, fused).model_dump(mode="json"), self._data(bench)
-        return card_record(self._folder(bench), made_of(recipe, data))
+        return card_record(self._folder(bench), training_inputs(recipe, data))
 
     def lacking(self, bench: Workspace) -> list[str]:
         # Images that are gone are made again first: nobody knows whether they will be the same.

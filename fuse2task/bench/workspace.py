@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fuse2task.bench.datasets import TRAIN, BenchDataset, copy_record, load_bench_dataset, load_degraded
+from fuse2task.bench.identities import Identities
 from fuse2task.bench.measured import interval_settings
 from fuse2task.bench.recipe import BenchRecipe, JudgeSection
 from fuse2task.config.recipes import load_recipe
@@ -25,9 +26,8 @@ from fuse2task.results.tables import ResultsTable, read_table, write_table
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import by_content, remove_halves, remove_leftovers, value_hash, write_json
 from fuse2task.runtime.packages import versions_hash
-from fuse2task.runtime.records import Record
+from fuse2task.runtime.records import NOT_DECISIVE, Record
 from fuse2task.tasks import JudgeFacts, JudgeSetup, Task, Weights, find_task
-from fuse2task.training.run_folder import NOT_DECISIVE
 
 # Not part of a judge's hash: which images, which repetition, which machine.
 NOT_HASHED = {"data", "seed", *NOT_DECISIVE}
@@ -56,6 +56,7 @@ class Workspace:
     def __init__(self, recipe: BenchRecipe, folder: Path, device: str = "auto"):
         self.recipe, self.folder, self.device = recipe, Path(folder), device
         self.at, self.table = BenchFolder(self.folder), ResultsTable(folder)
+        self.identities = Identities(self.at)
         self._datasets: dict[str, BenchDataset] = {}
         self._judge, self._method_hash = cache(self._find_judge), cache(self._find_method_hash)
         self._clean_sources = cache(self._find_clean_sources)
@@ -133,8 +134,6 @@ class Workspace:
 
     def about_scores(self, dataset: str, method: str) -> dict[str, Any]:
         """The same for image scores: the judge is the profile, with the sources where these are not the pairs."""
-        from fusion.quality.profiles import find_profile
-
         data, scores = self.dataset(dataset), self.recipe.scores
         assert scores is not None
         decided: dict[str, Any] = {"names": scores.names}
@@ -142,7 +141,7 @@ class Workspace:
             decided["sources"] = [scores.sources, self._clean_hash(source_of(dataset))]
         return {
             **self._common(data, method), "truth_hash": "", "image_size": data.size, "task": "quality", "protocol": "",
-            "judge": scores.label, "judge_hash": find_profile(scores.profile).hash, "recipe_hash": value_hash(decided),
+            "judge": scores.label, "judge_hash": self._profile_hash(scores.profile), "recipe_hash": value_hash(decided),
             "seed": None,
         }  # fmt: skip
 
@@ -163,9 +162,29 @@ class Workspace:
         return clean_pairs(replace(data.dataset, pairs=data.evaluated))
 
     def _find_method_hash(self, dataset: str, method: str) -> str:
-        made = self.make_method(method)
-        made.check(self.dataset(dataset).dataset.pairs)
-        return value_hash(made.identity())
+        from fusion.methods.registry import CROSSFUSE
+        from fusion.weights import find_checkpoint
+
+        data, section = self.dataset(dataset), self.recipe.method(method)
+
+        def find() -> str:
+            made = self.make_method(method)
+            made.check(data.dataset.pairs)
+            return value_hash(made.identity())
+
+        if section.folder or method not in CROSSFUSE:
+            return find()  # which is quick, or a plug-in's own affair
+        file = str(find_checkpoint(section.checkpoint or Path(method)))
+        inputs = {"method": method, "checkpoint": file, "device": self.device, "precision": self.recipe.precision}
+        return self.identities.find({**inputs, "images": data.source_hash}, str, find)
+
+    def _profile_hash(self, profile: str) -> str:
+        def find() -> str:
+            from fusion.quality.profiles import find_profile
+
+            return find_profile(profile).hash
+
+        return self.identities.find({"profile": profile}, str, find)
 
     def _find_judge(self, dataset: str, judge: str) -> JudgeIdentity:
         data, section = self.dataset(dataset), self.recipe.judges[judge]
@@ -182,12 +201,28 @@ class Workspace:
                 }  # fmt: skip
         given = given_weights(section, dataset, [method.name for method in self.recipe.methods])
         setup = JudgeSetup(given, recipe, section.class_map)
-        facts = task.identify(setup, data.truths[0].classes, data.size, self.device)
+        facts = self._facts(task, setup, data)
         decided, hashed = dict(facts.decided), facts.digest[:12]
         if recipe is not None:
             values = by_content(recipe.model_dump(mode="json", exclude=NOT_HASHED))
             decided["recipe"], hashed = values, value_hash({"recipe": values, **trained_on})
         return JudgeIdentity(section, task, facts, hashed, value_hash(decided))
+
+    def _facts(self, task: Task, setup: JudgeSetup, data: BenchDataset) -> JudgeFacts:
+        def find() -> JudgeFacts:
+            return task.identify(setup, data.truths[0].classes, data.size, self.device)
+
+        given = setup.weights
+        if isinstance(given, ResultsSource) or (isinstance(given, JudgeSource) and given.plugin):
+            return find()  # which may depend on anything
+        inputs = {
+            "task": task.name, "weights": str(given.weights if isinstance(given, JudgeSource) else given),
+            "options": given.options if isinstance(given, JudgeSource) else "",
+            "recipe": setup.recipe.model_dump(mode="json") if setup.recipe is not None else None,
+            "class_map": setup.class_map, "classes": list(data.truths[0].classes), "size": data.size,
+            "device": self.device,
+        }  # fmt: skip
+        return self.identities.find(inputs, JudgeFacts, find)
 
 
 def given_weights(section: JudgeSection, dataset: str, methods: Sequence[str]) -> Weights | None:

@@ -2,22 +2,30 @@
 
 import ctypes
 import hashlib
+import os
+import platform
 import random
 import sys
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from fuse2task.runtime.errors import RequestError
+from fuse2task.runtime.files import value_hash
+
+if TYPE_CHECKING:
+    import torch  # seconds at run time, which a finished benchmark can do without
 
 Precision = Literal["auto", "fp32", "bf16"]
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _KEPT = 1 << 30
 
 
-def pick_device(name: str = "auto") -> torch.device:
+def pick_device(name: str = "auto") -> "torch.device":
     """The device `name`: auto (CUDA, else Apple MPS, else CPU) or any of torch's. RequestError: it is not here."""
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -31,11 +39,33 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-def pick_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+def pick_precision(precision: Precision, device: "torch.device") -> Literal["fp32", "bf16"]:
     """fp32 or bf16; auto is bf16 on a GPU that has it, fp32 elsewhere."""
     if precision != "auto":
         return precision
+    import torch
+
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def gpu_drivers() -> list[str]:
+    """Devices of GPU drivers (NVIDIA, AMD, WSL, Jetson) by name; without one torch finds no GPU on Linux, and need not
+    be loaded to say so. Elsewhere one entry, unknown."""
+    if not sys.platform.startswith("linux"):
+        return ["unknown"]
+    return sorted(
+        path.name for name in ("nvidia*", "kfd", "dxg", "nvhost*", "nvmap") for path in Path("/dev").glob(name)
+    )
+
+
+def machine_hash() -> str:
+    """Hash of what device and precision are picked by on this machine, found without loading torch: processor, GPU
+    drivers, and what the environment leaves visible."""
+    processor = Path("/proc/cpuinfo")
+    lines = processor.read_text("utf-8").splitlines() if processor.is_file() else [platform.processor()]
+    kinds = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}) or lines[:1]
+    visible = {name: value for name, value in os.environ.items() if name.endswith("VISIBLE_DEVICES")}
+    return value_hash([platform.platform(), kinds, gpu_drivers(), visible])
 
 
 def generator(*key: object) -> np.random.Generator:
@@ -46,6 +76,8 @@ def generator(*key: object) -> np.random.Generator:
 
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy's legacy generator and torch (all devices)."""
+    import torch
+
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries still draw from it
     torch.manual_seed(seed)

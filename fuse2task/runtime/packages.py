@@ -12,6 +12,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,15 @@ def versions(*names: str) -> dict[str, str]:
 def versions_hash() -> str:
     """Hash of `versions()`."""
     return value_hash(versions())
+
+
+@cache
+def source_hash() -> str:
+    """Hash of the names, sizes and times of the project's own source files."""
+    packages = [Path(__file__).parents[2] / name for name in ("fuse2task", "fusion", "detection", "segmentation")]
+    files = sorted(path for package in packages for path in package.rglob("*.py"))
+    found = [(str(path), path.stat()) for path in files]
+    return value_hash([[name, one.st_size, one.st_mtime_ns] for name, one in found])
 
 
 def plugin_names(group: str) -> list[str]:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import file_digest, read_json, weights_digest, write_json
+from fuse2task.runtime.files import by_content, file_digest, read_json, weights_digest, write_json
+from fuse2task.runtime.reading import read_yaml
 
 NOT_DONE, FORMER = "not done", "recorded by a former version"
+NOT_DECISIVE = ("device", "workers")  # of a training recipe
 
 
 def differing(before: Any, made_of: Mapping[str, Any]) -> list[str]:
@@ -92,3 +94,23 @@ def _content(value: Any) -> Any:
     if not isinstance(value, Path):
         return value
     return weights_digest(value) if value.is_file() else None
+
+
+def training_inputs(recipe: Mapping[str, Any], data: Any) -> dict[str, Any]:
+    """What a training is made of: its recipe, files by content, and as `dataset` JSON on what the data holds."""
+    decisive = {key: value for key, value in recipe.items() if key not in ("data", *NOT_DECISIVE)}
+    return {**by_content(decisive), "dataset": data}
+
+
+def kept_recipe(run: Path) -> dict[str, Any]:
+    """The resolved recipe that a run folder was begun with. RequestError: recipe.yaml is missing or is no recipe."""
+    path = run / "recipe.yaml"
+    recipe = read_yaml(path, "recipe of a run")
+    if not isinstance(recipe, dict):
+        raise RequestError(f"{path}: not the recipe of a run; give another -o, or remove the folder")
+    return recipe
+
+
+def card_record(run: Path, made_of: Mapping[str, Any]) -> Record:
+    """The card of a run folder as the record of what it was trained on and by."""
+    return Record(run / "card.json", made_of)

@@ -20,8 +20,9 @@ from fuse2task.runtime.files import value_hash
 from fuse2task.runtime.overlap import SPARE, Stopwatch, ahead, threads
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter, say
+from fuse2task.runtime.records import training_inputs
 from fuse2task.training.acceleration import make_accelerator, mean_losses, open_tracker
-from fuse2task.training.run_folder import RunFolder, load_state, made_of, peek_counters, save_state
+from fuse2task.training.run_folder import RunFolder, load_state, peek_counters, save_state
 
 Batch = tuple[Tensor, ...]
 
@@ -137,7 +138,7 @@ class TrainingRun:
         finished run on other data is refused. RequestError: a batch cannot be filled or split, or the
         data has changed since the run began. Fuse2TaskError: a loss is not finite; the items of the batch are named.
         """
-        self.made_of = made_of(self.recipe, data)
+        self.made_of = training_inputs(self.recipe, data)
         if self.folder.is_trained(self.made_of):
             return self.folder.best
         planned, processes = stages(), self.accelerator.num_processes

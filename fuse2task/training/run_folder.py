@@ -22,7 +22,6 @@ from fuse2task.runtime.checkpoints import load_into, read_safetensors, tensor_ha
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import (
     atomic_path,
-    by_content,
     bytes_digest,
     read_json,
     refuse_links,
@@ -32,33 +31,12 @@ from fuse2task.runtime.files import (
 )
 from fuse2task.runtime.locks import make_folder, sole_writer
 from fuse2task.runtime.progress import say
-from fuse2task.runtime.reading import read_csv, read_yaml
-from fuse2task.runtime.records import Record, differing, refuse
+from fuse2task.runtime.reading import read_csv
+from fuse2task.runtime.records import NOT_DECISIVE, card_record, differing, kept_recipe, refuse
 
-NOT_DECISIVE = ("device", "workers")
 SCRATCH = "kept"  # what a run can make again at any time
 STATE, KEY = "state.safetensors", "hash and counters"
 _LOCK = ".lock"
-
-
-def kept_recipe(root: Path) -> dict[str, Any]:
-    """The resolved recipe that a run folder was begun with. RequestError: recipe.yaml is missing or is no recipe."""
-    path = root / "recipe.yaml"
-    recipe = read_yaml(path, "recipe of a run")
-    if not isinstance(recipe, dict):
-        raise RequestError(f"{path}: not the recipe of a run; give another -o, or remove the folder")
-    return recipe
-
-
-def made_of(recipe: Mapping[str, Any], data: Any) -> dict[str, Any]:
-    """What a run is made of: its recipe, files by content, and as `dataset` JSON that tells what the data holds."""
-    decisive = {key: value for key, value in recipe.items() if key not in ("data", *NOT_DECISIVE)}
-    return {**by_content(decisive), "dataset": data}
-
-
-def card_record(root: Path, made_of: Mapping[str, Any]) -> Record:
-    """The card of the run in `root` as the record of what it was trained on and by."""
-    return Record(root / "card.json", made_of)
 
 
 def forget(root: Path) -> None:

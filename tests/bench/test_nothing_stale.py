@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -192,6 +193,25 @@ def test_every_declared_input_is_compared(every_kind, tmp_path, capsys):
     with capsys.disabled():
         print(f"\n{len(counts)} kinds of jobs, {sum(counts.values())} inputs, {refused} refused by name: {counts}")
     assert sum(counts.values()) > 100
+
+
+def test_an_unchanged_folder_answers_without_loading_networks(setting, tmp_path):
+    folder, recipe = tmp_path / "run", tmp_path / "recipe.yaml"
+    setting["methods"].append("crossfuse-plus")
+    recipe.write_text(yaml.safe_dump(setting))
+    before = run(setting, folder)
+    code = (
+        "import sys; from pathlib import Path; from fuse2task.bench.api import run_bench; "
+        "from fuse2task.bench.recipe import BenchRecipe; from fuse2task.config.recipes import load_recipe; "
+        "assert run_bench(load_recipe(BenchRecipe, sys.argv[1]), Path(sys.argv[2])); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, recipe, folder], check=False).returncode == 0
+    assert numbers(folder) == before
+    # What is remembered of other weights, or is no identity at all, is not used.
+    known = json.loads((folder / "identities.json").read_text())
+    (folder / "identities.json").write_text(json.dumps({key: ["damaged"] for key in known}))
+    assert run(setting, folder) == before
+    assert json.loads((folder / "identities.json").read_text()) == known
 
 
 def test_there_and_back_again(setting, tmp_path):
