@@ -1,6 +1,7 @@
 """What comes back for a pair: pixels, boxes, scores; and one readable sentence for everything else."""
 
 import base64
+import contextlib
 import io
 import json
 import socket
@@ -151,15 +152,17 @@ def form_head(page, length=10_000):
     ).encode()
 
 
-def test_a_stalled_upload_is_given_up(page, monkeypatch):
+def test_stalled_uploads_are_given_up(page, monkeypatch):
     from fuse2task.serve import app
 
     monkeypatch.setattr(app, "UPLOAD_SECONDS", 0.3)
     host, port = page.name.split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as slow:
-        slow.sendall(form_head(page))
-        answer = slow.recv(4000).decode()
-    assert answer.startswith("HTTP/1.1 408")
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection((host, int(port)), timeout=20)) for _ in range(15)]
+        for one in slow:
+            one.sendall(form_head(page))
+        answers = {one.recv(4000).decode().split()[1] for one in slow}
+    assert "408" in answers <= {"408", "503"}  # the second where there are more than the server holds at once
     assert page.ask("GET", "/options")[0] == 200
 
 
