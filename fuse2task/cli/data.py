@@ -1,4 +1,4 @@
-"""`fuse2task data`: check, split, convert, degrade and synthesize datasets."""
+"""`fuse2task data`: import, check, split, convert, degrade and synthesize datasets."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -23,7 +23,9 @@ from fuse2task.runtime.errors import RequestError
 if TYPE_CHECKING:
     from fuse2task.data.check import Report
 
-app = typer.Typer(help="Look at datasets, split them, draw synthetic ones, degrade them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Import recordings; look at datasets, split them, draw synthetic ones, degrade them.", no_args_is_help=True
+)
 
 SceneLayout = Literal["m3fd", "msrs"]
 Root = Annotated[Path, Argument(help="Folder that the layout begins at.", show_default=False)]
@@ -55,6 +57,52 @@ def synth(
         test = max(round(count / 4), 1)
         write_msrs(root, count - test, test, seed, pixels)
     typer.echo(f"{root}: {count} pairs of {size}, layout {layout}, seed {seed}")
+
+
+@app.command("import")
+def import_command(
+    recipe: Annotated[str, Argument(help="A YAML file, or a shipped recipe: rig/plain.")],
+    output: Annotated[Path, Output(help="Folder to write; new, or to be continued.")],
+    overrides: Annotated[list[str] | None, Argument(help="key.sub=value, for instance match.by=order.")] = None,
+    infrared: Annotated[Path | None, Option(help="Folder of the infrared camera, instead of the recipe's.")] = None,
+    visible: Annotated[Path | None, Option(help="Folder of the visible camera; may be the same.")] = None,
+    match: Annotated[
+        tuple[str, str] | None,
+        Option(help="Forms of infrared and visible names: --match FLIR_{id}_PreviewData.jpeg FLIR_{id}_RGB.jpg."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make pairs that can be fused of what two cameras recorded: paired, 8 bits by one range, in one folder.
+
+    docs/camera-rig.md explains the recipe; OUTPUT/import.json tells what was done.
+    """
+    import json
+
+    from fuse2task.config import load_recipe
+    from fuse2task.rig.importing import ImportRecipe, import_pairs
+
+    given = {"infrared": infrared, "visible": visible}
+    settings = [f"{key}={json.dumps(str(value))}" for key, value in given.items() if value is not None]
+    if match is not None:
+        settings += [f"match.{key}={json.dumps(form)}" for key, form in zip(given, match, strict=True)]
+    manifest = import_pairs(load_recipe(ImportRecipe, recipe, [*(overrides or []), *settings]), output)
+    if as_json:
+        print_json(manifest)
+        return
+    sequences = len([name for name in manifest["sequences"] if name])
+    typer.echo(f"{output}: {manifest['pairs']} pairs" + (f" of {sequences} sequences" if sequences else ""))
+    for camera, names in manifest["dropped"].items():
+        if names:
+            typer.echo(f"{camera}: {len(names)} files without partner left out, {names[0]} the first")
+        if others := manifest["unused"][camera]:
+            typer.echo(f"{camera}: {others} images of other names not used")
+    if tone := manifest["radiometry"]:
+        kelvin = " ({:g} to {:g} K)".format(*tone["kelvin"]) if "kelvin" in tone else ""
+        span = "each frame by its own range" if "counts" not in tone else "{:g} to {:g}".format(*tone["counts"])
+        typer.echo(f"infrared: counts {span}{kelvin} by {tone['map']}")
+    if manifest["bad_pixels"]:
+        typer.echo(f"infrared: {len(manifest['bad_pixels'])} defective pixels repaired")
+    typer.echo(f"next: fuse2task data check {output} --layout folder")
 
 
 @app.command()

@@ -52,7 +52,7 @@ class Match(Recipe):
     clock: Literal["exif", "name", "table"] = "exif"
     format: str = "seconds"
     times: Tables | None = None
-    tolerance: float = Field(0.02, gt=0)
+    tolerance: float = Field(default=0.02, gt=0)
     offset: float = 0.0
     table: str | None = None
     unmatched: Literal["refuse", "drop"] = "refuse"
@@ -176,7 +176,8 @@ def _recorded(folder: Path, camera: Camera, match: Match) -> tuple[list[Recorded
         time = times(path, parts) if times else None
         found.append(Recorded(path, sequence.replace("/", "__"), unicodedata.normalize("NFC", name), time))
     if not found:
-        raise RequestError(f"{folder}: no {camera} images named {form} in it ({len(others)} of other names)")
+        notes = [item.message for item in findings] + [f"{path}: another name" for path in others[:1]]
+        raise RequestError(f"{folder}: no {camera} images named {form} in it\n{listing(notes)}")
     return sorted(found, key=lambda item: (natural_order(item.sequence), natural_order(item.name))), others
 
 

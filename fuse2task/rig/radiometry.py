@@ -31,7 +31,7 @@ class BadPixels(Recipe):
     """Where hot and dead pixels are known from. frames: in how many, evenly spread over the set, they are looked for;
     the scene should move between them. map: a CSV file with the columns `x` and `y` instead, counted from 0."""
 
-    frames: int = Field(32, ge=FEWEST, le=256)
+    frames: int = Field(default=32, ge=FEWEST, le=256)
     map: str | None = None
 
 
@@ -49,9 +49,9 @@ class Radiometry(Recipe):
     map: Literal["range", "percentiles", "plateau", "clahe"] = "percentiles"
     range: tuple[float, float] | None = None
     percentiles: tuple[float, float] = (0.1, 99.9)
-    plateau: float = Field(0.002, gt=0, le=1)
-    clip_limit: float = Field(2.0, gt=0)
-    tiles: int = Field(8, ge=1, le=64)
+    plateau: float = Field(default=0.002, gt=0, le=1)
+    clip_limit: float = Field(default=2.0, gt=0)
+    tiles: int = Field(default=8, ge=1, le=64)
     per_frame: bool = False
 
     @field_validator("percentiles")

@@ -1,0 +1,162 @@
+"""`fuse2task data import`: pairs of raw recordings, byte for byte the same whenever they are made."""
+
+import hashlib
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fuse2task.cli.data import app
+from fuse2task.cli.fusion import app as fusion_app
+from fuse2task.data.images import read_infrared
+from fuse2task.data.loading import load_pairs
+from fuse2task.rig.importing import ImportRecipe, _Import, import_pairs
+from fuse2task.runtime.errors import RequestError
+
+KELVIN = {"unit": "centikelvin"}
+MATCH = {"infrared": "t{id}.tif", "visible": "c{id}.jpg"}
+
+
+def recipe_of(folder, **settings):
+    values = {"infrared": str(folder / "thermal"), "visible": str(folder / "rgb"), "match": MATCH, **settings}
+    return ImportRecipe.model_validate(values)
+
+
+def digests(folder):
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_raw_frames_become_pairs_that_fuse_without_flicker(rig, tmp_path):
+    out = tmp_path / "pairs"
+    manifest = import_pairs(recipe_of(rig, radiometry=KELVIN, bad_pixels={"frames": 12}), out)
+    assert manifest["bad_pixels"] == [[3, 4], [40, 20], [41, 20]]
+    low, high = manifest["radiometry"]["kelvin"]
+    assert 283 < low < 287
+    assert high == pytest.approx(330, abs=0.2)
+    assert manifest["sequences"] == {"street": 6, "yard": 6}
+    pairs = load_pairs(out, "folder")
+    assert [pair.id for pair in pairs][:2] == ["street__0", "street__1"]
+    result = CliRunner().invoke(fusion_app, [
+        "pairs", "--ir", str(out / "infrared"), "--visible", str(out / "visible"), "--method", "average", "-o",
+        str(tmp_path / "fused"),
+    ])  # fmt: skip
+    assert result.exit_code == 0, result.output
+    for folder in (out / "infrared", tmp_path / "fused"):
+        for sequence in ("street", "yard"):
+            frames = [read_infrared(path) for path in sorted(folder.rglob("*.png")) if sequence in str(path)]
+            assert len(frames) == 6
+            still = np.stack([frame[:28, :48] for frame in frames]).astype(float)
+            assert np.abs(np.diff(still.mean(axis=(1, 2)))).max() < 1
+
+
+def test_a_second_run_and_another_folder_have_the_same_bytes(rig, tmp_path):
+    recipe = recipe_of(rig, radiometry=KELVIN, bad_pixels={})
+    first = import_pairs(recipe, tmp_path / "one")
+    before = digests(tmp_path / "one")
+    assert import_pairs(recipe, tmp_path / "one") == first
+    assert digests(tmp_path / "one") == before
+    moved = shutil.copytree(rig, tmp_path / "elsewhere" / "raw")
+    import_pairs(recipe_of(moved, radiometry=KELVIN, bad_pixels={}), tmp_path / "two")
+    assert digests(tmp_path / "two") == before
+    assert not (tmp_path / "two" / ".fuse2task").exists()
+
+
+def test_what_was_interrupted_or_damaged_is_finished_to_the_same_bytes(rig, tmp_path, monkeypatch):
+    recipe = recipe_of(rig)
+    import_pairs(recipe, tmp_path / "whole")
+    write, count = _Import._write, iter(range(100))
+
+    def failing(self, frame, treatment):
+        if next(count) == 5:
+            raise KeyboardInterrupt
+        return write(self, frame, treatment)
+
+    monkeypatch.setattr(_Import, "_write", failing)
+    with pytest.raises(KeyboardInterrupt):
+        import_pairs(recipe, tmp_path / "cut")
+    monkeypatch.undo()
+    assert not (tmp_path / "cut" / "import.json").exists()
+    import_pairs(recipe, tmp_path / "cut")
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+    (tmp_path / "cut" / "infrared" / "yard" / "3.png").write_bytes(b"damaged")
+    (tmp_path / "cut" / "visible" / "yard" / "4.jpg").unlink()
+    import_pairs(recipe, tmp_path / "cut")
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+
+
+def test_what_nothing_changes_is_copied(rig, tmp_path):
+    for path in (rig / "thermal").rglob("*.tif"):
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED) // 256)
+        eight = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.uint8)
+        cv2.imwrite(str(path), eight)
+    manifest = import_pairs(recipe_of(rig), tmp_path / "pairs")
+    assert manifest["radiometry"] is None
+    for camera, source in (("infrared", "thermal"), ("visible", "rgb")):
+        for frame in manifest["frames"]:
+            copied = tmp_path / "pairs" / frame[camera]["path"]
+            assert copied.read_bytes() == (rig / source / frame[camera]["source"]).read_bytes()
+
+
+def test_foreign_folders_other_recipes_and_changed_sources_are_refused(rig, tmp_path):
+    out = tmp_path / "pairs"
+    import_pairs(recipe_of(rig), out)
+    with pytest.raises(RequestError, match="holds an import of another recipe"):
+        import_pairs(recipe_of(rig, radiometry=KELVIN), out)
+    shutil.copy(rig / "rgb" / "yard" / "c0.jpg", rig / "rgb" / "street" / "c0.jpg")
+    with pytest.raises(RequestError, match="holds an import of another content"):
+        import_pairs(recipe_of(rig), out)
+    for foreign in (rig, rig / "rgb" / "new"):
+        with pytest.raises(RequestError, match="input"):
+            import_pairs(recipe_of(rig), foreign)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("")
+    with pytest.raises(RequestError, match="not an empty folder"):
+        import_pairs(recipe_of(rig), tmp_path / "mine")
+
+
+def test_unequal_sizes_and_radiometric_jpegs_are_refused(rig, tmp_path):
+    cv2.imwrite(str(rig / "rgb" / "yard" / "c0.jpg"), np.zeros((96, 128, 3), np.uint8))
+    with pytest.raises(RequestError, match=r"t0.tif: 64x48, but .*c0.jpg is 128x96"):
+        import_pairs(recipe_of(rig), tmp_path / "pairs")
+    assert not (tmp_path / "pairs").exists()
+    done, buffer = cv2.imencode(".jpg", np.arange(64 * 48, dtype=np.uint8).reshape(48, 64))
+    assert done
+    block = b"\xff\xe1\x00\x10FLIR\x00\x01" + bytes(7)
+    for folder, name in (("a/thermal", "t1.jpg"), ("a/rgb", "c1.jpg")):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / name).write_bytes(buffer.tobytes()[:2] + block + buffer.tobytes()[2:])
+    recipe = recipe_of(tmp_path / "a", match={"infrared": "t{id}", "visible": "c{id}"}, radiometry={})
+    with pytest.raises(RequestError, match="a FLIR radiometric JPEG"):
+        import_pairs(recipe, tmp_path / "pairs")
+
+
+def test_the_command_tells_what_was_done(rig, tmp_path):
+    recipe = tmp_path / "rig.yaml"
+    recipe.write_text("infrared: nowhere\nvisible: nowhere\nradiometry: {unit: centikelvin}\nbad_pixels: {}\n")
+    options = ["--infrared", rig / "thermal", "--visible", rig / "rgb", "--match", "t{id}", "c{id}"]
+    arguments = ["import", recipe, "-o", tmp_path / "pairs", "radiometry.map=plateau", *options]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    assert "12 pairs of 2 sequences" in result.stdout
+    assert "K) by plateau" in result.stdout
+    assert "3 defective pixels repaired" in result.stdout
+    result = CliRunner().invoke(app, [*map(str, arguments), "--json"])
+    assert json.loads(result.stdout) == json.loads((tmp_path / "pairs" / "import.json").read_text())
+    assert CliRunner().invoke(app, ["check", str(tmp_path / "pairs"), "--layout", "folder"]).exit_code == 0
+
+
+def test_real_pairs_of_two_name_forms(shared_path, tmp_path):
+    source = shared_path("data", "FLIR_aligned")
+    for folder in ("thermal", "RGB"):
+        for path in sorted((source / folder).iterdir())[:4]:
+            (tmp_path / "raw").mkdir(exist_ok=True)
+            shutil.copy(path, tmp_path / "raw")
+    match = {"infrared": "FLIR_{id}_PreviewData.jpg", "visible": "FLIR_{id}_RGB.jpg"}
+    raw = str(tmp_path / "raw")
+    recipe = ImportRecipe.model_validate({"infrared": raw, "visible": raw, "match": match, "radiometry": {}})
+    import_pairs(recipe, tmp_path / "pairs")
+    assert [pair.size for pair in load_pairs(tmp_path / "pairs", "folder")] == [(640, 512)] * 4
