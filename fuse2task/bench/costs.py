@@ -27,7 +27,7 @@ def measure_cost(bench: Workspace, dataset: str, method: str) -> dict[str, Any]:
     section = bench.recipe.method(method)
     if section.folder is not None:
         return {"method": method}
-    made = bench.make_method(method)
+    made = bench.make_method(method, dataset)
     evaluated = bench.dataset(dataset).evaluated
     size = bench.dataset(dataset).frequent_size
     pairs = [pair for pair in evaluated if pair.size == size][:TIMED]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from fuse2task.bench.datasets import write_copy
 from fuse2task.bench.measured import measure
-from fuse2task.bench.workspace import Workspace, record_truths, training_recipe
+from fuse2task.bench.workspace import Workspace, map_of, record_truths, training_recipe
 from fuse2task.data.fused import open_fused, verify_images
 from fuse2task.results.schema import COSTS, IDENTITY, source_of
 from fuse2task.results.tables import identity, read_table, write_table
@@ -113,7 +113,7 @@ class Fuse(Job):
         """
         from fusion.dataset_writer import write_fused
 
-        method, out = bench.make_method(self.method), bench.at.fused(self.dataset, self.method)
+        method, out = bench.make_method(self.method, self.dataset), bench.at.fused(self.dataset, self.method)
         write_fused(bench.dataset(self.dataset).dataset, method, out, bench.recipe.color)
         self.record(bench).write([out / "manifest.json"])
         return []
@@ -211,7 +211,8 @@ class Evaluate(Job):
         task, folder = find_task(section.task), self._folder(bench)
         fused = open_fused(bench.at.fused(self.dataset, self.method))
         remove_leftovers(folder)
-        judged = [Judged(fused, data.part, data.evaluated, truth, section.class_map, folder) for truth in data.truths]
+        judged = [Judged(fused, data.part, data.evaluated, truth, map_of(section, self.dataset), folder)
+                  for truth in data.truths]  # fmt: skip
         evaluated, predicted = self.record(bench), self._predicted(bench)
         evaluated.remove()
         if predicted.differing():

@@ -36,6 +36,10 @@ class Fold(Recipe):
         return self
 
 
+DATASET = "{dataset}"
+"""Stands for the name of the dataset in paths that differ between datasets."""
+
+
 class DatasetSection(Recipe):
     """Where a dataset lies, and what is true about it."""
 
@@ -74,7 +78,8 @@ class DatasetSection(Recipe):
 
 
 class MethodSection(Recipe):
-    """A fusion method: a name of the registry, or a folder of fused images. checkpoint: null for shipped weights.
+    """A fusion method: a name of the registry, or a folder of fused images, in which {dataset} stands for the dataset's
+    name. checkpoint: null for shipped weights.
 
     trained_through: judges of the recipe whose network took part in its training; cards of weights say it themselves.
     """
@@ -94,7 +99,8 @@ class JudgeSection(Recipe):
 
     plugin: a judge of another package; weights and options are given to it. options without a plug-in: of a
     segmenter's file of another library. predictions, masks: finished results in place of a network, a file or a
-    folder of every method, `DIR/{method}.json` or `DIR/{dataset}/{method}`.
+    folder of every method, `DIR/{method}.json` or `DIR/{dataset}/{method}`. class_map: a file or the name of a shipped
+    map, with the dataset's name for {dataset} as well.
     """
 
     task: str

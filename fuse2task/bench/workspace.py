@@ -13,7 +13,7 @@ from typing import Any
 from fuse2task.bench.datasets import TRAIN, BenchDataset, copy_record, load_bench_dataset, load_degraded
 from fuse2task.bench.identities import Identities
 from fuse2task.bench.measured import interval_settings
-from fuse2task.bench.recipe import BenchRecipe, JudgeSection
+from fuse2task.bench.recipe import DATASET, BenchRecipe, JudgeSection
 from fuse2task.config.recipes import load_recipe
 from fuse2task.data.dataset import Pair, content_hash
 from fuse2task.data.layouts import LAYOUTS
@@ -115,12 +115,13 @@ class Workspace:
         folder = self.at.training(dataset, section.trained_on or method, judge, seed or 0)
         return given_weights(section, dataset, [method]) or folder / "best.safetensors"
 
-    def make_method(self, method: str) -> Any:
-        """The fusion method, with its weights on the device."""
+    def make_method(self, method: str, dataset: str) -> Any:
+        """The fusion method, with its weights on the device; of images of others those of the dataset."""
         from fusion.methods import make_method
 
         section = self.recipe.method(method)
-        name = f"{method}={section.folder}" if section.folder else method
+        folder = str(section.folder or "").replace(DATASET, source_of(dataset))
+        name = f"{method}={folder}" if folder else method
         return make_method(name, section.checkpoint, self.device, self.recipe.precision)
 
     def about(self, dataset: str, method: str, judge: str, seed: int | None, truth_hash: str) -> dict[str, Any]:
@@ -168,7 +169,7 @@ class Workspace:
         data, section = self.dataset(dataset), self.recipe.method(method)
 
         def find() -> str:
-            made = self.make_method(method)
+            made = self.make_method(method, dataset)
             made.check(data.dataset.pairs)
             return value_hash(made.identity())
 
@@ -200,7 +201,7 @@ class Workspace:
                     "truth": data.truths[0].hash, "images": data.source_hash,
                 }  # fmt: skip
         given = given_weights(section, dataset, [method.name for method in self.recipe.methods])
-        setup = JudgeSetup(given, recipe, section.class_map)
+        setup = JudgeSetup(given, recipe, map_of(section, dataset))
         facts = self._facts(task, setup, data)
         decided, hashed = dict(facts.decided), facts.digest[:12]
         if recipe is not None:
@@ -228,11 +229,16 @@ class Workspace:
 def given_weights(section: JudgeSection, dataset: str, methods: Sequence[str]) -> Weights | None:
     """What a frozen judge is made from; the results of these methods, where it is results."""
     if section.results:
-        at = [section.results.replace("{dataset}", dataset).replace("{method}", method) for method in methods]
+        at = [section.results.replace(DATASET, dataset).replace("{method}", method) for method in methods]
         return ResultsSource(tuple(map(Path, at)), json.dumps(section.options, sort_keys=True))
     if section.plugin or section.options:
         return JudgeSource(section.plugin or "", section.weights, json.dumps(section.options, sort_keys=True))
     return section.weights
+
+
+def map_of(section: JudgeSection, dataset: str) -> str | None:
+    """The class map of a judge on a dataset."""
+    return section.class_map and section.class_map.replace(DATASET, source_of(dataset))
 
 
 def training_recipe(section: JudgeSection, fused: Path, seed: int, device: str) -> Any:

@@ -1,14 +1,17 @@
 """Many judges in one table: agreement, verdicts, marks of methods that were trained through a judge."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fuse2task.bench.across_judges import trained_through
 from fuse2task.bench.agreement import DEPENDS, HOLDS, OPEN, agree, kendall_w, verdict
 from fuse2task.bench.api import run_bench
 from fuse2task.report import write_report
+from fuse2task.results.tables import ResultsTable
 
 
 def test_w_of_worked_examples():
@@ -117,7 +120,19 @@ def test_several_datasets_are_put_together(tmp_path, make_recipe, recipe_values)
     tiny = recipe_values()["datasets"]["tiny"]
     tiny, other = tiny | {"truths": {}}, tiny["truths"]["infrared"]
     datasets = {"one": tiny, "two": tiny | {"boxes": other}}
-    assert run_bench(make_recipe(datasets=datasets), tmp_path / "run")
+    for name, camera, unknown in (("one", "vi", ""), ("two", "ir", "car: null\n")):
+        (tmp_path / "given" / name).mkdir(parents=True)
+        for path in Path(tiny["root"]).glob(f"*/{camera}/*"):
+            Image.open(path).convert("RGB").save(tmp_path / "given" / name / path.name)
+        (tmp_path / f"{name}.yaml").write_text(f"person: person\n{unknown or 'car: car'}")
+    places = recipe_values()["judges"]["places"] | {"class_map": str(tmp_path / "{dataset}.yaml")}
+    given = {"name": "given", "folder": str(tmp_path / "given" / "{dataset}")}
+    recipe = make_recipe(
+        datasets=datasets, judges={"places": places}, methods=["visible", "infrared", "average", given]
+    )
+    assert run_bench(recipe, tmp_path / "run")
+    results = ResultsTable(tmp_path / "run").read()
+    assert set(results[results["dataset"] == "two"]["class"]) == {"all", "person"}
     entries = json.loads((tmp_path / "run" / "judges.json").read_text())
     assert [entry["dataset"] for entry in entries] == ["one", "two", "one, two"]
     pooled = entries[-1]
@@ -127,5 +142,8 @@ def test_several_datasets_are_put_together(tmp_path, make_recipe, recipe_values)
     for row in pooled["methods"]:
         assert row["values"]["places on one"] == single[row["method"]]["values"]["places"]
         assert (row["verdict"] == "") == (row["method"] == "average")
+    by_name = {row["method"]: row["values"] for row in pooled["methods"]}
+    assert by_name["given"]["places on one"] == by_name["visible"]["places on one"]
+    assert by_name["given"]["places on two"] == by_name["infrared"]["places on two"]
     write_report(tmp_path / "run")
     assert "## one, two · detection · 2 judges" in (tmp_path / "run" / "report" / "summary.md").read_text()
