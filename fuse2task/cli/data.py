@@ -206,6 +206,9 @@ def split(
     output: Annotated[Path, Output(help="List to write.")],
     seed: Annotated[int, Option(help="Another seed, another split.")] = 0,
     blocks: Annotated[int, Option(min=1, help="Keep this many consecutive ids together.")] = 1,
+    by_sequence: Annotated[
+        bool, Option("--by-sequence", help="Keep the frames of a folder together; shares are of folders.")
+    ] = False,
     infrared: Infrared = None,
     visible: Visible = None,
 ) -> None:
@@ -214,10 +217,12 @@ def split(
     from fuse2task.data.splits import make_split, parse_parts, read_split, write_split
 
     shares = parse_parts(parts)
+    if by_sequence and blocks > 1:
+        raise RequestError("--by-sequence keeps whole sequences together; leave --blocks away")
     if output.exists():
         read_split(output)  # refuses what is no list: no other file is replaced by one
     pairs = load_pairs(root, layout, infrared=infrared, visible=visible)
-    chosen = make_split([pair.id for pair in pairs], shares, seed, blocks)
+    chosen = make_split([pair.id for pair in pairs], shares, seed, blocks, by_sequence)
     digest = write_split(output, chosen)
     sizes = ", ".join(f"{name} {list(chosen.values()).count(name)}" for name in shares)
     typer.echo(f"{output}: {sizes}; hash {digest}")

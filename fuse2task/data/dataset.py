@@ -181,6 +181,11 @@ def path_id(relative: str, suffixes: Collection[str]) -> str:
     return unicodedata.normalize("NFC", name).replace("\\", "/").replace("/", "__")
 
 
+def sequence_of(pair_id: str) -> str:
+    """The sequence that a pair is a frame of: what its id has before the last `__`, the folders above its files."""
+    return pair_id.rpartition("__")[0]
+
+
 def inner_name(pattern: str, name: str) -> str | None:
     """What stands for `{}` in a name of the form `pattern`; None where the name is of another form."""
     before, _, after = pattern.partition("{}")

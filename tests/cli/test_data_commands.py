@@ -94,6 +94,12 @@ def test_split_writes_a_list_and_prints_its_hash(tree):
     assert {run(*options, "--seed", seed).stdout for seed in range(8)} != {result.stdout}
 
 
+def test_split_by_sequence_needs_sequences(tree):
+    options = ("split", tree, "--layout", "folder", "--parts", "train=0.5,test=0.5", "-o", tree / "split.txt")
+    assert "no folder above" in str(run(*options, "--by-sequence").exception)
+    assert "leave --blocks away" in str(run(*options, "--by-sequence", "--blocks", 2).exception)
+
+
 def test_split_refuses_unsound_pairs(tree):
     (tree / "ir" / "a.png").unlink()
     result = run("split", tree, "--layout", "folder", "--parts", "train=0.5,test=0.5", "-o", tree / "list.txt")

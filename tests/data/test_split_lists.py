@@ -69,6 +69,18 @@ def test_blocks_stay_together():
     assert make_split(FRAMES, PARTS, seed=4, block=60) != split
 
 
+def test_sequences_stay_together():
+    ids = [f"set0{place}__V{film}__I{frame}" for place in range(4) for film in range(3) for frame in range(place + 1)]
+    split = make_split(ids, {"train": 0.75, "test": 0.25}, seed=1, by_sequence=True)
+    films = {(name.rpartition("__")[0], part) for name, part in split.items()}
+    assert Counter(part for _, part in films) == {"train": 9, "test": 3}
+    assert make_split(ids, {"train": 0.75, "test": 0.25}, seed=2, by_sequence=True) != split
+    with pytest.raises(RequestError, match="id 'x' has no folder"):
+        make_split([*ids, "x"], PARTS, by_sequence=True)
+    with pytest.raises(RequestError, match="2 sequences are too few"):
+        make_split(ids[:2], {"train": 0.5, "val": 0.25, "test": 0.25}, by_sequence=True)
+
+
 @given(st.integers(3, 400), st.integers(0, 5))
 def test_shares_are_met_to_one_pair(count, seed):
     split = make_split(FRAMES[:count], {"train": 0.5, "val": 0.3, "test": 0.2}, seed)
