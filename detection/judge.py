@@ -165,7 +165,7 @@ def _load_onnx(path: Path) -> tuple[Forward, tuple[str, ...], int]:
         raise RequestError(f"{path}: ONNX judges need onnx and onnxruntime; {fix}") from None
     onnxruntime.set_default_logger_severity(4)
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), _without_spinning(onnxruntime), ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no public base class
         raise RequestError(f"{path}: not readable as ONNX ({one_line(error)})") from None
     about = session.get_modelmeta().custom_metadata_map
@@ -188,6 +188,15 @@ def _load_onnx(path: Path) -> tuple[Forward, tuple[str, ...], int]:
         return torch.from_numpy(session.run(None, {entry.name: image.numpy().astype(kind)})[0]).float()
 
     return forward, ordered, shape[2]
+
+
+def _without_spinning(onnxruntime: Any) -> Any:
+    """Options of a session: as many threads as torch has, asleep while they wait. By default there is one for each
+    core, whatever OMP_NUM_THREADS says, and on a shared machine waiting takes twice the time of the arithmetic."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def predict(

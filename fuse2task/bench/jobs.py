@@ -316,7 +316,7 @@ class ScoreImages(Job):
         return results
 
     def _abouts(self, bench: Workspace) -> dict[str, dict[str, Any]]:
-        return {method.name: bench.about_scores(self.dataset, method.name) for method in bench.recipe.methods}
+        return {name: bench.about_scores(self.dataset, name) for name in bench.recipe.methods_on(self.dataset)}
 
 
 METHOD, IMAGES = "method ", "images of "

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from fuse2task.config.recipes import Recipe
-from fuse2task.results.schema import name_at
+from fuse2task.results.schema import name_at, source_of
 from fuse2task.runtime.compute import Precision
 from fuse2task.runtime.files import value_hash
 from fuse2task.tasks import find_task, task_names
@@ -81,17 +81,20 @@ class MethodSection(Recipe):
     """A fusion method: a name of the registry, or a folder of fused images, in which {dataset} stands for the dataset's
     name. checkpoint: null for shipped weights.
 
-    trained_through: judges of the recipe whose network took part in its training; cards of weights say it themselves.
+    datasets: those that it covers, all where it is empty. trained_through: judges of the recipe whose network took part
+    in its training; cards of weights say it themselves.
     """
 
     name: Name
     checkpoint: Path | None = None
     folder: Path | None = None
+    datasets: list[Name] = Field(default=[])
     trained_through: list[str] = Field(default=[])
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in serialize(self).items() if value or key != "trained_through"}
+        later = ("datasets", "trained_through")
+        return {key: value for key, value in serialize(self).items() if value or key not in later}
 
 
 class JudgeSection(Recipe):
@@ -297,10 +300,14 @@ class BenchRecipe(Recipe):
         for section in self.methods:
             if unknown := [name for name in section.trained_through if name not in self.judges]:
                 raise ValueError(f"methods.{section.name}.trained_through: {unknown[0]} is not among the judges")
+            if unknown := [name for name in section.datasets if name not in self.datasets]:
+                raise ValueError(f"methods.{section.name}.datasets: {unknown[0]} is not among the datasets")
         on = {f"judges.{name}.trained_on": judge.trained_on for name, judge in self.judges.items()}
         for key, method in {"baseline": self.baseline, **on}.items():
             if method and method not in names:
                 raise ValueError(f"{key}: {method} is not among the methods ({', '.join(names)})")
+            if method and self.method(method).datasets:
+                raise ValueError(f"{key}: {method} does not cover all datasets")
         return self
 
     @property
@@ -321,6 +328,10 @@ class BenchRecipe(Recipe):
     def method(self, name: str) -> MethodSection:
         """The method of that name."""
         return next(method for method in self.methods if method.name == name)
+
+    def methods_on(self, dataset: str) -> list[str]:
+        """Names of the methods that cover a dataset, of a degraded copy its source."""
+        return [one.name for one in self.methods if not one.datasets or source_of(dataset) in one.datasets]
 
 
 @dataclass(frozen=True)

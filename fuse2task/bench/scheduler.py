@@ -76,8 +76,8 @@ def make_jobs(bench: Workspace) -> list[Job]:
         return add(Fuse(dataset, method, needs=needs, units=pairs, guess=CROSSFUSE_FUSE if network else FUSE))
 
     recipe, first = bench.recipe, next(iter(bench.recipe.datasets))
-    methods = [method.name for method in recipe.methods]
     for dataset in bench.datasets:
+        methods = recipe.methods_on(dataset)
         images = len(bench.dataset(dataset).ids)
         judges = bench.judges_of(dataset)
         for name in judges:

@@ -200,7 +200,7 @@ class Workspace:
                     "method": self.method_hash(dataset, section.trained_on), "split": data.dataset.split_hash,
                     "truth": data.truths[0].hash, "images": data.source_hash,
                 }  # fmt: skip
-        given = given_weights(section, dataset, [method.name for method in self.recipe.methods])
+        given = given_weights(section, dataset, self.recipe.methods_on(dataset))
         setup = JudgeSetup(given, recipe, map_of(section, dataset))
         facts = self._facts(task, setup, data)
         decided, hashed = dict(facts.decided), facts.digest[:12]

@@ -127,11 +127,11 @@ def test_several_datasets_are_put_together(tmp_path, make_recipe, recipe_values)
         (tmp_path / f"{name}.yaml").write_text(f"person: person\n{unknown or 'car: car'}")
     places = recipe_values()["judges"]["places"] | {"class_map": str(tmp_path / "{dataset}.yaml")}
     given = {"name": "given", "folder": str(tmp_path / "given" / "{dataset}")}
-    recipe = make_recipe(
-        datasets=datasets, judges={"places": places}, methods=["visible", "infrared", "average", given]
-    )
+    methods = ["average", given, {"name": "maximum", "datasets": ["two"]}]
+    recipe = make_recipe(datasets=datasets, judges={"places": places}, methods=methods)
     assert run_bench(recipe, tmp_path / "run")
     results = ResultsTable(tmp_path / "run").read()
+    assert set(results[results["method"] == "maximum"]["dataset"]) == {"two"}
     assert set(results[results["dataset"] == "two"]["class"]) == {"all", "person"}
     entries = json.loads((tmp_path / "run" / "judges.json").read_text())
     assert [entry["dataset"] for entry in entries] == ["one", "two", "one, two"]

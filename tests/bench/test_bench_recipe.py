@@ -31,6 +31,8 @@ def judge(task="detection", **values):
         ({"seeds": [1, 1]}, "a seed is there twice"),
         ({"baseline": "nobody"}, "nobody is not among the methods"),
         ({"methods": ["a/b"]}, "pattern"),
+        ({"methods": [{"name": "m", "datasets": ["other"]}]}, "other is not among the datasets"),
+        ({"methods": [{"name": "average", "datasets": ["tiny"]}]}, "does not cover all"),
         (judge(protocol="retrain"), "has a recipe"),
         (judge(protocol="frozen", recipe="x"), "either weights"),
         (judge(protocol="frozen", recipe="x", trained_on="z"), "trained_on"),
