@@ -1,5 +1,6 @@
 """NanoDet-plus-m (RangiLyu/nanodet) and YOLOX-nano (Megvii, arXiv 2107.08430) at 416 pixels, COCO, run by ncnn."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,28 @@ from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import file_digest
 
 SIDE = 416
-# COCO's first three ids, of the 80 that both networks score.
-CLASSES = ("person", "bicycle", "car")
+# COCO's first ids, of the 80 that both networks score.
+COCO = ("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck")
+CLASSES = COCO[:3]
 SCORE, OVERLAP, MOST = 0.01, 0.65, 1000
 
 
 class NcnnDetector(DetectionJudge):
     """A COCO detector in ncnn's two files: letterbox at the top left, scores above .01, NMS class by class.
 
-    weights: the `.param` file; the `.bin` file lies beside it.
+    weights: the `.param` file; the `.bin` file lies beside it. classes: those to look for, out of `COCO`.
     """
 
     version = 1
     name: str
     image_size = str(SIDE)
-    classes = CLASSES
     fill: int
     ends: tuple[str, str]  # input and output blob
 
-    def __init__(self, weights: Path):
+    def __init__(self, weights: Path, classes: Sequence[str] = CLASSES):
+        if unknown := [name for name in classes if name not in COCO]:
+            raise RequestError(f"{self.name}: classes: {unknown[0]} is not among {', '.join(COCO)}")
+        self.classes, self._columns = tuple(classes), [COCO.index(name) for name in classes]
         param = Path(weights)
         tensors = param.with_suffix(".bin")
         for path in (param, tensors):
@@ -54,9 +58,9 @@ class NcnnDetector(DetectionJudge):
         square = np.full((SIDE, SIDE, 3), self.fill, np.uint8)
         square[: size[1], : size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
         boxes, scores = self.decoded(self._run(self.prepared(square)))
-        boxes, scores, kinds = suppressed(boxes / ratio, scores)
+        boxes, scores, kinds = suppressed(boxes / ratio, scores[:, self._columns])
         boxes = np.clip(boxes, 0, [width, height, width, height])
-        return boxes, scores, [CLASSES[kind] for kind in kinds]
+        return boxes, scores, [self.classes[kind] for kind in kinds]
 
     def _run(self, planes: np.ndarray) -> np.ndarray:
         extractor = self._net.create_extractor()
@@ -76,7 +80,7 @@ class NcnnDetector(DetectionJudge):
         raise NotImplementedError
 
     def decoded(self, output: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes (N, 4) x1, y1, x2, y2 in pixels of the square, and scores (N, 3)."""
+        """Boxes (N, 4) x1, y1, x2, y2 in pixels of the square, and scores (N, 80) of COCO's classes."""
         raise NotImplementedError
 
 
@@ -98,7 +102,7 @@ class NanoDet(NcnnDetector):
         sides = (powers / powers.sum(axis=2, keepdims=True)) @ np.arange(self.bins)
         centres = np.tile(points, 2)
         boxes = (centres + sides * (-1, -1, 1, 1)) * strides[:, None]
-        return boxes, scores[:, : len(CLASSES)]
+        return boxes, scores
 
 
 class YoloX(NcnnDetector):
@@ -125,7 +129,7 @@ class YoloX(NcnnDetector):
         points, strides = grid(self.strides)
         centres = (output[:, :2] + points) * strides[:, None]
         halves = np.exp(output[:, 2:4]) * strides[:, None] / 2
-        scores = output[:, 4:5] * output[:, 5 : 5 + len(CLASSES)]
+        scores = output[:, 4:5] * output[:, 5:]
         return np.concatenate([centres - halves, centres + halves], axis=1), scores
 
 

@@ -46,6 +46,19 @@ def test_ap_of_the_average_is_that_of_the_measurement(package, shared_path, name
     assert metrics["AP"] == pytest.approx(ap, abs=0.003)
 
 
+def test_more_classes_leave_the_boxes_of_the_others_as_they_are(package, shared_path):
+    weights = shared_path("weights", *FILES["NanoDet"])
+    pair = load_dataset(shared_path("data", "MSRS"), "msrs", split="msrs-open").part("test")[0]
+    few, more = (package.NanoDet(weights, classes).detect(read_visible(pair.visible))
+                 for classes in (("person", "car"), ("truck", "car", "bus", "person")))  # fmt: skip
+    for number in (0, 1):
+        own = [one for one, kind in zip(more[number], more[2], strict=True) if kind in ("person", "car")]
+        np.testing.assert_array_equal(own, few[number])
+    assert set(few[2]) == {"person", "car"} < set(more[2])
+    with pytest.raises(RequestError, match="zebra is not among"):
+        package.NanoDet(weights, ["zebra"])
+
+
 def test_suppression_is_class_by_class(package):
     boxes = np.array([[0, 0, 10, 10], [1, 0, 10, 10], [0, 0, 10, 10]])
     scores = np.array([[0.9, 0, 0], [0.5, 0, 0.005], [0, 0.4, 0]])
