@@ -25,7 +25,7 @@ class NcnnDetector(DetectionJudge):
     weights: the `.param` file; the `.bin` file lies beside it. classes: those to look for, out of `COCO`.
     """
 
-    version = 1
+    version = 2
     name: str
     image_size = str(SIDE)
     fill: int
@@ -150,10 +150,11 @@ def suppressed(boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nd
     Args:
         boxes: (N, 4) x1, y1, x2, y2. scores: (N, C); every one above the threshold is a box of its class.
     """
-    points, kinds = np.nonzero(scores > SCORE)
-    values = scores[points, kinds]
-    best = np.argsort(-values, kind="stable")[:MOST]
-    found, values, kinds = boxes[points[best]].astype(np.float64), values[best].astype(np.float64), kinds[best]
+    best = np.argsort(-scores, axis=0, kind="stable")[:MOST]  # of each class, whichever others are looked for
+    columns = np.broadcast_to(np.arange(scores.shape[1]), best.shape)
+    chosen = scores[best, columns] > SCORE
+    points, kinds = best[chosen], columns[chosen]
+    found, values = boxes[points].astype(np.float64), scores[points, kinds].astype(np.float64)
     rectangles = np.concatenate([found[:, :2], found[:, 2:] - found[:, :2]], axis=1)
     kept = cv2.dnn.NMSBoxesBatched(rectangles.tolist(), values.tolist(), kinds.tolist(), SCORE, OVERLAP)
     order = sorted(np.asarray(kept, int).reshape(-1), key=lambda index: -values[index])
