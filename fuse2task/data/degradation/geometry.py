@@ -81,7 +81,13 @@ def move_box(box: Box, motion: Motion, size: Size) -> Box | None:
     x, y = motion.point(box.x + box.w / 2, box.y + box.h / 2, size)
     cos, sin = math.cos(math.radians(motion.degrees)), math.sin(math.radians(motion.degrees))
     w, h = math.hypot(box.w * cos, box.h * sin), math.hypot(box.w * sin, box.h * cos)
-    moved = _clipped(box.name, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), size)
+    return remaining(box, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), size)
+
+
+def remaining(box: Box, edges: Edges, size: Size) -> Box | None:
+    """`box` with the edges that it has moved to, clipped to the image; None where less than a pixel of a side remains,
+    or less than the box had."""
+    moved = _clipped(box.name, edges, size)
     return None if min(moved.w, moved.h) < min(LEAST_SIDE, box.w, box.h) else moved
 
 
