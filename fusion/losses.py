@@ -35,7 +35,10 @@ def intensity_target(infrared: Tensor, visible: Tensor) -> Tensor:
 
 def positive_laplacian(x: Tensor) -> Tensor:
     """relu of the 4-neighbour Laplacian with zero padding, (B, 1, H, W)."""
-    kernel = x.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
+    kernel = x.new_zeros(1, 1, 3, 3)  # filled where it lies: values from the CPU would have a GPU waited for
+    kernel[..., 1, :].fill_(1)
+    kernel[..., 1].fill_(1)
+    kernel[..., 1, 1].fill_(-4)
     return F.relu(F.conv2d(x, kernel, padding=1))
 
 
