@@ -198,7 +198,9 @@ def find_bad_pixels(frames: Iterator[np.ndarray]) -> np.ndarray:
     constant = lowest == highest
     if constant.mean() < MOST_BAD:  # a fixed scene without noise is constant everywhere
         beside = cv2.boxFilter(constant.astype(np.float32), -1, (3, 3), normalize=False) - constant
-        bad |= constant & (beside < 2.5)
+        # What is always as cold or as hot as the camera can tell is no defect; such defects stand out anyway.
+        clipped = (lowest <= np.percentile(lowest, 1)) | (highest >= np.percentile(highest, 99))
+        bad |= constant & (beside < 2.5) & ~clipped
     if bad.mean() > MOST_BAD:
         text = "the scene may not move; give a map of them, or frames of several scenes"
         raise RequestError(f"{100 * bad.mean():.1f} % of the infrared pixels look defective: {text}")

@@ -34,7 +34,7 @@ PROMPT = 60.0  # seconds in which a process has to end after a signal, on a busy
 GRACE = 9.0  # after about these seconds a process ends out of order, as a kill does
 PRELOADED = ["fuse2task.cli.main", "fusion.training.run", "fusion.dataset_writer", "fusion.quality.scorer",
              "detection.training", "detection.trainer", "detection.judge", "segmentation.training",
-             "fuse2task.bench.api", "fuse2task.data.degradation.writing"]  # fmt: skip
+             "fuse2task.bench.api", "fuse2task.data.degradation.writing", "fuse2task.rig.importing"]  # fmt: skip
 # What tells of time. Left out besides: what is not finished work, .pt (they hold a date), locks of killed processes.
 VOLATILE = ("timings.csv", "costs.csv")
 TIMES = ("seconds", "time", "seconds_of_last_start")
@@ -73,6 +73,8 @@ CASES = {
                           "DIR/masks/masks/train", "-o", "out/metrics.json"],
     "bench run": ["bench", "run", "DIR/bench.yaml", "-o", "out", "--device", "cpu"],
     "data degrade": ["data", "degrade", "DIR/m3fd", "--layout", "m3fd", "--kind", "haze", "--level", "3", "-o", "out"],
+    "data import": ["data", "import", "rig/plain", "radiometry.map=plateau", "--infrared", "DIR/m3fd/Ir", "--visible",
+                    "DIR/m3fd/Vis", "-o", "out"],
     "data synth": ["data", "synth", "out", "--layout", "msrs", "--count", "16", "--size", "96x64"],
 }  # fmt: skip
 

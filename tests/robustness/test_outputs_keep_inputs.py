@@ -37,6 +37,7 @@ DEGRADE = "data degrade data --layout folder --boxes data/boxes --kind noise --l
 FOLDER = "fusion apply --method f=fused/images/test --data data --layout folder -o"
 PAIRS = "fusion pairs --ir data/ir --visible data/vi --method average -o"
 SCORE = "fusion score --ir data/ir --visible data/vi --fused f=fused/images/test --scores EN -o"
+RIG = "data import rig/plain --infrared data/ir --visible data/vi -o"
 CONVERT = "data convert data/boxes --images data/vi --to voc -o"
 PREDICT = "detection predict --weights judge.safetensors --data fused --split test -o"
 EVAL = "detection eval --truth gt.json --predictions dets.json -o"
@@ -53,6 +54,7 @@ BENCH = "bench run bench.yaml -o"
         (APPLY, "data/ir"), (APPLY, "data/boxes"), (APPLY, "data"), (APPLY, "data/vi/fused"), (APPLY, "link/ir"),
         (FOLDER, "fused/images"), (FOLDER, "fused/images/test"),
         (DEGRADE, "data"), (DEGRADE, "data/ir"), (DEGRADE, "data/boxes/new"), (DEGRADE, "link"),
+        (RIG, "data"), (RIG, "link/ir"), (RIG, "data/vi/new"),
         (PAIRS, "data/ir"), (PAIRS, "data/vi"), (PAIRS, "data"), (PAIRS, "link/vi"),
         (PAIRS, "data/../data/vi"), (PAIRS, "data/vi/new"),
         (SCORE, "data/ir/scores.csv"), (SCORE, "fused/images/test/scores.csv"), (SCORE, "scores.json"),
