@@ -90,7 +90,7 @@ def import_command(
         print_json(manifest)
         return
     sequences = len([name for name in manifest["sequences"] if name])
-    typer.echo(f"{output}: {manifest['pairs']} pairs" + (f" of {sequences} sequences" if sequences else ""))
+    typer.echo(f"{output}: {manifest['pairs']} pairs" + (f", sequences: {sequences}" if sequences else ""))
     for camera, names in manifest["dropped"].items():
         if names:
             typer.echo(f"{camera}: {len(names)} files without partner left out, {names[0]} the first")
@@ -102,7 +102,12 @@ def import_command(
         typer.echo(f"infrared: counts {span}{kelvin} by {tone['map']}")
     if manifest["bad_pixels"]:
         typer.echo(f"infrared: {len(manifest['bad_pixels'])} defective pixels repaired")
-    typer.echo(f"next: fuse2task data check {output} --layout folder")
+    for name, shift in manifest.get("residuals", {}).items():
+        median, high = shift["median"], shift["p95"]
+        typer.echo(f"edges of both cameras apart {name} registration: median {median:g} px, 95 % below {high:g} px")
+    truth = " --annotations " + str(output / "annotations.json") if "annotations.json" in manifest["files"] else ""
+    truth = truth or (f" --masks {output / 'masks'}" if "mask" in manifest["frames"][0] else "")
+    typer.echo(f"next: fuse2task data check {output} --layout folder{truth}")
 
 
 @app.command()

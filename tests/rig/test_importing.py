@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from fuse2task.cli.data import app
 from fuse2task.cli.fusion import app as fusion_app
-from fuse2task.data.images import read_infrared
-from fuse2task.data.loading import load_pairs
+from fuse2task.data.images import read_infrared, read_mask
+from fuse2task.data.loading import load_dataset, load_pairs
 from fuse2task.rig.importing import ImportRecipe, _Import, import_pairs
 from fuse2task.runtime.errors import RequestError
 
@@ -134,6 +134,80 @@ def test_unequal_sizes_and_radiometric_jpegs_are_refused(rig, tmp_path):
         import_pairs(recipe, tmp_path / "pairs")
 
 
+@pytest.fixture
+def unequal(rig, tmp_path):
+    """The rig with visible images of 160x120, where infrared x, y is at 2x + 10, 2y + 12; and points that say so."""
+    for path in (rig / "rgb").rglob("*.jpg"):
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (160, 120), interpolation=cv2.INTER_CUBIC))
+    points = "".join(f"{x},{y},{2 * x + 10},{2 * y + 12}\n" for x, y in ((0, 0), (60, 0), (60, 40), (0, 40), (30, 20)))
+    (tmp_path / "points.csv").write_text(f"infrared_x,infrared_y,visible_x,visible_y\n{points}")
+    return rig
+
+
+def test_unequal_cameras_are_cut_to_what_both_see_and_truth_moves_with_its_camera(unequal, tmp_path):
+    registration = {"points": str(tmp_path / "points.csv")}
+    names = [f"{sequence}/{number}" for sequence in ("street", "yard") for number in range(6)]
+    for name in names:
+        path = tmp_path / "yolo" / f"{name.replace('/', '/t')}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("0 0.25 0.5 0.125 0.25\n")  # 12, 18, 8, 12 of 64x48
+        mask = np.zeros((120, 160), np.uint8)
+        mask[32:52, 30:50] = 1
+        (tmp_path / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "masks" / f"{name.replace('/', '/c')}.png"), mask)
+    (tmp_path / "yolo" / "classes.txt").write_text("lorry\n")
+    (tmp_path / "masks" / "classes.txt").write_text("0 road\n1 lorry\n")
+    truth = {"boxes": str(tmp_path / "yolo"), "on": "infrared"}
+    recipe = recipe_of(unequal, registration=registration, truth=truth)
+    manifest = import_pairs(recipe, tmp_path / "pairs")
+    assert {"before", "after"} == set(manifest["residuals"])
+    dataset = load_dataset(tmp_path / "pairs", "folder", annotations=tmp_path / "pairs" / "annotations.json")
+    assert {pair.size for pair in dataset.pairs} == {(128, 96)}
+    (box,) = dataset.boxes.boxes["yard__3"]
+    assert [box.x, box.y, box.w, box.h] == pytest.approx([24, 36, 16, 24], abs=0.01)
+    assert read_infrared(tmp_path / "pairs" / "infrared" / "street" / "1.png")[70:, 110:].min() > 240  # the hot one
+    visible = cv2.imread(str(tmp_path / "pairs" / "visible" / "street" / "1.png"))
+    assert np.array_equal(visible, cv2.imread(str(unequal / "rgb" / "street" / "c1.jpg"))[12:108, 10:138])
+
+    recipe = recipe_of(unequal, registration={"file": str(tmp_path / "pairs" / "alignment.json")},
+                       truth={"masks": str(tmp_path / "masks")})  # fmt: skip
+    again = import_pairs(recipe, tmp_path / "again")
+    for name in manifest["frames"]:
+        assert (tmp_path / "again" / name["infrared"]["path"]).read_bytes() == (
+            tmp_path / "pairs" / name["infrared"]["path"]
+        ).read_bytes()
+    assert "mask" in again["frames"][0]
+    masks = load_dataset(tmp_path / "again", "folder", masks=tmp_path / "again" / "masks").masks
+    assert masks.classes == ("road", "lorry")
+    expected = np.zeros((96, 128), np.uint8)
+    expected[20:40, 20:40] = 1
+    assert np.array_equal(read_mask(masks.masks["yard__5"]), expected)
+
+
+def test_each_frame_may_have_its_own_registration(unequal, tmp_path):
+    registration = {"points": str(tmp_path / "points.csv"), "per_frame": True}
+    manifest = import_pairs(recipe_of(unequal, registration=registration), tmp_path / "pairs")
+    assert all(frame["alignment"]["size"] == [128, 96] for frame in manifest["frames"])
+    assert "alignment.json" not in manifest["files"]
+
+
+def test_what_serves_new_frames_is_made_again_where_it_is_gone(unequal, tmp_path):
+    recipe = recipe_of(unequal, registration={"points": str(tmp_path / "points.csv")}, bad_pixels={})
+    import_pairs(recipe, tmp_path / "pairs")
+    before = digests(tmp_path / "pairs")
+    (tmp_path / "pairs" / "alignment.json").unlink()
+    (tmp_path / "pairs" / "bad_pixels.csv").write_text("x,y\n")
+    import_pairs(recipe, tmp_path / "pairs")
+    assert digests(tmp_path / "pairs") == before
+
+
+def test_frames_of_another_size_than_the_others_are_listed(unequal, tmp_path):
+    cv2.imwrite(str(unequal / "rgb" / "yard" / "c5.jpg"), np.zeros((96, 128, 3), np.uint8))
+    recipe = recipe_of(unequal, registration={"points": str(tmp_path / "points.csv")})
+    with pytest.raises(RequestError, match=r"c5.jpg: 128x96, but the first one is 160x120"):
+        import_pairs(recipe, tmp_path / "pairs")
+
+
 def test_the_command_tells_what_was_done(rig, tmp_path):
     recipe = tmp_path / "rig.yaml"
     recipe.write_text("infrared: nowhere\nvisible: nowhere\nradiometry: {unit: centikelvin}\nbad_pixels: {}\n")
@@ -141,7 +215,7 @@ def test_the_command_tells_what_was_done(rig, tmp_path):
     arguments = ["import", recipe, "-o", tmp_path / "pairs", "radiometry.map=plateau", *options]
     result = CliRunner().invoke(app, list(map(str, arguments)))
     assert result.exit_code == 0, result.output
-    assert "12 pairs of 2 sequences" in result.stdout
+    assert "12 pairs, sequences: 2" in result.stdout
     assert "K) by plateau" in result.stdout
     assert "3 defective pixels repaired" in result.stdout
     result = CliRunner().invoke(app, [*map(str, arguments), "--json"])

@@ -1,5 +1,6 @@
 """Box sets from one format to another: COCO, Pascal VOC, YOLO."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -42,7 +43,7 @@ def convert_boxes(
     if not files:
         raise RequestError(f"{images}: no images in it; boxes are checked against the sizes of their images")
     pairs = [Pair(name, "test", path, path, image_size(path)) for name, path in files.items()]
-    truth = _read(source, pairs, parse_flags(ignore))
+    truth = read_boxes(source, pairs, ignore)
     if kind == "yolo" and (left := sum(map(len, truth.ignored.values()))):
         say(f"{out}: without the {left} ignored boxes; YOLO has no flags, a detector takes them for background")
     if kind == "coco":
@@ -66,7 +67,10 @@ def convert_boxes(
     return truth
 
 
-def _read(source: Path, pairs: list[Pair], ignore: tuple[str, ...]) -> BoxTruth:
+def read_boxes(source: Path, pairs: Sequence[Pair], flags: str | None = None) -> BoxTruth:
+    """Boxes of `pairs` from a file or folder of any of the three formats; notes are said. flags: as `parse_flags` reads
+    them. RequestError: no such place, or findings, which are listed."""
+    ignore = parse_flags(flags)
     if not source.exists():
         raise RequestError(f"{source}: no such file or folder of boxes")
     if source.is_file() or coco_files(source) or any(file.suffix.lower() == ".xml" for file in files_below(source)):
