@@ -197,10 +197,7 @@ def common_grid(
     RequestError: a lens for another size, or too little in common.
     """
     lenses = lenses or {}
-    for camera, lens in lenses.items():
-        if lens.size != sizes[camera]:
-            text = f"{lens.size[0]}x{lens.size[1]}, the {camera} images have {sizes[camera][0]}x{sizes[camera][1]}"
-            raise RequestError(f"the {camera} lens was calibrated on images of {text}; calibrate on these")
+    check_lenses(sizes, lenses)
     other: Camera = "infrared" if onto == "visible" else "visible"
     grid, moving = sizes[onto], sizes[other]
     matrix = np.diag([grid[0] / moving[0], grid[1] / moving[1], 1]) if matrix is None else np.asarray(matrix)
@@ -215,6 +212,14 @@ def common_grid(
     crop = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]], dtype=float)
     cropped = {camera: View(view.size, _matrix(crop @ view.matrix), view.lens) for camera, view in views.items()}
     return Alignment((right - left, bottom - top), cropped, error, how or {})
+
+
+def check_lenses(sizes: Mapping[Camera, Size], lenses: Mapping[Camera, Lens]) -> None:
+    """RequestError: a lens was calibrated on images of another size."""
+    for camera, lens in lenses.items():
+        if lens.size != sizes[camera]:
+            text = f"{lens.size[0]}x{lens.size[1]}, the {camera} images have {sizes[camera][0]}x{sizes[camera][1]}"
+            raise RequestError(f"the {camera} lens was calibrated on images of {text}; calibrate on these")
 
 
 def _common(views: Sequence[View], grid: Size) -> tuple[int, int, int, int]:
@@ -246,6 +251,15 @@ def centred(matrix: Any) -> np.ndarray:
     """A 3x3 homography of edge coordinates as one of OpenCV's, where the middle of the first pixel is (0, 0)."""
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     return np.linalg.inv(half) @ np.asarray(matrix) @ half
+
+
+def straightened(image: np.ndarray, lens: Lens | None) -> np.ndarray:
+    """An image of the lens's size, (H, W) or (H, W, 3), as a pinhole camera of its matrix sees it; without a lens, as
+    it is."""
+    if lens is None:
+        return image
+    view = View(lens.size, _matrix(np.eye(3)), lens)
+    return cv2.remap(image, *_maps(view, lens.size), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 @lru_cache(maxsize=4)  # of a rig all frames have the same
