@@ -57,7 +57,7 @@ class Lens:
 
 
 @dataclass(frozen=True)
-class View:
+class CameraView:
     """How one camera comes onto the grid: its image of `size`, made straight if it has a `lens`, by a homography.
 
     matrix: 3x3, straight pixels to pixels of the grid, both edge coordinates as boxes have them: an image reaches from
@@ -94,7 +94,7 @@ class Alignment:
     """
 
     size: Size
-    views: Mapping[Camera, View]
+    views: Mapping[Camera, CameraView]
     error: float | None = None
     how: Mapping[str, Any] = field(default_factory=dict)
 
@@ -140,7 +140,7 @@ class Alignment:
             found.append(remaining(box, (left, top, right, bottom), self.size))
         return tuple(box for box in found if box is not None)
 
-    def _view(self, image: np.ndarray, camera: Camera) -> View:
+    def _view(self, image: np.ndarray, camera: Camera) -> CameraView:
         view, size = self.views[camera], image.shape[1::-1]
         if size != view.size:
             theirs = f"{view.size[0]}x{view.size[1]}"
@@ -162,12 +162,12 @@ class Alignment:
         try:
             if values["format"] != FORMAT or values["version"] != 1:
                 raise ValueError(f"format {values['format']!r}, version {values['version']!r}")
-            views: dict[Camera, View] = {}
+            views: dict[Camera, CameraView] = {}
             for camera in CAMERAS:
                 given = values["views"][camera]
                 size, lens = _size(given["size"]), given["lens"]
                 made = lens and Lens(size, _matrix(lens["matrix"]), _distortion(lens["distortion"]))
-                views[camera] = View(size, _matrix(given["matrix"]), made or None)
+                views[camera] = CameraView(size, _matrix(given["matrix"]), made or None)
             error = values["error"]
             if error is not None and not (isinstance(error, int | float) and 0 <= error < np.inf):
                 raise ValueError(f"error {error!r}")
@@ -202,15 +202,15 @@ def common_grid(
     grid, moving = sizes[onto], sizes[other]
     matrix = np.diag([grid[0] / moving[0], grid[1] / moving[1], 1]) if matrix is None else np.asarray(matrix)
     views = {
-        onto: View(grid, _matrix(np.eye(3)), lenses.get(onto)),
-        other: View(moving, _matrix(matrix), lenses.get(other)),
+        onto: CameraView(grid, _matrix(np.eye(3)), lenses.get(onto)),
+        other: CameraView(moving, _matrix(matrix), lenses.get(other)),
     }
     left, top, right, bottom = _common(list(views.values()), grid)
     if right - left < max(LEAST_GRID, LEAST_SHARE * grid[0]) or bottom - top < max(LEAST_GRID, LEAST_SHARE * grid[1]):
         text = f"{max(0, right - left)}x{max(0, bottom - top)} of {grid[0]}x{grid[1]} pixels"
         raise RequestError(f"the cameras have only {text} in common; check the point pairs, or which camera is which")
     crop = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]], dtype=float)
-    cropped = {camera: View(view.size, _matrix(crop @ view.matrix), view.lens) for camera, view in views.items()}
+    cropped = {camera: CameraView(view.size, _matrix(crop @ view.matrix), view.lens) for camera, view in views.items()}
     return Alignment((right - left, bottom - top), cropped, error, how or {})
 
 
@@ -222,7 +222,7 @@ def check_lenses(sizes: Mapping[Camera, Size], lenses: Mapping[Camera, Lens]) ->
             raise RequestError(f"the {camera} lens was calibrated on images of {text}; calibrate on these")
 
 
-def _common(views: Sequence[View], grid: Size) -> tuple[int, int, int, int]:
+def _common(views: Sequence[CameraView], grid: Size) -> tuple[int, int, int, int]:
     """(left, top, right, bottom): an upright rectangle of pixels whose middles all views see. From each side in turn,
     the one with the largest unseen share goes: exact for plain crops, and never far from the largest."""
     both = np.ones(grid[::-1], dtype=bool)
@@ -258,12 +258,12 @@ def straightened(image: np.ndarray, lens: Lens | None) -> np.ndarray:
     it is."""
     if lens is None:
         return image
-    view = View(lens.size, _matrix(np.eye(3)), lens)
+    view = CameraView(lens.size, _matrix(np.eye(3)), lens)
     return cv2.remap(image, *_maps(view, lens.size), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 @lru_cache(maxsize=4)  # of a rig all frames have the same
-def _maps(view: View, grid: Size) -> tuple[np.ndarray, np.ndarray]:
+def _maps(view: CameraView, grid: Size) -> tuple[np.ndarray, np.ndarray]:
     """For `cv2.remap`: where the middle of each pixel of the grid is in the camera's image, x and y, float32."""
     y, x = np.mgrid[0 : grid[1], 0 : grid[0]] + 0.5
     points = view.from_grid(np.stack([x.ravel(), y.ravel()], axis=1)) - 0.5
@@ -272,7 +272,7 @@ def _maps(view: View, grid: Size) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.ascontiguousarray(part.reshape(grid[::-1])) for part in points.T)  # type: ignore[return-value]
 
 
-def _scale(view: View, grid: Size) -> float:
+def _scale(view: CameraView, grid: Size) -> float:
     """Pixels of the camera's image for each of the grid, in the middle of it."""
     middle = np.array(grid) / 2
     at, right, down = view.from_grid(np.add(middle, [[0, 0], [1, 0], [0, 1]]))

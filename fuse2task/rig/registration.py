@@ -28,7 +28,7 @@ from fuse2task.rig.geometry import (
 from fuse2task.runtime.errors import RequestError
 
 Model = Literal["similarity", "affine", "homography"]
-Pair = tuple[np.ndarray, np.ndarray]
+Images = tuple[np.ndarray, np.ndarray]
 SCALES = tuple(np.geomspace(1 / 1.65, 1.65, 22).tolist())
 """Searched, beside what the sizes of the images say."""
 TURNS = (-5.0, -2.5, 0.0, 2.5, 5.0)  # degrees
@@ -60,7 +60,7 @@ class Registration(Recipe):
     per_frame: bool = False
 
 
-def align(section: Registration, frames: Sequence[Pair]) -> Alignment:
+def align(section: Registration, frames: Sequence[Images]) -> Alignment:
     """The alignment that `section` asks for of frames (infrared, visible), as in `estimate`; of a given one or points,
     only their sizes matter.
 
@@ -80,7 +80,7 @@ def align(section: Registration, frames: Sequence[Pair]) -> Alignment:
 
 
 def estimate(
-    frames: Sequence[Pair], model: Model = "similarity", onto: Camera = "visible",
+    frames: Sequence[Images], model: Model = "similarity", onto: Camera = "visible",
     lenses: Mapping[Camera, Lens] | None = None,
 ) -> Alignment:  # fmt: skip
     """One alignment of all frames of a rigid rig: (infrared, visible), (H, W) or (H, W, 3) uint8, one size a camera.
@@ -111,7 +111,7 @@ def estimate(
     return replace(made, error=round(found.error(corners), 3), how=how)
 
 
-def _sizes(frames: Sequence[Pair]) -> dict[Camera, Size]:
+def _sizes(frames: Sequence[Images]) -> dict[Camera, Size]:
     if not frames:
         raise RequestError("no frames to register; give at least one pair of images")
     found: dict[Camera, Size] = {}
@@ -148,7 +148,7 @@ _NOISE = 1.0  # grey levels a pixel, squared: weaker gradients are noise
 class _Search:
     """The search over one set of pairs (fixed, moving). Matrices take fixed pixels to moving ones, edge coordinates."""
 
-    def __init__(self, pairs: Sequence[Pair], model: Model):
+    def __init__(self, pairs: Sequence[Images], model: Model):
         self.pairs, self.model = pairs, model
         self.size, self.moving = pairs[0][0].shape[::-1], pairs[0][1].shape[::-1]
         levels = [at for at, side in enumerate(SIDES) if at == 0 or side < 1.5 * max(self.size)]
@@ -261,7 +261,7 @@ class _Surfaces:
     agreement, spread: (frames, tiles, shifts down, shifts across); spread is the variance of an agreement by chance.
     """
 
-    def __init__(self, pairs: Sequence[Pair], matrix: np.ndarray, side: int, radius: int):
+    def __init__(self, pairs: Sequence[Images], matrix: np.ndarray, side: int, radius: int):
         full, moving = pairs[0][0].shape[::-1], pairs[0][1].shape[::-1]
         factor = min(1.0, side / max(full))
         self.full, self.radius = full, radius

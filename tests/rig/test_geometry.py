@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from fuse2task.data.dataset import Box
 from fuse2task.rig.geometry import (
     Alignment,
+    CameraView,
     Lens,
-    View,
     common_grid,
     matrix_of_points,
     read_lens,
@@ -55,7 +55,7 @@ def test_a_square_its_mask_and_its_box_go_to_the_same_place(matrix, lens, x, y):
 @settings(max_examples=25)
 @given(matrices, st.sampled_from([None, BARREL]), st.floats(2, 78), st.floats(2, 58))
 def test_a_point_comes_back_from_the_grid(matrix, lens, x, y):
-    view = View(SIZES["infrared"], tuple(map(tuple, matrix.tolist())), lens)
+    view = CameraView(SIZES["infrared"], tuple(map(tuple, matrix.tolist())), lens)
     point = np.array([[x, y]])
     assert view.from_grid(view.to_grid(point)) == pytest.approx(point, abs=1e-4)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fuse2task.data.images import read_infrared, read_visible
-from fuse2task.rig.geometry import Lens, View, transformed
+from fuse2task.rig.geometry import CameraView, Lens, transformed
 from fuse2task.rig.registration import Registration, align, estimate
 from fuse2task.rig.residual import blink, checkerboard, mutual_information, residual
 from fuse2task.runtime.errors import RequestError
@@ -27,7 +27,7 @@ def scene(seed: int) -> np.ndarray:
 
 def infrared_of(visible: np.ndarray, lens: Lens | None = None) -> np.ndarray:
     """What the other camera sees, other grey levels included."""
-    view = View((160, 128), tuple(map(tuple, INTO.tolist())), lens)
+    view = CameraView((160, 128), tuple(map(tuple, INTO.tolist())), lens)
     y, x = np.mgrid[0:128, 0:160] + 0.5
     points = view.to_grid(np.stack([x.ravel(), y.ravel()], axis=1)) - 0.5
     maps = (part.reshape(128, 160).astype(np.float32) for part in points.T)
