@@ -76,7 +76,7 @@ def align(section: Registration, frames: Sequence[Images]) -> Alignment:
     other: Camera = "infrared" if section.onto == "visible" else "visible"
     matrix = matrix_of_points(points[other], points[section.onto], section.model)
     how = {"method": "point pairs", "pairs": len(points[other]), "model": section.model, "onto": section.onto}
-    return common_grid(_sizes(frames), matrix, section.onto, lenses, how=how)
+    return common_grid(_sizes([frames[0]] if len(frames) else []), matrix, section.onto, lenses, how=how)
 
 
 def estimate(
@@ -96,14 +96,15 @@ def estimate(
 
     RequestError: no frames, images of several sizes in one camera, or as `common_grid`.
     """
-    sizes, lenses = _sizes(frames), lenses or {}
+    greys = [(luma(infrared), luma(visible)) for infrared, visible in frames]  # decoded once, where they are lazy
+    sizes, lenses = _sizes(greys), lenses or {}
     check_lenses(sizes, lenses)
     other: Camera = "infrared" if onto == "visible" else "visible"
+    at, moving = CAMERAS.index(onto), CAMERAS.index(other)
     pairs = [
-        tuple(straightened(luma(frame[CAMERAS.index(camera)]), lenses.get(camera)) for camera in (onto, other))
-        for frame in frames
+        (straightened(grey[at], lenses.get(onto)), straightened(grey[moving], lenses.get(other))) for grey in greys
     ]
-    found = _Search([(fixed, moving) for fixed, moving in pairs], model)
+    found = _Search(pairs, model)
     made = common_grid(sizes, np.linalg.inv(found.best), onto, lenses)
     origin = -np.array(made.views[onto].matrix)[:2, 2]
     corners = origin + np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * made.size
