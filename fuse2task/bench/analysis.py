@@ -10,7 +10,8 @@ import pandas as pd
 
 from fuse2task.bench import statistics
 from fuse2task.bench.across_judges import across_judges
-from fuse2task.bench.measured import Distribution, Measured, over_runs
+from fuse2task.bench.jobs import EVALUATED
+from fuse2task.bench.measured import Distribution, Measured, over_runs, read_sequences
 from fuse2task.bench.recipe import BenchRecipe, Intervals, PublishedRow
 from fuse2task.data.fused import open_fused
 from fuse2task.results.entries import read_truths
@@ -118,7 +119,9 @@ class Summary:
         for method in (name for name in self.methods if name in present):
             own = rows[rows["method"] == method].drop_duplicates("seed").to_dict("records")
             scores[method] = np.mean([task.image_values(self._file(row, "matches.npz")) for row in own], axis=0)
-        if found := ranking(about, scores, significance(self.recipe.intervals.level)):
+        if found := ranking(
+            about, scores, significance(self.recipe.intervals.level), read_sequences(self._folder(about) / EVALUATED)
+        ):
             self.ranking.append(found)
         self.extremes += extremes(about, scores, baseline, self._ids(about, len(scores[about["method"]])))
 
@@ -206,20 +209,29 @@ def compare(
     return sorted(rows, key=lambda row: order.index(row["a"]))
 
 
-def ranking(about: Row, scores: Mapping[str, np.ndarray], alpha: float) -> dict[str, Any] | None:
+def ranking(
+    about: Row, scores: Mapping[str, np.ndarray], alpha: float, sequences: Sequence[str] | None = None
+) -> dict[str, Any] | None:
     """Friedman's test and Nemenyi's critical difference with images as blocks; None below five methods.
 
     about: dataset, task, judge, truth_hash. scores: method -> its number on every image, (I,), mean over seeds; NaN
-    where undefined. alpha: level of the critical difference.
+    where undefined. alpha: level of the critical difference. sequences: of the images; blocks are sequences then, by
+    the mean over the images on which every method has a number.
     """
     if len(scores) < statistics.MINIMUM_METHODS:
         return None
-    found = statistics.rank(np.stack(list(scores.values()), axis=1), alpha)
+    blocks = np.stack(list(scores.values()), axis=1)
+    if sequences is not None:
+        defined = ~np.isnan(blocks).any(axis=1)
+        labels = pd.Series(sequences)[defined]
+        blocks = pd.DataFrame(blocks[defined]).groupby(labels.to_numpy(), sort=False).mean().to_numpy()
+    found = statistics.rank(blocks, alpha)
     if found is None:
         return None
     return _named(about) | {
         "methods": list(scores), "ranks": found.ranks.tolist(), "p_value": found.p_value,
-        "critical_difference": found.critical_difference, "blocks": "images", "n": found.blocks,
+        "critical_difference": found.critical_difference, "n": found.blocks,
+        "blocks": "images" if sequences is None else "sequences",
     }  # fmt: skip
 
 

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from fuse2task.bench.recipe import BenchRecipe, DatasetSection, DegradedCopy
+from fuse2task.bench.recipe import BenchRecipe, DatasetSection, DegradedCopy, Intervals
+from fuse2task.bench.statistics import MINIMUM_SEQUENCES
 from fuse2task.data.dataset import Dataset, Pair, content_hash, say_notes, split_hash, validation_split
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.splits import natural_order, write_split
-from fuse2task.results.schema import BenchFolder
+from fuse2task.results.schema import IMAGES, BenchFolder
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import value_hash
+from fuse2task.runtime.progress import say
 from fuse2task.runtime.records import Record
 from fuse2task.tasks import EvaluatedTruth, find_task
 
@@ -30,6 +32,7 @@ class BenchDataset:
     dataset: pairs in the splits that are fused. part: the split that is evaluated. opened: it is the test
     split. truths: the primary one first; empty without truth. ready: whether its files are there; a degraded
     copy's come when its job is done. copy_of: hash of what a degraded copy is made of, "" for a dataset as it is.
+    sequences: the sequence of every evaluated image, where intervals resample whole ones; None where they take images.
     """
 
     name: str
@@ -39,6 +42,12 @@ class BenchDataset:
     truths: tuple[EvaluatedTruth, ...]
     ready: bool = True
     copy_of: str = ""
+    sequences: tuple[str, ...] | None = None
+
+    @property
+    def resampled(self) -> str:
+        """What intervals resample, as the column of that name says it."""
+        return f"{len(set(self.sequences))} sequences" if self.sequences else IMAGES
 
     @property
     def kind(self) -> str:
@@ -112,11 +121,32 @@ def load_bench_dataset(name: str, recipe: BenchRecipe) -> BenchDataset:
     truths += [_further(name, dataset, other, path, recipe) for other, path in section.truths.items()]
     if len({truth.name for truth in truths}) < len(truths):
         raise RequestError(f"datasets.{name}: truth_name {section.truth_name!r} is among the further truths; rename it")
-    bench = BenchDataset(name, dataset, part, recipe.open_test, tuple(t for t in truths if t.kind != "none"))
+    sequences = find_sequences(name, dataset.part(part), recipe.intervals)
+    judged = tuple(truth for truth in truths if truth.kind != "none")
+    bench = BenchDataset(name, dataset, part, recipe.open_test, judged, sequences=sequences)
     for task in {find_task(judge.task) for judge in recipe.judges.values()}:
         if bench.kind == task.truth and (problem := task.check_truth(bench.truths[0], bench.ids)):
             raise RequestError(f"datasets.{name}: {problem} in split {part}; name another in test")
     return bench
+
+
+def find_sequences(name: str, pairs: Sequence[Pair], intervals: Intervals) -> tuple[str, ...] | None:
+    """The sequence of every evaluated pair, one of no sequence being its own; None where images are resampled.
+
+    Says so where there are sequences, but too few. RequestError: they are asked for, and none are known or too few.
+    """
+    names = tuple(pair.sequence or f"/{pair.id}" for pair in pairs)
+    if intervals.resample == "images" or (intervals.resample == "auto" and not any(pair.sequence for pair in pairs)):
+        return None
+    if any(pair.sequence for pair in pairs) and len(set(names)) >= MINIMUM_SEQUENCES:
+        return names
+    count = len({pair.sequence for pair in pairs if pair.sequence})
+    problem = f"datasets.{name}: {count or 'no'} sequences are known of {len(pairs)} evaluated images"
+    if intervals.resample == "sequences":
+        needed = f"intervals over sequences need at least {MINIMUM_SEQUENCES}"
+        raise RequestError(f"{problem}; {needed}; evaluate more, or set intervals.resample to images")
+    say(f"note: {problem}, {MINIMUM_SEQUENCES} are needed; images are resampled, and intervals may be too narrow")
+    return None
 
 
 def _folded(name: str, dataset: Dataset, section: DatasetSection) -> tuple[Dataset, str]:
@@ -225,7 +255,9 @@ def load_degraded(
         if options.moves_truth and not ready:
             truths = (replace(truths[0], hash=NOT_KNOWN),)
     made_of = value_hash({**about, "images": source.source_hash})
-    return BenchDataset(degraded.name, dataset, source.part, source.opened, truths, ready, made_of)
+    return BenchDataset(
+        degraded.name, dataset, source.part, source.opened, truths, ready, made_of, source.sequences
+    )  # fmt: skip
 
 
 def _about(source: BenchDataset, degraded: DegradedCopy) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from fuse2task.bench.datasets import write_copy
-from fuse2task.bench.measured import measure
+from fuse2task.bench.measured import measure, sequences_entry
 from fuse2task.bench.workspace import Workspace, map_of, record_truths, training_recipe
 from fuse2task.data.fused import open_fused, verify_images
 from fuse2task.results.schema import COSTS, IDENTITY, source_of
@@ -224,11 +224,12 @@ class Evaluate(Job):
         counts, identities = {}, {}
         for one in judged:
             about = self._about(bench, one.truth)
-            measured = measure(data.conditions(), bench.recipe.intervals, task.measure(one))
+            measured = measure(data.conditions(), bench.recipe.intervals, task.measure(one), data.sequences)
             measured.save(folder / one.truth.file("replicates.npz"), identity(about))
             rows += measured.rows(about, bench.recipe.intervals)
             counts[one.truth.name], identities[one.truth.name] = len(measured.keys), list(identity(about))
-        evaluated.write(_results_in(folder), {"rows": counts, "identities": identities})
+        more = {"rows": counts, "identities": identities, **sequences_entry(data.sequences)}
+        evaluated.write(_results_in(folder), more)
         return rows
 
     def _folder(self, bench: Workspace) -> Path:
@@ -309,10 +310,11 @@ class ScoreImages(Job):
         results, counts = [], {}
         for method, about in abouts.items():
             measurement = quality.TASK.measure_scores(merged[method], data.ids)
-            measured = measure(data.conditions(), bench.recipe.intervals, measurement)
+            measured = measure(data.conditions(), bench.recipe.intervals, measurement, data.sequences)
             counts[method] = len(measured.keys)
             results += measured.rows(about, bench.recipe.intervals) if method in missing else []
-        record.write([path], summary(profile, list(abouts), chosen, found) | {"rows": counts})
+        more = {"rows": counts, **sequences_entry(data.sequences)}
+        record.write([path], summary(profile, list(abouts), chosen, found) | more)
         return results
 
     def _abouts(self, bench: Workspace) -> dict[str, dict[str, Any]]:

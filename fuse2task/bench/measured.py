@@ -8,10 +8,18 @@ from typing import Any
 import numpy as np
 
 from fuse2task.bench.recipe import Intervals
-from fuse2task.bench.statistics import Distribution, bootstrap, jackknife, recentred
+from fuse2task.bench.statistics import (
+    MINIMUM_SEQUENCES,
+    Distribution,
+    bootstrap,
+    group_numbers,
+    jackknife,
+    recentred,
+)
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import atomic_path
 from fuse2task.runtime.reading import read_arrays
+from fuse2task.runtime.records import Record
 from fuse2task.tasks import Key, Measurement, find_task, quality
 
 
@@ -20,7 +28,8 @@ class Measured:
     """K numbers on I images with R bootstrap replicates.
 
     points: (K,). replicates: (K, R), under weights that are the same for every method on the same images.
-    leave_one_out: (K, I) values without one image, NaN for those outside the condition. images: (K,) how many each has.
+    leave_one_out: (K, J) values without one image, or one sequence where these are resampled, NaN for those outside
+    the condition. images: (K,) how many each has.
     """
 
     keys: tuple[Key, ...]
@@ -96,24 +105,33 @@ def interval_settings(intervals: Intervals) -> str:
     return f"{intervals.replicates} replicates, {100 * intervals.level:g} %, seed {intervals.seed}"
 
 
-def measure(conditions: Mapping[str, np.ndarray], intervals: Intervals, measurement: Measurement) -> Measured:
+def measure(
+    conditions: Mapping[str, np.ndarray], intervals: Intervals, measurement: Measurement,
+    sequences: Sequence[str] | None = None,
+) -> Measured:  # fmt: skip
     """Points, replicates and leave-one-out values for every condition; numbers that are undefined get no key.
 
-    conditions: condition -> (I,) bool, which images.
+    conditions: condition -> (I,) bool, which images. sequences: of the I images, to resample whole ones; a condition
+    of fewer than `MINIMUM_SEQUENCES` has undefined replicates, and so no interval.
     """
     keys: list[Key] = []
     columns: list[tuple[float, np.ndarray, np.ndarray, int]] = []
-    total = len(next(iter(conditions.values())))
+    units = group_numbers(len(next(iter(conditions.values()))), sequences)
+    total = int(units.max()) + 1
     for condition, mask in conditions.items():
-        count = int(mask.sum())
-        weights = [np.ones((1, count)), bootstrap(count, intervals.replicates, intervals.seed), jackknife(count)]
+        count, groups = int(mask.sum()), units[mask].tolist()
+        present = list(dict.fromkeys(groups))  # in the order of the jackknife
+        draws = bootstrap(count, intervals.replicates, intervals.seed, groups)
+        weights = [np.ones((1, count)), draws, jackknife(count, groups)]
         for (metric, name, size), column in measurement.values(mask, np.concatenate(weights)).items():
             # Sizes are split for all images only: a table of night by size would rest on a handful of boxes.
             if np.isnan(column[0]) or (size and condition != "all"):
                 continue
             keys.append((metric, name, size or condition))
+            if sequences is not None and len(present) < MINIMUM_SEQUENCES:
+                column[1:] = np.nan
             left_out = np.full(total, np.nan)
-            left_out[mask] = column[1 + intervals.replicates :]
+            left_out[present] = column[1 + intervals.replicates :]
             columns.append((column[0], column[1 : 1 + intervals.replicates], left_out, count))
     for key, point in measurement.points.items():
         if point is not None:
@@ -128,9 +146,19 @@ def measure(conditions: Mapping[str, np.ndarray], intervals: Intervals, measurem
 
 def score_distributions(path: Path, intervals: Intervals) -> dict[str, Measured]:
     """Method -> the means of its scores over all images of a table of scores."""
-    found = {}
+    found, sequences = {}, read_sequences(path.with_suffix(".json"))
     for method, rows in quality.read_scores(path).items():
         ids = sorted(row["image"] for row in rows)
         measurement = quality.TASK.measure_scores(rows, ids)
-        found[method] = measure({"all": np.ones(len(ids), bool)}, intervals, measurement)
+        found[method] = measure({"all": np.ones(len(ids), bool)}, intervals, measurement, sequences)
     return found
+
+
+def sequences_entry(sequences: Sequence[str] | None) -> dict[str, list[str]]:
+    """What the record of a result says about the sequences of its images: nothing where images were resampled."""
+    return {} if sequences is None else {"sequences": list(sequences)}
+
+
+def read_sequences(record: Path) -> list[str] | None:
+    """The sequences of the images, in the order of their ids, that the record of a result names; None without any."""
+    return Record(record, {}).read().get("sequences")

@@ -213,11 +213,17 @@ class PublishedRow(Recipe):
 
 
 class Intervals(Recipe):
-    """The bootstrap over images behind every interval."""
+    """The bootstrap over images, or over whole sequences of frames, behind every interval."""
 
     replicates: int = Field(default=1000, ge=50)
     level: float = Field(default=0.95, gt=0.5, lt=1)
     seed: int = 0
+    resample: Literal["auto", "images", "sequences"] = "auto"
+    """auto: sequences where the dataset states enough of them, else images."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in serialize(self).items() if (key, value) != ("resample", "auto")}
 
 
 class ConditionSection(Recipe):

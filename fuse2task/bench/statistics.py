@@ -22,6 +22,8 @@ from scipy.special import ndtr, ndtri, stdtrit
 Distribution = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Points (S,), replicates (S, R), leave-one-out values (S, J) of one number from S seeds."""
 POWER = 0.8
+MINIMUM_SEQUENCES = 10
+"""With fewer, intervals over whole sequences cannot be relied on (docs/methodology.md)."""
 _EXACT = 9  # up to so many methods all orders are enumerated
 MINIMUM_METHODS = 5  # with fewer, Holm's paired comparisons say all there is to say
 METHODS = ("recentred", "bca", "percentile")

@@ -153,7 +153,7 @@ class Workspace:
             "source_hash": data.source_hash, "color": self.recipe.color, "method": method,
             "method_hash": self.method_hash(data.name, method),
             "ci_method": f"any, {interval_settings(self.recipe.intervals)}", "versions_hash": self.versions_hash,
-            **dict(zip(("kind", "level"), kind_and_level(data.name), strict=True)),
+            "resampled": data.resampled, **dict(zip(("kind", "level"), kind_and_level(data.name), strict=True)),
         }  # fmt: skip
 
     def _find_clean_sources(self, dataset: str) -> tuple[Pair, ...]:

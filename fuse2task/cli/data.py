@@ -212,12 +212,14 @@ def split(
     seed: Annotated[int, Option(help="Another seed, another split.")] = 0,
     blocks: Annotated[int, Option(min=1, help="Keep this many consecutive ids together.")] = 1,
     by_sequence: Annotated[
-        bool, Option("--by-sequence", help="Keep the frames of a folder together; shares are of folders.")
+        bool,
+        Option("--by-sequence", help="Keep the frames of a sequence (a folder) together; shares are of sequences."),
     ] = False,
     infrared: Infrared = None,
     visible: Visible = None,
 ) -> None:
     """Write a random split list of a dataset and print its hash."""
+    from fuse2task.data.dataset import sequence_of
     from fuse2task.data.loading import load_pairs
     from fuse2task.data.splits import make_split, parse_parts, read_split, write_split
 
@@ -227,7 +229,8 @@ def split(
     if output.exists():
         read_split(output)  # refuses what is no list: no other file is replaced by one
     pairs = load_pairs(root, layout, infrared=infrared, visible=visible)
-    chosen = make_split([pair.id for pair in pairs], shares, seed, blocks, by_sequence)
+    sequences = {pair.id: pair.sequence or sequence_of(pair.id) for pair in pairs}
+    chosen = make_split(list(sequences), shares, seed, blocks, sequences if by_sequence else None)
     digest = write_split(output, chosen)
     sizes = ", ".join(f"{name} {list(chosen.values()).count(name)}" for name in shares)
     typer.echo(f"{output}: {sizes}; hash {digest}")

@@ -28,7 +28,8 @@ class Pair:
     conditions: names such as day, night, overcast, scene:<name>. aliases: what truth may call it beside its id: the
     names of its files, where the layout takes the id out of them. border: pixels of a white frame round both images
     that are left out; size is without them, truth on disk counts them. packed: both are one file of four channels,
-    red, green, blue and infrared. `images.read_camera` reads its pixels.
+    red, green, blue and infrared. `images.read_camera` reads its pixels. sequence: name of the recording whose frame
+    it is, "" where the layout does not say.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Pair:
     aliases: tuple[str, ...] = ()
     border: int = 0
     packed: bool = False
+    sequence: str = ""
 
     @property
     def file_size(self) -> tuple[int, int]:
@@ -299,6 +301,28 @@ def no_conditions(_root: Path, _pair_id: str) -> tuple[str, ...]:
     return ()
 
 
+def no_sequence(_root: Path, _pair_id: str) -> str:
+    """Sequence of pairs whose ids tell of none."""
+    return ""
+
+
+def folder_sequence(_root: Path, pair_id: str) -> str:
+    """The folders above a frame."""
+    return sequence_of(pair_id)
+
+
+@dataclass(frozen=True)
+class SequenceInId:
+    """The first group of a regular expression that fits the whole id."""
+
+    pattern: str
+
+    def __call__(self, _root: Path, pair_id: str) -> str:
+        """Name of the sequence, "" where the id is of another form."""
+        found = re.fullmatch(self.pattern, pair_id)
+        return found[1] or "" if found else ""
+
+
 def msrs_conditions(_root: Path, pair_id: str) -> tuple[str, ...]:
     """MSRS names end in D (day) or N (night)."""
     return {"D": ("day",), "N": ("night",)}.get(pair_id[-1], ())
@@ -325,15 +349,26 @@ def m3fd_conditions(root: Path, pair_id: str) -> tuple[str, ...]:
 
     Runs of frames come from `scenes.tsv` in the root, else from the shipped table of the real data set.
     """
+    run = _m3fd_run(root, pair_id)
+    if run is None:
+        return ()
+    scene = run[2]
+    return (f"scene:{scene}",) if scene == "unlisted" else (scene, f"scene:{scene}")
+
+
+def m3fd_sequence(root: Path, pair_id: str) -> str:
+    """M3FD numbers its frames along its recordings; the finest that is known of these are the runs of one scene."""
+    run = _m3fd_run(root, pair_id)
+    return "" if run is None else f"{run[0]}-{run[1]}"
+
+
+def _m3fd_run(root: Path, pair_id: str) -> tuple[int, int, str] | None:
     own = root / "scenes.tsv"
     runs = read_scenes(own if own.is_file() else configs_folder() / "scenes" / "m3fd.tsv")
     if not pair_id.isdecimal():
-        return ()
+        return None
     index = bisect.bisect_right(runs, int(pair_id), key=lambda run: run[0]) - 1
-    if index < 0 or int(pair_id) > runs[index][1]:
-        return ()
-    scene = runs[index][2]
-    return (f"scene:{scene}",) if scene == "unlisted" else (scene, f"scene:{scene}")
+    return None if index < 0 or int(pair_id) > runs[index][1] else runs[index]
 
 
 @functools.lru_cache(maxsize=8)

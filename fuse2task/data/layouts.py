@@ -1,11 +1,12 @@
 """Layouts: where each data set keeps pairs, truth, splits and weather conditions."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fuse2task.config.recipes import Recipe, checked
 from fuse2task.data import classes, dataset
@@ -52,7 +53,8 @@ class Layout:
     trees: alternatives, each a tuple of folders. flat: name prefixes (infrared, visible) of files side by side in
     the root. truth: the first kind that exists is read. split_lists: files named after the split (or
     `..._<split>.txt`), one name a line, or COCO files (`..._<split>_....json`) for the names of their images.
-    box_classes: fixed class order of boxes. mask_classes: of masks given apart. conditions: (root, id) -> names. clean:
+    box_classes: fixed class order of boxes. mask_classes: of masks given apart. conditions: (root, id) -> names.
+    sequence: (root, id) -> name of the recording that the frame is from, "" for none. clean:
     trees of undegraded references with the pairs' ids. border: width in pixels of a white frame round all images, which
     is left out where it is there. mirrored: end of the ids of mirrored copies, used only if a list names them. cut:
     boxes may reach beyond the image, and end at its border.
@@ -68,6 +70,7 @@ class Layout:
     box_classes: tuple[str, ...] | None = None
     mask_classes: tuple[str, ...] = ()
     conditions: Callable[[Path, str], tuple[str, ...]] = dataset.no_conditions
+    sequence: Callable[[Path, str], str] = dataset.no_sequence
     clean: tuple[tuple[Folders, ...], ...] = ()
     numbered_by_split: bool = False
     names: tuple[str, str] = ("{}", "{}")
@@ -85,7 +88,7 @@ LAYOUTS: dict[str, Layout] = {
         trees=((Folders("{}", "Ir", "Vis"),), (Folders("{}", "ir", "vi"),)),
         truth=(OwnTruth("voc", ("Annotation",), classes.M3FD), OwnTruth("yolo", ("labels",), classes.M3FD)),
         split_lists=("meta/train.txt", "meta/val.txt", "meta/test.txt", "meta/pred.txt"),
-        box_classes=classes.M3FD, conditions=dataset.m3fd_conditions,
+        box_classes=classes.M3FD, conditions=dataset.m3fd_conditions, sequence=dataset.m3fd_sequence,
     ),
     "msrs": Layout(
         trees=((Folders("train/{}", "ir", "vi", "train"), Folders("test/{}", "ir", "vi")),),
@@ -97,6 +100,7 @@ LAYOUTS: dict[str, Layout] = {
     "llvip": Layout(
         trees=((Folders("{}/train", "infrared", "visible", "train"), Folders("{}/test", "infrared", "visible")),),
         truth=(OwnTruth("voc", ("Annotations",), classes.LLVIP),),
+        sequence=dataset.SequenceInId("([0-9]{2})[0-9]{4}"),  # the first two digits count its 26 places
     ),
     "kaist": Layout(
         trees=((Folders("set*/V*/{}", "lwir", "visible"),), (Folders("images/set*/V*/{}", "lwir", "visible"),)),
@@ -108,7 +112,7 @@ LAYOUTS: dict[str, Layout] = {
             OwnTruth("voc", ("annotations-xml",), classes.KAIST),
             OwnTruth("yolo", ("annotations",), classes.KAIST),
         ),
-        conditions=dataset.kaist_conditions,
+        conditions=dataset.kaist_conditions, sequence=dataset.folder_sequence,
     ),
     "pst900": Layout(
         trees=((Folders("train/{}", "thermal", "rgb", "train"), Folders("test/{}", "thermal", "rgb")),),
@@ -181,7 +185,7 @@ LAYOUTS: dict[str, Layout] = {
         clean=((_CLEAN, replace(_CLEAN, template="*/{}"), replace(_CLEAN, template="*/*/{}")),),
         conditions=dataset.awmm_conditions,
     ),
-    "folder": Layout(trees=_PLAIN),
+    "folder": Layout(trees=_PLAIN, sequence=dataset.folder_sequence),
 }  # fmt: skip
 
 
@@ -217,6 +221,19 @@ class LayoutFile(Recipe):
     truth: tuple[TruthSection, ...] = ()
     split_lists: tuple[str, ...] = ()
     names: NamesSection = NamesSection()
+    sequence: str | None = None
+    """Regular expression that fits a whole id and whose first group is the name of its sequence."""
+
+    @field_validator("sequence")
+    @classmethod
+    def _is_pattern(cls, pattern: str | None) -> str | None:
+        try:
+            groups = re.compile(pattern or "()").groups
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error})") from None
+        if not groups:
+            raise ValueError("has no group; put the sequence's name in parentheses, such as (.+)_[0-9]+")
+        return pattern
 
 
 def resolve_layout(reference: str) -> str:
@@ -255,4 +272,5 @@ def read_layout(path: Path) -> Layout:
         names=(described.names.infrared, described.names.visible),
         box_classes=next((truth.classes for truth in described.truth if truth.kind != "masks"), None),
         mask_classes=next((truth.classes for truth in described.truth if truth.kind == "masks"), ()),
+        sequence=dataset.SequenceInId(described.sequence) if described.sequence else dataset.no_sequence,
     )  # fmt: skip

@@ -249,7 +249,7 @@ def pair_up(root: Path, table: Layout, located: Located, listed: Mapping[str, st
             size, frames = _common_size(thermal, colour, findings)
             extra += frames
             if size is not None:
-                conditions = table.conditions(root, name)
+                conditions, sequence = table.conditions(root, name), table.sequence(root, name)
                 aliases = tuple(
                     f"{name.removesuffix(inner)}{stem}"
                     for form, path in zip(table.names, (thermal, colour), strict=True)
@@ -262,7 +262,8 @@ def pair_up(root: Path, table: Layout, located: Located, listed: Mapping[str, st
                 framed += border > 0
                 size = size[0] - 2 * border, size[1] - 2 * border
                 packed = name in located.packed
-                pairs.append(Pair(name, parts[name], thermal, colour, size, conditions, aliases, border, packed))
+                files = (thermal, colour)
+                pairs.append(Pair(name, parts[name], *files, size, conditions, aliases, border, packed, sequence))
     if framed:
         text = f"{root}: {framed} pairs have a white border of {table.border} px, which is left out; boxes count it"
         findings.add("border", text, note=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fuse2task.config.recipes import configs_folder
-from fuse2task.data.dataset import is_safe_id, is_split_name, sequence_of, split_hash
+from fuse2task.data.dataset import is_safe_id, is_split_name, split_hash
 from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.files import write_text
@@ -87,24 +87,25 @@ def parse_parts(text: str) -> dict[str, float]:
 
 
 def make_split(
-    ids: Sequence[str], parts: Mapping[str, float], seed: int = 0, block: int = 1, by_sequence: bool = False
-) -> dict[str, str]:
-    """Random split of ids, determined by `seed`; runs of `block` consecutive ids stay together, or whole sequences,
-    and then the shares are of sequences.
+    ids: Sequence[str], parts: Mapping[str, float], seed: int = 0, block: int = 1,
+    sequences: Mapping[str, str] | None = None,
+) -> dict[str, str]:  # fmt: skip
+    """Random split of ids, determined by `seed`; runs of `block` consecutive ids stay together, or whole sequences
+    (id -> name), and then the shares are of sequences.
 
     So neighbouring frames of a video do not end up on both sides. Shipped, over 00000 to 04199 with
     train=0.8,val=0.1,test=0.1: `m3fd-811` (seed 0, block 1), `m3fd-blocks` (block 60; seed 101 of 0 to 199 spreads
     classes and scenes most evenly). RequestError: fewer blocks than parts, or an id without a sequence.
     """
     ordered = sorted(ids, key=natural_order)
-    if by_sequence:
-        sequences: dict[str, list[str]] = {}
+    if sequences is not None:
+        frames: dict[str, list[str]] = {}
         for name in ordered:
-            sequences.setdefault(sequence_of(name), []).append(name)
-        if "" in sequences:
+            frames.setdefault(sequences[name], []).append(name)
+        if "" in frames:
             text = "no folder above its files that could be its sequence; use blocks of consecutive ids"
-            raise RequestError(f"id {sequences[''][0]!r} has {text}")
-        blocks = list(sequences.values())
+            raise RequestError(f"id {frames[''][0]!r} has {text}")
+        blocks = list(frames.values())
     else:
         blocks = [ordered[start : start + block] for start in range(0, len(ordered), block)]
     # Whole numbers that add up, by largest remainder.
@@ -112,10 +113,10 @@ def make_split(
     remainders = sorted(parts, key=lambda name: (counts[name] - len(blocks) * parts[name], name))
     counts.update(remainders[: len(blocks) - counts.total()])
     if min(counts.values()) == 0:
-        what = "sequences" if by_sequence else f"blocks of {block}"
+        what = "sequences" if sequences is not None else f"blocks of {block}"
         raise RequestError(f"{len(blocks)} {what} are too few for the parts {', '.join(parts)}")
     labels = [name for name, count in counts.items() for _ in range(count)]
-    order = generator(seed, "split", "sequence" if by_sequence else block).permutation(len(blocks))
+    order = generator(seed, "split", block if sequences is None else "sequence").permutation(len(blocks))
     return {name: labels[rank] for rank, index in enumerate(order) for name in blocks[index]}
 
 

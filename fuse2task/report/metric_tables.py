@@ -211,7 +211,7 @@ def _notes(numbers: Numbers) -> list[str]:
     if any(item.seeds > 1 for method in _methods(numbers) if (item := numbers.estimate(method, numbers.main))):
         notes.append("Mean over seeds ± standard deviation.")
     elif kinds:
-        notes.append(f"In brackets: confidence interval over images ({' / '.join(kinds)}).")
+        notes.append(f"In brackets: confidence interval over {numbers.group.keys['resampled']} ({' / '.join(kinds)}).")
         if numbers.main == "AP":
             notes.append("AP on few images is biased upwards, so the printed value is near the top of its interval.")
     if numbers.group.comparisons.empty:

@@ -19,6 +19,7 @@ SPOKEN = {
     "protocol": "protocol", "judge": "judge", "judge_hash": "hash of the judge",
     "recipe_hash": "hash of the evaluation recipe",
     "source_hash": "hash of the source images",
+    "resampled": "what intervals resample",
 }  # fmt: skip
 
 

@@ -14,16 +14,18 @@ OLD_RESULTS = (
     "ci_method", "n_images", "versions_hash",
 )  # fmt: skip
 """results.csv from before there were degraded copies of datasets."""
-RESULTS = (*OLD_RESULTS, "kind", "level", "source_hash")
+RESULTS = (*OLD_RESULTS, "kind", "level", "source_hash", "resampled")
 CLEAN = {"kind": "", "level": "0"}
 """Kind and level of a dataset as it is."""
-ADDED = {**CLEAN, "source_hash": "", "method_hash": ""}
+IMAGES = "images"
+"""What intervals resample where no sequences are known; else the column `resampled` says `26 sequences`."""
+ADDED = {**CLEAN, "source_hash": "", "method_hash": "", "resampled": IMAGES}
 """Columns that tables of former versions lack, with the value that they have there."""
 KEYS = ("dataset", "split_hash", "truth_hash", "image_size", "color", "task", "protocol", "judge", "judge_hash",
-        "recipe_hash", "source_hash")  # fmt: skip
+        "recipe_hash", "source_hash", "resampled")  # fmt: skip
 """Rows of different methods are comparable where these agree, and nowhere else."""
-IDENTITY = (*KEYS, "method", "method_hash", "seed", "ci_method")
-"""The identity of a finished evaluation; of `ci_method` what follows the kind of interval."""
+IDENTITY = (*KEYS[:-1], "method", "method_hash", "seed", "ci_method")
+"""The identity of a finished evaluation; of `ci_method` what follows the kind of interval, and what was resampled."""
 COMPARISONS = ("a", "b", "run", *KEYS, "metric", "class", "condition", "difference", "ci_low", "ci_high", "p_value",
                "p_holm", "smallest_detectable", "n_images", "seeds")  # fmt: skip
 ABOUT = ("dataset", "kind", "color", "image_size", "task", "protocol", "judge", "judge_hash", "recipe_hash")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fuse2task.results.schema import ADDED, COMPARISONS, IDENTITY, KEYS, NUMBERS, RESULTS, BenchFolder
+from fuse2task.results.schema import ADDED, COMPARISONS, IDENTITY, IMAGES, KEYS, NUMBERS, RESULTS, BenchFolder
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import remove_halves, write_text
 from fuse2task.runtime.locks import check_held
@@ -168,7 +168,10 @@ class ResultsTable:
 def identity(row: Row) -> tuple[str, ...]:
     """The `IDENTITY` texts of a row."""
     texts = [_text(row[column]) for column in IDENTITY]
-    return (*texts[:-1], texts[-1].partition(", ")[2])
+    settings = texts[-1].partition(", ")[2]
+    # Folders of former versions, which resampled images, keep their identities.
+    resampled = _text(row["resampled"])
+    return (*texts[:-1], settings if resampled == IMAGES else f"{settings}, {resampled}")
 
 
 @dataclass(frozen=True)

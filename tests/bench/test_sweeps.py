@@ -181,9 +181,9 @@ def test_a_folder_from_before_there_were_conditions_goes_on(tmp_path, finished, 
     folder = finished(tmp_path / "run", make_recipe())
     with (folder / "results.csv").open(newline="") as handle:
         rows = list(csv.reader(handle))
-    assert rows[0][-3:] == ["kind", "level", "source_hash"]
+    assert rows[0][-4:] == ["kind", "level", "source_hash", "resampled"]
     with (folder / "results.csv").open("w", newline="") as handle:
-        csv.writer(handle, lineterminator="\n").writerows(row[:-3] for row in rows)
+        csv.writer(handle, lineterminator="\n").writerows(row[:-4] for row in rows)
     conditions = {"kind": "hotpixel", "levels": [0, 5]}
     assert run_bench(make_recipe(conditions=conditions), folder)
     longer = ResultsTable(folder).read()

@@ -57,6 +57,11 @@ def test_a_described_layout_has_pairs_splits_and_truth(tree, tmp_path, run_cli):
     assert run_cli("data", "check", tree, "--layout", tmp_path / "rig.yaml") == 0, run_cli.output
 
 
+def test_a_description_says_which_sequence_a_frame_is_of(tree, tmp_path):
+    (tmp_path / "rig.yaml").write_text(TEXT + "sequence: '([0-9])p[01]'\n")
+    assert [pair.sequence for pair in load_pairs(tree, str(tmp_path / "rig.yaml"))] == ["1", "1", "0", "0"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -65,6 +70,8 @@ def test_a_described_layout_has_pairs_splits_and_truth(tree, tmp_path, run_cli):
         (("kind: yolo", "kind: pickle"), "truth.0.kind"),
         ((TEXT, "a: [b"), "YAML expected"),
         (("truth:", 'names: {infrared: "tir"}\ntruth:'), "names.infrared"),
+        (("truth:", "sequence: '('\ntruth:"), "sequence.* not a regular expression"),
+        (("truth:", "sequence: '.+_[0-9]+'\ntruth:"), "sequence.* has no group"),
     ],
 )
 def test_a_bad_description_says_what_is_wrong(tree, tmp_path, change, message):

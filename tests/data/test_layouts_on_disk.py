@@ -62,6 +62,7 @@ def test_m3fd_scenes_of_another_set_in_the_same_layout(tmp_path, pairs_in):
     (tmp_path / "scenes.tsv").write_text("00001\t00001\tnight\n")
     pairs = load_dataset(tmp_path, "m3fd").pairs
     assert [pair.conditions for pair in pairs] == [(), ("night", "scene:night")]
+    assert [pair.sequence for pair in pairs] == ["", "1-1"]
     (tmp_path / "scenes.tsv").write_text("00001 00001 night\n")
     other = tmp_path / "other"
     pairs_in(other / "Ir", other / "Vis", "00000.png")
@@ -112,6 +113,7 @@ def test_llvip(tmp_path, pairs_in, voc):
         voc(tmp_path / "Annotations" / f"{name}.xml", ("person", 0, 0, 5, 9))
     dataset = load_dataset(tmp_path, "llvip")
     assert ids(dataset) == [("test", "190001"), ("train", "010001")]
+    assert [pair.sequence for pair in dataset.pairs] == ["19", "01"]
     assert dataset.boxes.classes == ("person",)
 
 
@@ -121,6 +123,7 @@ def test_kaist(tmp_path, pairs_in):
     dataset = load_dataset(tmp_path, "kaist")
     assert ids(dataset) == [("test", "set00__V000__I00001"), ("test", "set03__V001__I00001")]
     assert [pair.conditions for pair in dataset.pairs] == [("day",), ("night",)]
+    assert [pair.sequence for pair in dataset.pairs] == ["set00__V000", "set03__V001"]
 
 
 XYWH = "<annotation><object><name>{}</name><bndbox><x>1</x><y>2</y><w>9</w><h>8</h></bndbox></object></annotation>"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuse2task.data.dataset import validation_split
+from fuse2task.data.dataset import sequence_of, validation_split
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.splits import (
     make_split,
@@ -71,14 +71,15 @@ def test_blocks_stay_together():
 
 def test_sequences_stay_together():
     ids = [f"set0{place}__V{film}__I{frame}" for place in range(4) for film in range(3) for frame in range(place + 1)]
-    split = make_split(ids, {"train": 0.75, "test": 0.25}, seed=1, by_sequence=True)
+    sequences = {name: sequence_of(name) for name in ids}
+    split = make_split(ids, {"train": 0.75, "test": 0.25}, seed=1, sequences=sequences)
     films = {(name.rpartition("__")[0], part) for name, part in split.items()}
     assert Counter(part for _, part in films) == {"train": 9, "test": 3}
-    assert make_split(ids, {"train": 0.75, "test": 0.25}, seed=2, by_sequence=True) != split
+    assert make_split(ids, {"train": 0.75, "test": 0.25}, seed=2, sequences=sequences) != split
     with pytest.raises(RequestError, match="id 'x' has no folder"):
-        make_split([*ids, "x"], PARTS, by_sequence=True)
+        make_split([*ids, "x"], PARTS, sequences=sequences | {"x": ""})
     with pytest.raises(RequestError, match="2 sequences are too few"):
-        make_split(ids[:2], {"train": 0.5, "val": 0.25, "test": 0.25}, by_sequence=True)
+        make_split(ids[:2], {"train": 0.5, "val": 0.25, "test": 0.25}, sequences=sequences)
 
 
 @given(st.integers(3, 400), st.integers(0, 5))

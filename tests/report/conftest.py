@@ -51,7 +51,7 @@ def comparison(a: str, difference: float, p_holm: float, **other: Any) -> dict[s
     row = {
         **KEYS, "a": a, "b": "average", "metric": "AP", "class": "all", "condition": "all", "difference": difference,
         "ci_low": difference - 0.03, "ci_high": difference + 0.03, "p_value": p_holm / 3, "p_holm": p_holm,
-        "smallest_detectable": 0.045, "n_images": 12, "seeds": 1,
+        "smallest_detectable": 0.045, "n_images": 12, "seeds": 1, "resampled": "images",
     }  # fmt: skip
     return row | other
 

@@ -53,6 +53,7 @@ def test_groups_part_the_rows_by_all_keys(combinations):
         ("judge_hash", "hash of the judge (a, b)"),
         ("recipe_hash", "hash of the evaluation recipe (a, b)"),
         ("source_hash", "hash of the source images (a, b)"),
+        ("resampled", "what intervals resample (a, b)"),
     ],
 )
 def test_a_refusal_names_the_key_that_differs(key, words):
