@@ -129,8 +129,12 @@ def correlation_table(rows: pd.DataFrame) -> Table:
     for kind in ("spearman", "kendall"):
         columns.append([number_cell(value, tables.signed) for value in rows[kind]])
         columns.append([number_cell(value, p_value) for value in rows[f"{kind}_p"]])
-    headings = ("score", "metric", "Spearman ρ", "p", "Kendall τ", "p of τ")
-    return Table("correlations", "Rank correlation of scores with task metrics", headings, by_rows(columns))
+    for name in ("spearman_low", "spearman_high", "predicted"):
+        columns.append([number_cell(value, tables.signed) for value in rows[name]])
+    headings = ("score", "metric", "Spearman ρ", "p", "Kendall τ", "p of τ", "ρ from", "to", "predicted")
+    note = "ρ from, to: 95 % interval over methods. Predicted: share of the metric's variance that the score explains "
+    note += "for a method that was left out; below 0 it is worse than the other methods' mean."
+    return Table("correlations", "Rank correlation of scores with task metrics", headings, by_rows(columns), (note,))
 
 
 def ranking_table(entry: Mapping[str, Any], alpha: float) -> Table:

@@ -17,9 +17,13 @@ OLD_RESULTS = (
 RESULTS = (*OLD_RESULTS, "kind", "level", "source_hash", "resampled")
 CLEAN = {"kind": "", "level": "0"}
 """Kind and level of a dataset as it is."""
+<<<<<<< Updated upstream
 IMAGES = "images"
 """What intervals resample where no sequences are known; else the column `resampled` says `26 sequences`."""
 ADDED = {**CLEAN, "source_hash": "", "method_hash": "", "resampled": IMAGES}
+=======
+ADDED = {**CLEAN, **dict.fromkeys(("source_hash", "method_hash", "spearman_low", "spearman_high", "predicted"), "")}
+>>>>>>> Stashed changes
 """Columns that tables of former versions lack, with the value that they have there."""
 KEYS = ("dataset", "split_hash", "truth_hash", "image_size", "color", "task", "protocol", "judge", "judge_hash",
         "recipe_hash", "source_hash", "resampled")  # fmt: skip
@@ -41,8 +45,8 @@ CONDITIONS = (*ABOUT, "level", "method", "metric", "class", "value", "ci_low", "
 ROBUSTNESS = (*ABOUT, "levels", "method", "metric", "class", "area", "ci_low", "ci_high", "drop", "drop_low",
               "drop_high", *AGAINST, *TO_BASELINE, *VERDICTS, "n_images", "seeds")  # fmt: skip
 COSTS = ("method", "parameters", "GMAC", "ms", "peak_memory", "device", "method_hash")
-CORRELATIONS = ("dataset", "profile", "score", "task", "judge", "metric", "truth_hash", "spearman", "spearman_p",
-                "kendall", "kendall_p", "methods")  # fmt: skip
+CORRELATIONS = ("dataset", "profile", "score", "task", "judge", "metric", "truth_hash", "spearman", "spearman_low",
+                "spearman_high", "spearman_p", "kendall", "kendall_p", "predicted", "methods")  # fmt: skip
 OPENINGS = ("run", "dataset", "split", "split_hash", "truth_hash", "evaluations")
 TIMINGS = ("kind", "what", "units", "seconds")
 TABLES = {"comparisons": COMPARISONS, "costs": COSTS, "correlations": CORRELATIONS, "openings": OPENINGS,
@@ -50,7 +54,8 @@ TABLES = {"comparisons": COMPARISONS, "costs": COSTS, "correlations": CORRELATIO
 """Columns of the tables beside results.csv that a report reads."""
 NUMBERS = frozenset({
     "value", "ci_low", "ci_high", "n_images", "difference", "p_value", "p_holm", "smallest_detectable", "parameters",
-    "GMAC", "ms", "peak_memory", "spearman", "spearman_p", "kendall", "kendall_p", "evaluations", "methods", "area",
+    "GMAC", "ms", "peak_memory", "spearman", "spearman_low",
+    "spearman_high", "predicted", "spearman_p", "kendall", "kendall_p", "evaluations", "methods", "area",
     "drop", "drop_low", "drop_high", "difference_low", "difference_high", "level", "seeds", *TO_BASELINE[1:],
 })  # fmt: skip
 """Columns of numbers, in whatever table; all others are texts."""

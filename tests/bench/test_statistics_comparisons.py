@@ -8,7 +8,16 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuse2task.bench.statistics import bootstrap, compare, holm, jackknife, p_value, rank, rank_correlation
+from fuse2task.bench.statistics import (
+    bootstrap,
+    compare,
+    holm,
+    jackknife,
+    left_one_out,
+    p_value,
+    rank,
+    rank_correlation,
+)
 
 IMAGES = 60
 WEIGHTS, LEFT_OUT = bootstrap(IMAGES, 999, seed=0), jackknife(IMAGES)
@@ -193,3 +202,33 @@ def test_rank_correlation_of_few_and_of_many() -> None:
     rng = np.random.default_rng(0)
     scores, metric = rng.random((2, 12))
     assert rank_correlation(scores, metric).spearman_p == pytest.approx(scipy.stats.spearmanr(scores, metric).pvalue)
+
+
+@given(seed=st.integers(0, 1000), count=st.integers(4, 12))
+@settings(max_examples=30)
+def test_prediction_of_a_left_out_method_is_that_of_fitting_without_it(seed: int, count: int) -> None:
+    scores, metric = np.random.default_rng(seed).random((2, count))
+    errors, spread = [], []
+    for out in range(count):
+        kept = np.arange(count) != out
+        slope, constant = np.polyfit(scores[kept], metric[kept], 1)
+        errors.append(metric[out] - slope * scores[out] - constant)
+        spread.append(metric[out] - metric[kept].mean())
+    assert left_one_out(scores, metric) == pytest.approx(1 - np.sum(np.square(errors)) / np.sum(np.square(spread)))
+    assert left_one_out(scores, 2 - 3 * scores) == pytest.approx(1)
+    lone = np.zeros(count)
+    lone[0] = 1
+    assert np.isnan(left_one_out(lone, metric))
+
+
+def test_interval_of_a_correlation_holds_as_often_as_it_says() -> None:
+    rng, true, hits = np.random.default_rng(4), 0.6, 0
+    # Spearman's rho of a normal distribution (Pearson 1907).
+    rho = 6 / np.pi * np.arcsin(true / 2)
+    for _ in range(400):
+        scores, noise = rng.standard_normal((2, 20))
+        found = rank_correlation(scores, true * scores + np.sqrt(1 - true**2) * noise)
+        hits += found.spearman_low <= rho <= found.spearman_high
+    assert 0.92 <= hits / 400 <= 0.98
+    few = rank_correlation(np.arange(4), np.array([1, 3, 2, 5]))
+    assert np.isnan([few.spearman_low, few.spearman_high]).all()

@@ -116,7 +116,8 @@ def bench(tmp_path, rows) -> Path:
     write_csv(folder / "robustness.csv", ROBUSTNESS, sweep_areas())
     write_csv(folder / "correlations.csv", CORRELATIONS, [
         {"dataset": "toy", "profile": "standard", "score": score, "task": "detection", "judge": "yolo", "metric": "AP",
-         "truth_hash": "truth0", "spearman": value, "spearman_p": 1 - value, "kendall": value, "kendall_p": 1 - value,
+         "truth_hash": "truth0", "spearman": value, "spearman_low": value - 0.1,
+         "spearman_high": value, "predicted": value, "spearman_p": 1 - value, "kendall": value, "kendall_p": 1 - value,
          "methods": 5} for score, value in (("EN", 0.99), ("Nabf", 0.1))
     ])  # fmt: skip
     ranking = {
