@@ -17,13 +17,10 @@ OLD_RESULTS = (
 RESULTS = (*OLD_RESULTS, "kind", "level", "source_hash", "resampled")
 CLEAN = {"kind": "", "level": "0"}
 """Kind and level of a dataset as it is."""
-<<<<<<< Updated upstream
 IMAGES = "images"
 """What intervals resample where no sequences are known; else the column `resampled` says `26 sequences`."""
-ADDED = {**CLEAN, "source_hash": "", "method_hash": "", "resampled": IMAGES}
-=======
-ADDED = {**CLEAN, **dict.fromkeys(("source_hash", "method_hash", "spearman_low", "spearman_high", "predicted"), "")}
->>>>>>> Stashed changes
+ADDED = {**CLEAN, **dict.fromkeys(("source_hash", "method_hash", "spearman_low", "spearman_high", "predicted"), ""),
+         "resampled": IMAGES}  # fmt: skip
 """Columns that tables of former versions lack, with the value that they have there."""
 KEYS = ("dataset", "split_hash", "truth_hash", "image_size", "color", "task", "protocol", "judge", "judge_hash",
         "recipe_hash", "source_hash", "resampled")  # fmt: skip
