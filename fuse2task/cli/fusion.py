@@ -41,6 +41,14 @@ ColorOption = Annotated[Literal["rgb", "gray"], Option(help="rgb: chroma of the 
 PrecisionOption = Annotated[
     Literal["auto", "fp32", "bf16"], Option(help="auto: bf16 on a GPU or a CPU (AMX) made for it, else fp32.")
 ]
+MemoryOption = Annotated[
+    float | None,
+    Option(
+        min=0.75,
+        show_default="2",
+        help="GB within which crossfuse-plus fuses a large pair on a CPU: strips, equal bytes.",
+    ),
+]
 
 
 @app.command("weights")
@@ -133,13 +141,14 @@ def apply_command(
     shard: Annotated[str, Option(help="i/n: do part i (from 1) of n; the last to finish merges.")] = "1/1",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    memory: MemoryOption = None,
 ) -> None:
     """Fuse a dataset: images, labels or masks carried over, data.yaml, COCO truth, manifest."""
     from fuse2task.runtime.files import refuse_overlap
     from fusion.dataset_writer import Shard, write_fused
     from fusion.methods import make_method
 
-    part, fuser = Shard.parse(shard), make_method(method, checkpoint, device, precision)
+    part, fuser = Shard.parse(shard), make_method(method, checkpoint, device, precision, memory)
     refuse_overlap(out, boxes, annotations, masks, *fuser.inputs)
     truth = {"boxes": boxes, "annotations": annotations, "masks": masks}
     dataset = _load(data, layout, split=split, palette=palette, ignore=ignore, **truth)
@@ -157,13 +166,14 @@ def pairs_command(
     color: ColorOption = "rgb",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    memory: MemoryOption = None,
 ) -> None:
     """Fuse loose folders of images, without labels: writes OUT/<id>.png."""
     from fusion.dataset_writer import fuse_pairs
     from fusion.methods import make_method
     from fusion.methods.registry import OURS
 
-    fuser = make_method(method, checkpoint, device, precision)
+    fuser = make_method(method, checkpoint, device, precision, memory)
     dataset = _load(ir.parent, "folder", infrared=ir, visible=visible)
     if method is None:
         typer.echo(f"method: {fuser.name}{OURS.get(fuser.name, '')}")

@@ -23,11 +23,15 @@ class CrossFuseMethod(LumaMethod):
     """Fuses luma with the network; files get the floor of its output, as the release writes them.
 
     name: `crossfuse` for the paper's network, `crossfuse-plus` or `crossfuse-task` for ours; None: by the checkpoint.
+    memory: as for `InferenceNetwork`.
 
     Raises RequestError: unreadable weights, or a name that belongs to the other network.
     """
 
-    def __init__(self, checkpoint: Path, device: str = "auto", precision: Precision = "auto", name: str | None = None):
+    def __init__(
+        self, checkpoint: Path, device: str = "auto", precision: Precision = "auto", name: str | None = None,
+        memory: float | None = None,
+    ):  # fmt: skip
         self.device = pick_device(device)
         self.precision = pick_inference_precision(precision, self.device)
         self.network, self.tensor_hash = load_crossfuse(checkpoint)  # as trained: what costs are counted from
@@ -36,7 +40,7 @@ class CrossFuseMethod(LumaMethod):
         if (self.name == "crossfuse") != (own == "crossfuse"):
             raise RequestError(f"{checkpoint}: holds the network {own}; the method {self.name} is another, give {own}")
         self.batch_pixels = BATCH_PIXELS if self.device.type == "cuda" else 0  # nothing is saved by it on a CPU
-        self.fast_network = InferenceNetwork(self.network, self.device, self.precision)
+        self.fast_network = InferenceNetwork(self.network, self.device, self.precision, memory)
 
     def identity(self) -> dict[str, Any]:
         return {"name": self.name, "version": 3, "checkpoint": self.tensor_hash, "precision": self.precision}

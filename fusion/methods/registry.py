@@ -32,14 +32,15 @@ PLUGINS = "fuse2task.methods"
 
 
 def make_method(
-    name: str | None, checkpoint: Path | None = None, device: str = "auto", precision: Precision = "auto"
-) -> Method:
+    name: str | None, checkpoint: Path | None = None, device: str = "auto", precision: Precision = "auto",
+    memory: float | None = None,
+) -> Method:  # fmt: skip
     """The method called `name`: one of `METHODS`, a plug-in's, or `NAME=DIR` for a folder of fused images.
 
     Without a name: crossfuse-plus, or with a checkpoint whichever network it holds.
 
     checkpoint: a file for crossfuse or crossfuse-plus, the latter of which has shipped weights; for a plug-in
-    whatever it takes.
+    whatever it takes. memory: GB within which crossfuse-plus fuses large pairs on a CPU.
 
     Raises:
         RequestError: no such method, a bad checkpoint, a checkpoint for another method.
@@ -47,7 +48,7 @@ def make_method(
     if name is None and (checkpoint is None or str(checkpoint) in CROSSFUSE):
         name, checkpoint = str(checkpoint or DEFAULT), None
     if name is None:
-        return _network(checkpoint, device, precision, None)
+        return _network(checkpoint, device, precision, None, memory)
     if name not in METHODS and name in plugin_names(PLUGINS):
         return _from_plugin(name, checkpoint=checkpoint, device=device, precision=precision)
     if checkpoint is not None and name not in CROSSFUSE[:2]:
@@ -72,15 +73,17 @@ def make_method(
             "`fusion import` or `fusion train`), or --method crossfuse-plus, a network of ours with weights"
         )
     if name in CROSSFUSE:
-        return _network(checkpoint or Path(name), device, precision, name)
+        return _network(checkpoint or Path(name), device, precision, name, memory)
     known = ", ".join([*METHODS, *plugin_names(PLUGINS)])
     raise RequestError(f"no method {name!r}; there are {known} and NAME=DIR for a folder of fused images")
 
 
-def _network(checkpoint: Path | None, device: str, precision: Precision, name: str | None) -> Method:
+def _network(
+    checkpoint: Path | None, device: str, precision: Precision, name: str | None, memory: float | None
+) -> Method:
     from fusion.methods.crossfuse import CrossFuseMethod
 
-    return CrossFuseMethod(find_checkpoint(checkpoint), device, precision, name)
+    return CrossFuseMethod(find_checkpoint(checkpoint), device, precision, name, memory)
 
 
 def _from_plugin(name: str, **options: Any) -> Method:

@@ -20,6 +20,10 @@ from fusion.network.plus import CrossFusePlus
 from fusion.network.spectral_block import spectral_encoder
 
 TOKENS = 256  # of a tile: what the packed layout is chosen for
+MEMORY = 2.0
+"""GB that fusing a large pair may take on a CPU, the whole process included."""
+STRIP = 0.25  # of the memory is for what a strip takes; the rest is PyTorch and what is kept of the whole image
+PIXEL, ATTENDED = 600, 3e6  # bytes that crossfuse-plus takes for a pixel, and in attention for a tile
 ROWS = 32  # of the shallow maps at once: what lies between stays in the cache of a CPU
 
 
@@ -166,11 +170,13 @@ class InferenceNetwork(nn.Module):
     The faithful network's decoder is folded. On a CPU linear layers run in oneDNN and, in fp32, the faithful network's
     dense blocks in the frequency domain. bf16 means autocast, with shallow features, weight maps and the last layers
     kept in fp32.
+
+    memory: GB within which crossfuse-plus fuses on a CPU, in strips where a pair needs more as a whole; None: `MEMORY`.
     """
 
     def __init__(
         self, network: CrossFuseNetwork | CrossFusePlus, device: torch.device,
-        precision: Literal["fp32", "bf16"] = "fp32",
+        precision: Literal["fp32", "bf16"] = "fp32", memory: float | None = None,
     ):  # fmt: skip
         super().__init__()
         # Folded on the CPU: some devices have no fp64.
@@ -186,11 +192,21 @@ class InferenceNetwork(nn.Module):
                 made.decoder.joined = joined_in_place
             pack(made.attention, torch.bfloat16 if self.autocast else torch.float32)  # type: ignore[arg-type]
         self.network = made.to(device)
+        self.strip = (
+            (memory or MEMORY) * 1e9 * STRIP if device.type == "cpu" and isinstance(made, CrossFusePlus) else None
+        )
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """As the trained network's, without gradients."""
         with torch.no_grad(), torch.autocast(infrared.device.type, torch.bfloat16, enabled=self.autocast):
-            return self.network(infrared, visible)
+            if self.strip is None or infrared[:, 0].numel() * PIXEL <= 2 * self.strip:
+                return self.network(infrared, visible)
+            from fusion.network.strips import fuse_in_strips
+
+            rows, tiles = round(self.strip / PIXEL / infrared.shape[3]), int(self.strip / ATTENDED)
+            pairs = zip(infrared.split(1), visible.split(1), strict=True)
+            network: CrossFusePlus = self.network  # type: ignore[assignment]
+            return torch.cat([fuse_in_strips(network, *pair, rows, tiles) for pair in pairs])
 
 
 def pick_inference_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:

@@ -95,8 +95,15 @@ class Encoder(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 1, H, W) in [0, 1] to shallow (B, shallow, H, W) and deep (B, outputs[1], H//8, W//8) features."""
         shallow = self.shallow_features(image)
-        x = self.dense1(F.max_pool2d(shallow, 2))
-        return shallow, F.max_pool2d(self.dense2(F.max_pool2d(x, 2)), 2)
+        return shallow, self.deep_features(self.middle_features(shallow))
+
+    def middle_features(self, shallow: Tensor) -> Tensor:
+        """Shallow features to (B, outputs[0], H//4, W//4)."""
+        return F.max_pool2d(self.dense1(F.max_pool2d(shallow, 2)), 2)
+
+    def deep_features(self, middle: Tensor) -> Tensor:
+        """Middle features to deep ones."""
+        return F.max_pool2d(self.dense2(middle), 2)
 
 
 class ReconstructionDecoder(nn.Module):

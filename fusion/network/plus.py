@@ -72,13 +72,17 @@ class PlusCrossAttention(nn.Module):
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """Deep features of both modalities, (B, 64, h, w), to the fused deep map of that shape."""
-        size = infrared.shape
-        ir, vi = (F.unfold(to_overlapping_tiles(x), PATCH, stride=PATCH).transpose(1, 2) for x in (infrared, visible))
+        tiles = self.attend(to_overlapping_tiles(infrared), to_overlapping_tiles(visible))
+        return from_overlapping_tiles(tiles, infrared.shape)
+
+    def attend(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        """Tiles of both modalities, (T, 64, 32, 32), to fused ones; each by itself."""
+        ir, vi = (F.unfold(x, PATCH, stride=PATCH).transpose(1, 2) for x in (infrared, visible))
         ir = self.self2_ir(self.self1_ir(self.embed_ir(ir)))
         vi = self.self2_vi(self.self1_vi(self.embed_vi(vi)))
         fused = self.unembed(self.cross_ir_vi(ir, vi) + self.cross_vi_ir(vi, ir))
         tile = int(fused.shape[1] ** 0.5) * PATCH
-        return from_overlapping_tiles(F.fold(fused.transpose(1, 2), tile, PATCH, stride=PATCH), size)
+        return F.fold(fused.transpose(1, 2), tile, PATCH, stride=PATCH)
 
 
 def _joined(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
@@ -107,9 +111,15 @@ class PlusFusionDecoder(nn.Module):
         """fused: (B, 64, h, w); infrared, visible: (shallow, deep) features; images: (B, 2, H, W), infrared
         first, in [0, 1]. Returns (B, 1, H, W) in [0, 255]."""
         (ir_shallow, ir_deep), (vi_shallow, vi_deep) = infrared, visible
-        x = self.mix(torch.cat([fused, ir_deep, vi_deep], dim=1))
-        x = _up(self.conv3(_up(self.conv2(_up(self.conv1(x))))))
-        x = pad_to(x, *ir_shallow.shape[-2:])
+        x = self.coarse(torch.cat([fused, ir_deep, vi_deep], dim=1))
+        return self.fine(pad_to(x, *ir_shallow.shape[-2:]), ir_shallow, vi_shallow, images)
+
+    def coarse(self, deep: Tensor) -> Tensor:
+        """The fused deep map and both deep features, (B, 192, h, w), to (B, 16, 8 h, 8 w)."""
+        return _up(self.conv3(_up(self.conv2(_up(self.conv1(self.mix(deep)))))))
+
+    def fine(self, x: Tensor, ir_shallow: Tensor, vi_shallow: Tensor, images: Tensor) -> Tensor:
+        """What `coarse` gives, padded to the size of the images, to the fused image."""
         x = self.conv4.on_padded(self.joined((x, ir_shallow, vi_shallow, images), x.dtype))
         x = self.conv5(x)
         with full_precision(x):
