@@ -22,7 +22,7 @@ from fusion.network.spectral_block import spectral_encoder
 TOKENS = 256  # of a tile: what the packed layout is chosen for
 MEMORY = 2.0
 """GB that fusing a large pair may take on a CPU, the whole process included."""
-STRIP = 0.25  # of the memory is for what a strip takes; the rest is PyTorch and what is kept of the whole image
+STRIP = 0.125  # of the memory is for what a strip takes; the rest is PyTorch and what is kept of the whole image
 PIXEL, ATTENDED = 600, 3e6  # bytes that crossfuse-plus takes for a pixel, and in attention for a tile
 ROWS = 32  # of the shallow maps at once: what lies between stays in the cache of a CPU
 
