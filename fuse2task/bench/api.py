@@ -99,7 +99,7 @@ def run_bench(
             finished = run_jobs(bench, jobs, engine, shared)
     finally:
         engine.close()
-        bench.identities.save()
+    bench.identities.save()
     if not finished:
         say(f"{folder}: part {shard.index}/{shard.count} is done; the last part to finish will compare")
         return False

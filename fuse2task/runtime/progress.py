@@ -104,6 +104,8 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         if came:
+            for number in caught:  # a handler of ours would give way to the default while the interpreter ends
+                signal.signal(number, signal.SIG_IGN)
             for child in multiprocessing.active_children():
                 child.terminate()
         else:
