@@ -83,7 +83,7 @@ def test_points_need_no_estimate_and_sizes_must_agree(tmp_path):
 @pytest.mark.slow
 def test_real_cameras_agree_better_after_registration(shared_path):
     root = shared_path("data", "FLIR_aligned")
-    names = sorted(path.name.removesuffix("_RGB.jpg") for path in (root / "RGB").glob("*.jpg"))[::10]
+    names = sorted(path.name.removesuffix("_RGB.jpg") for path in (root / "RGB").glob("*.jpg"))[::5]
     frames = []
     for name in names:
         pair = (
@@ -95,9 +95,13 @@ def test_real_cameras_agree_better_after_registration(shared_path):
     turned = [(cv2.warpAffine(i, cv2.getRotationMatrix2D((160, 128), 3, 1.1), (320, 256)), v) for i, v in frames]
     made = estimate(turned)
     assert not made.failed
-    for before, pair in zip(turned, turned, strict=True):
-        after = made.apply(pair[0], "infrared"), made.apply(pair[1], "visible")
-        assert residual(*after).mutual_information > residual(*before).mutual_information
+    before = [residual(*pair) for pair in turned]
+    after = [residual(made.apply(pair[0], "infrared"), made.apply(pair[1], "visible")) for pair in turned]
+    published = [residual(*pair) for pair in frames]
+    # Over the set: single frames have hardly any edge in common, and the common field is smaller than the image.
+    assert np.median([one.pixels for one in after]) < 2 < 4 < np.median([one.pixels for one in before])
+    shared_bits = [np.mean([one.mutual_information for one in part]) for part in (after, published, before)]
+    assert shared_bits == sorted(shared_bits, reverse=True)
 
 
 def test_residual_checkerboard_and_blink_show_both_cameras():
