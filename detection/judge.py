@@ -19,7 +19,7 @@ from fuse2task.runtime.checkpoints import peek_format
 from fuse2task.runtime.compute import pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
 from fuse2task.runtime.files import weights_digest
-from fuse2task.runtime.packages import quiet_ultralytics
+from fuse2task.runtime.packages import onnx_session, quiet_ultralytics
 from fuse2task.runtime.progress import Meter
 from fuse2task.runtime.reading import NOT_FETCHED, check_regular, one_line
 
@@ -158,16 +158,7 @@ def load_judge(path: Path, device: str = "auto") -> LoadedDetector:
 
 def _load_onnx(path: Path) -> tuple[Forward, tuple[str, ...], int]:
     """Network, classes and image size. RequestError: no onnxruntime, or no Ultralytics detector with a square input."""
-    try:
-        import onnxruntime
-    except ImportError:
-        fix = "`pip install fuse2task[onnx]` brings them"
-        raise RequestError(f"{path}: ONNX judges need onnx and onnxruntime; {fix}") from None
-    onnxruntime.set_default_logger_severity(4)
-    try:
-        session = onnxruntime.InferenceSession(str(path), _without_spinning(onnxruntime), ["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no public base class
-        raise RequestError(f"{path}: not readable as ONNX ({one_line(error)})") from None
+    session = onnx_session(path)
     about = session.get_modelmeta().custom_metadata_map
     try:
         names, size = ast.literal_eval(about["names"]), ast.literal_eval(about["imgsz"])
@@ -188,15 +179,6 @@ def _load_onnx(path: Path) -> tuple[Forward, tuple[str, ...], int]:
         return torch.from_numpy(session.run(None, {entry.name: image.numpy().astype(kind)})[0]).float()
 
     return forward, ordered, shape[2]
-
-
-def _without_spinning(onnxruntime: Any) -> Any:
-    """Options of a session: as many threads as torch has, asleep while they wait. By default there is one for each
-    core, whatever OMP_NUM_THREADS says, and on a shared machine waiting takes twice the time of the arithmetic."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
 
 
 def predict(

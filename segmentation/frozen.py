@@ -18,7 +18,7 @@ from fuse2task.judges import SegmentationJudge
 from fuse2task.runtime.compute import pick_device
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError, listing
 from fuse2task.runtime.files import file_digest, value_hash, weights_digest
-from fuse2task.runtime.packages import go_offline
+from fuse2task.runtime.packages import go_offline, onnx_session
 from fuse2task.runtime.progress import say
 from fuse2task.runtime.reading import check_regular, one_line, refuse_untrusted
 from segmentation.evaluation import class_names
@@ -224,16 +224,11 @@ def _forward(path: Path, device: torch.device) -> Forward:
 
 
 def _onnx(path: Path) -> Forward:
-    try:
-        import onnxruntime
-    except ImportError:
-        raise RequestError(f"{path}: ONNX needs onnxruntime; `pip install fuse2task[onnx]` brings it") from None
-    onnxruntime.set_default_logger_severity(4)
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        (entry,) = session.get_inputs()
-    except Exception as error:  # onnxruntime's exceptions share no public base class
-        raise RequestError(f"{path}: not readable as ONNX with one input ({one_line(error)})") from None
+    session = onnx_session(path)
+    entries = session.get_inputs()
+    if len(entries) != 1:
+        raise RequestError(f"{path}: not readable as ONNX with one input (it has {len(entries)})")
+    (entry,) = entries
     kind = np.float16 if entry.type == "tensor(float16)" else np.float32
 
     def forward(image: np.ndarray) -> np.ndarray:

@@ -39,6 +39,8 @@ JPEG_PIXELS = 1024  # a byte; every block of 64 takes at least a bit, and what i
 WHITE = 250  # grey level from which a border is one
 Camera = Literal["infrared", "visible"]
 CAMERAS: tuple[Camera, ...] = ("infrared", "visible")
+OTHER: dict[Camera, Camera] = {"infrared": "visible", "visible": "infrared"}
+"""Each camera's partner."""
 MAX_SCANS = 100  # of a progressive JPEG; encoders write about ten, and each costs as much as decoding the image
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,

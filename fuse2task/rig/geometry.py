@@ -1,6 +1,6 @@
 """Geometry of a camera rig: lens calibration, and the alignment that takes both cameras to one grid of pixels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from fuse2task.data.dataset import Box
 from fuse2task.data.degradation.geometry import Size, remaining
-from fuse2task.data.images import CAMERAS, IGNORED, Camera
+from fuse2task.data.images import CAMERAS, IGNORED, OTHER, Camera
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import read_json, write_json
 from fuse2task.runtime.reading import MAX_YAML, parse_yaml, read_csv, read_text
@@ -114,9 +114,7 @@ class Alignment:
             part = image[corner[1] : corner[1] + self.size[1], corner[0] : corner[0] + self.size[0]]
             if min(corner) >= 0 and part.shape[:2] == self.size[::-1]:
                 return np.ascontiguousarray(part)
-        scale = _scale(view, self.size)
-        if scale > 1.1:
-            image = cv2.GaussianBlur(image, (0, 0), 0.5 * float(np.sqrt(scale**2 - 1)))
+        image = blurred(image, scale_at(view.from_grid, self.size))
         x, y = _maps(view, self.size)
         return cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
@@ -198,7 +196,7 @@ def common_grid(
     """
     lenses = lenses or {}
     check_lenses(sizes, lenses)
-    other: Camera = "infrared" if onto == "visible" else "visible"
+    other = OTHER[onto]
     grid, moving = sizes[onto], sizes[other]
     matrix = np.diag([grid[0] / moving[0], grid[1] / moving[1], 1]) if matrix is None else np.asarray(matrix)
     views = {
@@ -272,11 +270,15 @@ def _maps(view: CameraView, grid: Size) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.ascontiguousarray(part.reshape(grid[::-1])) for part in points.T)  # type: ignore[return-value]
 
 
-def _scale(view: CameraView, grid: Size) -> float:
-    """Pixels of the camera's image for each of the grid, in the middle of it."""
-    middle = np.array(grid) / 2
-    at, right, down = view.from_grid(np.add(middle, [[0, 0], [1, 0], [0, 1]]))
+def scale_at(source: Callable[[np.ndarray], np.ndarray], grid: Sequence[int]) -> float:
+    """Pixels of an image for each of a grid, in its middle; source: points (N, 2) of the grid to those of the image."""
+    at, right, down = source(np.add(np.divide(grid, 2), [[0, 0], [1, 0], [0, 1]]))
     return float(np.sqrt(abs(np.linalg.det([right - at, down - at]))))
+
+
+def blurred(image: np.ndarray, scale: float) -> np.ndarray:
+    """The image without detail that a grid `scale` times as coarse cannot hold; as it is up to a scale of 1.1."""
+    return cv2.GaussianBlur(image, (0, 0), 0.5 * float(np.sqrt(scale**2 - 1))) if scale > 1.1 else image
 
 
 def matrix_of_points(source: np.ndarray, target: np.ndarray, model: str) -> np.ndarray:

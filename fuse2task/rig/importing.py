@@ -166,8 +166,9 @@ class _Import:
                 known = sizes.setdefault(camera, size)
                 single = of_one_size or (camera == "infrared" and self.recipe.bad_pixels is not None)
                 if single and size != known:
-                    path = frame.infrared if camera == "infrared" else frame.visible
-                    problems.append(f"{path}: {size[0]}x{size[1]}, but the first one is {known[0]}x{known[1]}")
+                    problems.append(
+                        f"{frame.file(camera)}: {size[0]}x{size[1]}, but the first one is {known[0]}x{known[1]}"
+                    )
             (width, height), other = found.values()
             if registration is None and (width, height) != other:
                 problems.append(f"{frame.infrared}: {width}x{height}, but {frame.visible} is {other[0]}x{other[1]}")
@@ -312,7 +313,7 @@ class _Import:
         except RequestError as error:
             raise RequestError(f"{frame.infrared}, {frame.visible}: {error}") from None
         for camera, digest in zip(CAMERAS, self.sources[frame.id], strict=True):
-            source = frame.infrared if camera == "infrared" else frame.visible
+            source = frame.file(camera)
             changed = treatment.changes(camera)
             data = encode_png(images[camera]) if changed else source.read_bytes()
             put = self._put(camera, frame, ".png" if changed else source.suffix.lower(), data)

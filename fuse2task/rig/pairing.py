@@ -107,6 +107,10 @@ class Frame:
         """The id of the pair that it becomes, see `fuse2task.data.dataset.Pair`."""
         return f"{self.sequence}__{self.name}" if self.sequence else self.name
 
+    def file(self, camera: Camera) -> Path:
+        """The camera's file."""
+        return self.infrared if camera == "infrared" else self.visible
+
 
 @dataclass(frozen=True)
 class Paired:

@@ -12,16 +12,18 @@ from scipy import fft, ndimage, optimize
 
 from fuse2task.config.recipes import Recipe
 from fuse2task.data.degradation.geometry import Size
-from fuse2task.data.images import CAMERAS, Camera, luma
+from fuse2task.data.images import CAMERAS, OTHER, Camera, luma
 from fuse2task.rig.geometry import (
     Alignment,
     Lens,
+    blurred,
     centred,
     check_lenses,
     common_grid,
     matrix_of_points,
     read_lens,
     read_points,
+    scale_at,
     straightened,
     transformed,
 )
@@ -73,7 +75,7 @@ def align(section: Registration, frames: Sequence[Images]) -> Alignment:
     if not section.points:
         return estimate(frames, section.model, section.onto, lenses)
     points = read_points(Path(section.points))
-    other: Camera = "infrared" if section.onto == "visible" else "visible"
+    other = OTHER[section.onto]
     matrix = matrix_of_points(points[other], points[section.onto], section.model)
     how = {"method": "point pairs", "pairs": len(points[other]), "model": section.model, "onto": section.onto}
     return common_grid(_sizes([frames[0]] if len(frames) else []), matrix, section.onto, lenses, how=how)
@@ -99,7 +101,7 @@ def estimate(
     greys = [(luma(infrared), luma(visible)) for infrared, visible in frames]  # decoded once, where they are lazy
     sizes, lenses = _sizes(greys), lenses or {}
     check_lenses(sizes, lenses)
-    other: Camera = "infrared" if onto == "visible" else "visible"
+    other = OTHER[onto]
     at, moving = CAMERAS.index(onto), CAMERAS.index(other)
     pairs = [
         (straightened(grey[at], lenses.get(onto)), straightened(grey[moving], lenses.get(other))) for grey in greys
@@ -371,8 +373,7 @@ def _scaling(source: Sequence[int], target: Sequence[int]) -> np.ndarray:
 
 def _scale_at(matrix: np.ndarray, size: Sequence[int]) -> float:
     """Pixels behind the matrix for each before it, in the middle of an image of `size`."""
-    at, right, down = transformed(matrix, np.divide(size, 2) + np.array([[0, 0], [1, 0], [0, 1]]))
-    return float(np.sqrt(abs(np.linalg.det([right - at, down - at]))))
+    return scale_at(lambda points: transformed(matrix, points), size)
 
 
 def _resized(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
@@ -381,8 +382,7 @@ def _resized(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
 
 def _warped(image: np.ndarray, matrix: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """The image seen through `matrix`, which takes its pixels to the image's; blurred where it shrinks."""
-    if (scale := _scale_at(matrix, size)) > 1.1:
-        image = cv2.GaussianBlur(image, (0, 0), 0.5 * float(np.sqrt(scale**2 - 1)))
+    image = blurred(image, _scale_at(matrix, size))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpPerspective(image, centred(matrix), tuple(size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 

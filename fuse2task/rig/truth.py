@@ -72,7 +72,7 @@ def read_truth(section: Truth, frames: Sequence[Frame], folder: Path) -> Recorde
     """Truth of all frames; folder: of the camera that it was drawn on. RequestError: what is wrong with it, listed."""
     pairs = []
     for frame in frames:
-        path = frame.infrared if section.on == "infrared" else frame.visible
+        path = frame.file(section.on)
         own = path_id(path.relative_to(folder).as_posix(), SUFFIXES)
         aliases = () if own == frame.id else (own,)
         pairs.append(Pair(frame.id, "test", path, path, image_size(path), aliases=aliases))

@@ -19,6 +19,7 @@ from typing import Any
 
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.runtime.files import value_hash
+from fuse2task.runtime.reading import one_line
 
 VERSION = "0.1.0"  # of fuse2task; here, so that this layer imports nothing above it
 DECISIVE = (
@@ -107,6 +108,31 @@ def go_offline() -> None:
         NO_ALBUMENTATIONS_UPDATE="1",
         HF_HUB_OFFLINE="1",
     )
+
+
+def onnx_session(path: Path) -> Any:
+    """An onnxruntime session on the CPU: as many threads as torch has, asleep while they wait.
+
+    By default there is one for each core, whatever OMP_NUM_THREADS says, and on a shared machine waiting takes twice
+    the time of the arithmetic.
+
+    RequestError: no onnxruntime, or not readable.
+    """
+    import torch
+
+    try:
+        import onnxruntime
+    except ImportError:
+        fix = "`pip install fuse2task[onnx]` brings them"
+        raise RequestError(f"{path}: ONNX judges need onnx and onnxruntime; {fix}") from None
+    onnxruntime.set_default_logger_severity(4)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no public base class
+        raise RequestError(f"{path}: not readable as ONNX ({one_line(error)})") from None
 
 
 def quiet_ultralytics() -> None:
