@@ -10,7 +10,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 
+MOBILENET_V2 = "fasterrcnn_mobilenet_v2_fpn"
 TORCHVISION = (
+    MOBILENET_V2,
     "fasterrcnn_mobilenet_v3_large_320_fpn", "fasterrcnn_mobilenet_v3_large_fpn", "retinanet_resnet50_fpn",
     "fcos_resnet50_fpn", "ssdlite320_mobilenet_v3_large",
 )  # fmt: skip

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torchvision.models import detection
+from torchvision.models import detection, mobilenet_v2
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FrozenBatchNorm2d
 
-from detection.recipe import TORCHVISION
+from detection.recipe import MOBILENET_V2, TORCHVISION
 from detection.weights import TORCHVISION_FORMAT as FORMAT
 from fuse2task.runtime.checkpoints import (
     check_finite,
@@ -28,6 +30,10 @@ REGIONS = 64  # of an image that train Faster R-CNN, as in Fast R-CNN; of torchv
 CLASSIFIERS = ("roi_heads.box_predictor.", "head.classification_head.")
 # Of a classifier's file: what follows its last feature map.
 UNUSED = ("classifier.", "fc.")
+# MobileNetV2's last block of stride 8, of stride 16, and its last layer (stride 32), with their channels, and how many
+# blocks stay as they were given, those up to stride 8. People far away are lost at torchvision's first stride, 16.
+MAPS, CHANNELS, GIVEN_BLOCKS = {"6": "0", "13": "1", "18": "2"}, [32, 96, 1280], 7
+ANCHORS = ((24,), (48,), (96,), (192,))  # of the three maps and the pooled one, in pixels
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,10 @@ class TorchvisionNetwork:
 
 def build(model: str, classes: Sequence[str], image_size: int, frozen_norms: bool = False) -> TorchvisionNetwork:
     """A network with random weights, which takes squares of `image_size` as they are."""
-    module = getattr(detection, model)(weights=None, weights_backbone=None, num_classes=len(classes) + 1)
+    if model == MOBILENET_V2:
+        module = _on_mobilenet_v2(len(classes) + 1)
+    else:
+        module = getattr(detection, model)(weights=None, weights_backbone=None, num_classes=len(classes) + 1)
     # SSDlite's builder takes no sizes: its default boxes are relative to the input.
     module.transform.min_size, module.transform.max_size = (image_size,), image_size
     module.transform.fixed_size = (image_size, image_size)
@@ -65,7 +74,7 @@ def build(model: str, classes: Sequence[str], image_size: int, frozen_norms: boo
 def build_from(model: str, classes: Sequence[str], image_size: int, weights: Path) -> TorchvisionNetwork:
     """A network that starts from a local file: of a run of ours, of torchvision's COCO detector of this name, or of the
     ImageNet classifier that is its backbone. The layers that know the classes start fresh where these are others. As in
-    torchvision batch normalisation is frozen then, but for SSDlite.
+    torchvision batch normalisation is frozen then, but for SSDlite, and so are MobileNetV2's blocks up to stride 8.
 
     RequestError: no such file, or other names or shapes than the network's.
     """
@@ -88,6 +97,9 @@ def build_from(model: str, classes: Sequence[str], image_size: int, weights: Pat
     if problems:
         raise RequestError(f"{weights}: not weights of {model} or of its backbone\n{listing(sorted(problems), 5)}")
     network.module.load_state_dict(given, strict=False)
+    if model == MOBILENET_V2:
+        for block in list(network.module.backbone.body.values())[:GIVEN_BLOCKS]:
+            block.requires_grad_(False)
     return network
 
 
@@ -105,6 +117,16 @@ def load_torchvision(path: Path) -> TorchvisionNetwork:
     load_into(network.module, tensors, path)
     network.module.eval()
     return network
+
+
+def _on_mobilenet_v2(classes: int) -> torch.nn.Module:
+    """Faster R-CNN on MobileNetV2 with a feature pyramid, of torchvision's parts; torchvision has no builder for it."""
+    body = BackboneWithFPN(mobilenet_v2(weights=None).features, MAPS, CHANNELS, 256)
+    anchors = AnchorGenerator(ANCHORS, ((0.5, 1.0, 2.0),) * len(ANCHORS))
+    return detection.FasterRCNN(
+        body, classes, rpn_anchor_generator=anchors, rpn_pre_nms_top_n_train=1000, rpn_post_nms_top_n_train=500,
+        rpn_pre_nms_top_n_test=500, rpn_post_nms_top_n_test=200,
+    )  # fmt: skip
 
 
 def _freeze_norms(module: torch.nn.Module) -> None:

@@ -9,6 +9,7 @@ from fuse2task.report.tables import (
     Cell,
     Table,
     by_rows,
+    first_of,
     fraction,
     interval,
     level_text,
@@ -45,9 +46,9 @@ def sentences(entry: Mapping[str, Any]) -> list[str]:
             f"{len(judges)} judges rank {len(entry['methods'])} methods with Kendall's W {fraction(entry['w'])} {ends} "
             f"({p_text(entry['w_p'])}{random}); 1 is full agreement."
         )
-    tested = [row for row in entry["methods"] if row["verdict"]]
+    tested = sorted((row for row in entry["methods"] if row["verdict"]), key=lambda row: row["mean_rank"])
     for text in dict.fromkeys(row["verdict"] for row in tested):
-        names = "; ".join(_verdict(row, judges) for row in tested if row["verdict"] == text)
+        names = "; ".join(first_of([_verdict(row, judges) for row in tested if row["verdict"] == text]))
         found.append(
             f"The difference from {entry['baseline']} {'is ' if text.startswith('not') else ''}{text}: {names}."
         )
@@ -68,6 +69,8 @@ def _without(row: Mapping[str, Any]) -> str:
 
 
 def _verdict(row: Mapping[str, Any], judges: Sequence[str]) -> str:
+    if len(judges) > FEW:  # a sentence of fifty numbers is a table
+        return str(row["method"])
     parts = [f"{name} {signed(_float(row['differences'][name]))}{'*' if name in row['significant'] else ''}"
              for name in judges]  # fmt: skip
     return f"{row['method']} ({', '.join(parts)})"

@@ -8,7 +8,7 @@ from typing import Any
 from fuse2task.report import charts, metric_tables
 from fuse2task.report.estimates import Difference, Estimate, Numbers
 from fuse2task.report.metric_tables import ONE_TRAINING, summary_table, variant
-from fuse2task.report.tables import Table, fraction, interval, p_text, signed
+from fuse2task.report.tables import Table, first_of, fraction, interval, p_text, signed
 from fuse2task.results.schema import SINGLE
 from fuse2task.results.tables import Group
 from fuse2task.tasks import find_task
@@ -214,7 +214,8 @@ def _value(numbers: Numbers, method: str) -> str:
 
 
 def _and(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    *others, last = first_of(names)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _against_baseline(numbers: Numbers) -> list[str]:
@@ -224,8 +225,8 @@ def _against_baseline(numbers: Numbers) -> list[str]:
     texts = {"better": "Significantly better than", "worse": "Significantly worse than",
              "": "No significant difference from"}  # fmt: skip
     for mark, text in texts.items():
-        if listed := "; ".join(_measured(item) for item in tested if item.mark == mark):
-            sentences.append(f"{text} the baseline {numbers.baseline}: {listed}.")
+        if listed := first_of([_measured(item) for item in tested if item.mark == mark]):
+            sentences.append(f"{text} the baseline {numbers.baseline}: {'; '.join(listed)}.")
     if detectable := numbers.detectable():
         size = f"a difference from {numbers.baseline} smaller than about {fraction(max(detectable))}"
         sentences.append(f"With these images, {size} can remain undetected.")
@@ -234,7 +235,7 @@ def _against_baseline(numbers: Numbers) -> list[str]:
 
 def _of_these_networks(numbers: Numbers) -> list[str]:
     found = [numbers.against_baseline(method, numbers.main) for method, _ in numbers.ranked()]
-    listed = "; ".join(f"{item.a} {_measured(item)}" for item in found if item is not None)
+    listed = "; ".join(first_of([_measured(item) for item in found if item is not None]))
     return [f"Differences from {numbers.baseline}, for these trained networks: {listed}."] if listed else []
 
 
@@ -252,11 +253,12 @@ def _against_single(numbers: Numbers, ranked: list[tuple[str, float]]) -> list[s
     if not tested:
         return [f"{text} None of these differences was tested."]
     level = f"at the {100 * (1 - numbers.alpha):g} % level"
-    for item in tested:  # `average: .030 lower, p = .01, a real difference at the 95 % level.`
+    listed = []
+    for item in tested:  # `average: .030 lower, p = .01, a real difference at the 95 % level`
         size = f"{fraction(abs(item.value))} {'higher' if item.value > 0 else 'lower'}"
         verdict = f"{'a real difference' if item.significant else 'not significant'} {level}"
-        text += f" {item.a}: {', '.join(part for part in (size, p_text(item.p), verdict) if part)}."
-    return [text]
+        listed.append(f"{item.a}: {', '.join(part for part in (size, p_text(item.p), verdict) if part)}")
+    return [f"{text} {'. '.join(first_of(listed))}."]
 
 
 def _measured(found: Difference) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 from fuse2task.report.estimates import Difference, Estimate
 
+LISTED = 6  # methods in a sentence
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -96,6 +98,11 @@ def placed(cells: Sequence[Cell], higher_is_better: bool = True) -> list[Cell]:
 def by_rows(columns: Sequence[Iterable[Cell]]) -> tuple[tuple[Cell, ...], ...]:
     """Columns of cells to rows of cells."""
     return tuple(zip(*columns, strict=True))
+
+
+def first_of(parts: Sequence[str]) -> list[str]:
+    """What a sentence can hold: the first LISTED, and how many more there are, which stand in the table."""
+    return list(parts) if len(parts) <= LISTED + 1 else [*parts[:LISTED], f"{len(parts) - LISTED} more"]
 
 
 def fraction(value: float, signed: bool = False) -> str:

@@ -58,6 +58,17 @@ def test_sentences_say_what_depends():
     assert "one training is one draw" in " ".join(sentences(entry(one_training=["b"])))
 
 
+def test_sentences_stay_short_with_many_methods_and_judges():
+    (task,) = (row for row in entry()["methods"] if row["method"] == "task")
+    many = [task | {"method": f"m{number}", "mean_rank": float(9 - number)} for number in range(9)]
+    found = next(text for text in sentences(entry(methods=many)) if "depends" in text)
+    assert "m8 (a +.100*, b −.100); m7" in found  # the best first
+    assert found.endswith("m3 (a +.100*, b −.100); 3 more.")
+    names = [f"j{number}" for number in range(6)]
+    found = next(text for text in sentences(entry(methods=many[:2], judges=names)) if "depends" in text)
+    assert found == "The difference from average depends on the judge: m1; m0."
+
+
 def test_the_mark_stands_in_every_table_of_that_judge(bench, capsys):
     groups = read_contents(bench).groups
     keys = groups[0].keys

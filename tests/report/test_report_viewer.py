@@ -20,7 +20,7 @@ from fuse2task.report.viewer import viewer_scenes
 
 def decoded(uri: str) -> Image.Image:
     head, data = uri.split(",", 1)
-    assert head in ("data:image/jpeg;base64", "data:image/png;base64")
+    assert head in ("data:image/webp;base64", "data:image/png;base64")
     return Image.open(io.BytesIO(base64.b64decode(data)))
 
 
