@@ -1,5 +1,6 @@
 """`fuse2task data`: import, check, split, convert, degrade and synthesize datasets."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -27,6 +28,7 @@ app = typer.Typer(
     help="Import recordings; look at datasets, split them, draw synthetic ones, degrade them.", no_args_is_help=True
 )
 
+FURTHEST = 3  # frames that `data import` names
 SceneLayout = Literal["m3fd", "msrs"]
 Root = Annotated[Path, Argument(help="Folder that the layout begins at.", show_default=False)]
 Infrared = Annotated[Path | None, Option(help="Infrared folder, for layout folder.")]
@@ -104,7 +106,15 @@ def import_command(
         typer.echo(f"infrared: {len(manifest['bad_pixels'])} defective pixels repaired")
     for name, shift in manifest.get("residuals", {}).items():
         median, high = shift["median"], shift["p95"]
-        typer.echo(f"edges of both cameras apart {name} registration: median {median:g} px, 95 % below {high:g} px")
+        bits = f"; mutual information {shift['bits']:g} bits" if "bits" in shift else ""
+        typer.echo(f"edges apart {name} registration: median {median:g} px, 95 % below {high:g} px{bits}")
+    apart = [(math.hypot(*pair[1]), row) for row in manifest["frames"] if (pair := row.get("residual")) and pair[1]]
+    for after, row in sorted(apart, key=lambda one: -one[0])[:FURTHEST]:
+        before = f" ({math.hypot(*row['residual'][0]):.1f} before)" if row["residual"][0] else ""
+        typer.echo(f"  furthest: {row['id']}, {after:.1f} px{before}")
+    typer.echo(
+        f"look at {output / 'contact_sheet.png'} and {output / 'blink.gif'}: edges should go on from tile to tile"
+    )
     truth = " --annotations " + str(output / "annotations.json") if "annotations.json" in manifest["files"] else ""
     truth = truth or (f" --masks {output / 'masks'}" if "mask" in manifest["frames"][0] else "")
     typer.echo(f"next: fuse2task data check {output} --layout folder{truth}")
@@ -177,13 +187,17 @@ def check(
     ignore: IgnoreOption = None,
     infrared: Infrared = None,
     visible: Visible = None,
+    max_misalignment: Annotated[
+        float | None,
+        Option(min=0, help="Pixels that edges may be apart in half of the pairs; 12 allows any. [default: 5]"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List everything that is wrong with a dataset, and count what is in it.
 
     Exit code 0: clean; 1: findings listed; 2: wrong request.
     """
-    from fuse2task.data.check import check_dataset
+    from fuse2task.data.check import MISALIGNED, check_dataset
     from fuse2task.data.loading import scan_dataset
     from fuse2task.data.truth.coco import count_coco, is_coco
 
@@ -191,7 +205,7 @@ def check(
         root, layout, split=split, boxes=boxes, annotations=annotations, masks=masks, palette=palette,
         ignore=ignore, infrared=infrared, visible=visible,
     )  # fmt: skip
-    report = check_dataset(dataset, findings)
+    report = check_dataset(dataset, findings, MISALIGNED if max_misalignment is None else max_misalignment)
     files = {}
     if annotations is not None and is_coco(annotations):  # whole files may cover more images than are on disk
         counted = count_coco(annotations)

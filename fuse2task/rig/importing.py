@@ -5,29 +5,30 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fuse2task.config.recipes import Recipe
-from fuse2task.data.check import edge_shift
 from fuse2task.data.dataset import Pair, files_below
+from fuse2task.data.degradation.geometry import Size
 from fuse2task.data.images import (
     CAMERAS,
     Camera,
     encode_png,
     image_header,
-    luma,
     read_counts,
     read_infrared,
     read_visible,
 )
 from fuse2task.data.truth.coco import coco_truth
 from fuse2task.rig.geometry import Alignment, common_grid
-from fuse2task.rig.pairing import Frame, Match, Paired, pair_files
+from fuse2task.rig.pairing import Frame, Match, Paired, pair_files, spread
 from fuse2task.rig.radiometry import BadPixels, Radiometry, ToneMap, bad_pixels, repaired, set_histogram
 from fuse2task.rig.registration import Registration, align
+from fuse2task.rig.residual import blink, contact_sheet, residual, summary
 from fuse2task.rig.truth import RecordedTruth, Truth, read_truth
 from fuse2task.runtime import files
 from fuse2task.runtime.errors import RequestError, listing
@@ -40,6 +41,8 @@ from fuse2task.runtime.records import differing, refuse
 FORMAT = "fuse2task.import"
 MANIFEST = "import.json"
 BAD_PIXELS, ALIGNMENT, ANNOTATIONS, MASKS = "bad_pixels.csv", "alignment.json", "annotations.json", "masks"
+SHEET, BLINK = "contact_sheet.png", "blink.gif"
+ON_SHEET = 9  # frames
 _PACKAGES = ("numpy", "opencv-python-headless", "pillow", "scipy")
 _FLIR = b"FLIR\x00\x01"  # begins a block of a radiometric JPEG (R-JPEG)
 _HEAD = 65536  # bytes in which the first block lies
@@ -68,8 +71,9 @@ def import_pairs(recipe: ImportRecipe, out: Path) -> dict[str, Any]:
 
     `out/infrared/` and `out/visible/` hold them, a sequence's frames in a folder of its name, so that ids begin with
     it; what nothing changes is copied byte for byte, all else is PNG. Truth goes to `out/annotations.json` (COCO) or
-    `out/masks/`. `out/alignment.json` and `out/bad_pixels.csv` serve for new frames of the rig. `out/import.json`,
-    which is returned, tells the recipe, what was found by it, and each file's source and hash.
+    `out/masks/`. `out/alignment.json` and `out/bad_pixels.csv` serve for new frames of the rig, `out/contact_sheet.png`
+    and `out/blink.gif` for the eye. `out/import.json`, which is returned, tells the recipe, what was found by it, and
+    each file's source and hash.
 
     RequestError: as `pair_files` and the parts of `fuse2task.rig`; pairs of unequal size without a registration, a
     registration that its own error bar says has failed, or an `out` that holds something else or overlaps what is read.
@@ -82,13 +86,12 @@ def import_pairs(recipe: ImportRecipe, out: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Treatment:
-    """What happens to the frames. alignments: by id, or one for all under ""; plain: as if both cameras saw the same
-    field, to compare with."""
+    """What happens to the frames. alignments: by id, or one for all under "", onto the pixels of the camera `onto`."""
 
     tone: ToneMap | None
     bad: np.ndarray
     alignments: Mapping[str, Alignment]
-    plain: Alignment | None = None
+    onto: Camera = "visible"
     truth: RecordedTruth | None = None
 
     def alignment(self, frame: Frame) -> Alignment | None:
@@ -207,7 +210,7 @@ class _Import:
                 meter.advance()
         rows = [done[frame.id] for frame in self.frames]
         extra = self._write_extra(treatment, rows)
-        manifest = {**self.plan, **found, **self._pairing(), **_residuals(rows), "frames": rows}
+        manifest = {**self.plan, **found, **self._pairing(), "residuals": summary(rows), "frames": rows}
         manifest["files"] = {path.name: file_digest(path) for path in extra}
         files.write_json(self.out / MANIFEST, manifest)
         (self.work / "journal.jsonl").unlink()
@@ -229,9 +232,7 @@ class _Import:
         treatment = _Treatment(tone, bad, {})
         if self.recipe.registration is not None:
             alignments = self._registered(self.recipe.registration, treatment)
-            onto = self.recipe.registration.onto
-            plain = None if self.recipe.registration.per_frame else common_grid(self.sizes, onto=onto)
-            treatment = replace(treatment, alignments=alignments, plain=plain)
+            treatment = replace(treatment, alignments=alignments, onto=self.recipe.registration.onto)
         if self.recipe.truth is not None:
             folder = self.recipe.folder(self.recipe.truth.on)
             treatment = replace(treatment, truth=read_truth(self.recipe.truth, self.frames, folder))
@@ -245,9 +246,7 @@ class _Import:
                     found[frame.id] = align(section, _Looks([frame], treatment))
                     meter.advance()
         else:
-            step = max(len(self.frames) / section.frames, 1)
-            chosen = [self.frames[int(number * step)] for number in range(min(section.frames, len(self.frames)))]
-            found = {"": align(section, _Looks(chosen, treatment))}
+            found = {"": align(section, _Looks(spread(self.frames, section.frames), treatment))}
         if failed := {name: way.error for name, way in found.items() if way.failed}:
             fix = "give `points`, a `file`, or frames with more edges in common"
             problems = (
@@ -266,8 +265,11 @@ class _Import:
             say(f"note: {len(radiometric)} such files, {text}; {fix}")
 
     def _write_extra(self, treatment: _Treatment, rows: Sequence[dict[str, Any]]) -> list[Path]:
-        """What serves for new frames of the rig, and truth in one file."""
-        written = []
+        """What serves for new frames of the rig and for the eye, and truth in one file."""
+        written = [self.out / SHEET, self.out / BLINK]
+        shown = {_caption(row): self._pair(row) for row in spread(rows, ON_SHEET)}
+        files.write_bytes(written[0], encode_png(contact_sheet(shown)))
+        files.write_bytes(written[1], blink(*self._pair(rows[len(rows) // 2])))
         if self.recipe.bad_pixels is not None:
             written.append(self.out / BAD_PIXELS)
             files.write_text(written[-1], "x,y\n" + "".join(f"{x},{y}\n" for x, y in treatment.bad.tolist()))
@@ -306,8 +308,12 @@ class _Import:
         try:
             images = treatment.finished(recorded, alignment)
             if alignment is not None:
-                before = None if treatment.plain is None else treatment.finished(recorded, treatment.plain)
-                row["residual"] = [None if pair is None else _shift(pair) for pair in (before, images)]
+                before = treatment.finished(
+                    recorded, _same_field(*(alignment.views[camera].size for camera in CAMERAS), treatment.onto)
+                )
+                found = [residual(pair["infrared"], pair["visible"]) for pair in (before, images)]
+                row["residual"] = [one.as_json() for one in found]
+                row["mutual_information"] = [round(one.mutual_information, 4) for one in found]
                 if frame.id in treatment.alignments:
                     row["alignment"] = alignment.as_json()
         except RequestError as error:
@@ -321,6 +327,10 @@ class _Import:
         if treatment.truth is not None and treatment.truth.section.masks is not None:
             row["mask"] = self._put(MASKS, frame, ".png", encode_png(treatment.truth.mask(frame.id, alignment)))
         return row
+
+    def _pair(self, row: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Infrared and visible image as they were written."""
+        return read_infrared(self.out / row["infrared"]["path"]), read_visible(self.out / row["visible"]["path"])
 
     def _put(self, folder: str, frame: Frame, suffix: str, data: bytes) -> dict[str, str]:
         target = Path(folder, frame.sequence, f"{frame.name}{suffix}")
@@ -354,22 +364,15 @@ def _sources(frame: Frame) -> tuple[str, str]:
     return file_digest(frame.infrared), file_digest(frame.visible)
 
 
-def _shift(images: Mapping[Camera, np.ndarray]) -> list[float] | None:
-    """By how many pixels the edges of a pair seem to be apart, x and y; None where one shows none."""
-    found = edge_shift(images["infrared"], luma(images["visible"]))
-    return None if found is None else [round(value, 3) for value in found]
+@lru_cache(maxsize=1)  # of a rig all frames have the same
+def _same_field(infrared: Size, visible: Size, onto: Camera) -> Alignment:
+    """What would be done if cameras of these sizes saw the same field, to compare with."""
+    return common_grid({"infrared": infrared, "visible": visible}, onto=onto)
 
 
-def _residuals(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Median and 95th percentile over the frames of how far edges are apart, in pixels, before and after; see
-    `edge_shift`, whose reach is 8 pixels."""
-    found: dict[str, Any] = {}
-    for at, name in enumerate(("before", "after")):
-        shifts = [np.hypot(*pair[at]) for row in rows if (pair := row.get("residual")) and pair[at] is not None]
-        if shifts:
-            middle, high = np.percentile(shifts, [50, 95])
-            found[name] = {"frames": len(shifts), "median": round(float(middle), 3), "p95": round(float(high), 3)}
-    return {"residuals": found} if found else {}
+def _caption(row: Mapping[str, Any]) -> str:
+    after = row.get("residual", [None, None])[1]
+    return row["id"] + ("" if after is None else f": {np.hypot(*after):.1f} px")
 
 
 def _is_radiometric(path: Path) -> bool:

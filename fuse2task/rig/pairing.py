@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -22,6 +22,7 @@ from fuse2task.runtime.reading import read_csv
 
 UNITS = {"seconds": 1.0, "milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
 PARTNER: dict[Camera, Camera] = {"infrared": "visible", "visible": "infrared"}
+Item = TypeVar("Item")
 _FIELDS = {"id": r"[^/]+", "sequence": r".+", "time": r"[^/]+"}
 
 
@@ -80,6 +81,12 @@ class Match(Recipe):
         if (self.by == "table") != (self.table is not None):
             raise ValueError("table (a CSV file of pairs) is for by: table, and needed there")
         return self
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of them, evenly spread, the first among them."""
+    step = max(len(items) / count, 1)
+    return [items[int(number * step)] for number in range(min(count, len(items)))]
 
 
 @dataclass(frozen=True)

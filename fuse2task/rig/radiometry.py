@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fuse2task.config.recipes import Recipe
 from fuse2task.data.images import read_counts
+from fuse2task.rig.pairing import spread
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.overlap import SPARE, ahead, threads
 from fuse2task.runtime.progress import Meter
@@ -154,9 +155,7 @@ def bad_pixels(paths: Sequence[Path], section: BadPixels, size: tuple[int, int])
     RequestError: as `find_bad_pixels` or `read_set`, or a map that is none.
     """
     if section.map is None:
-        step = max(len(paths) / section.frames, 1)
-        chosen = [paths[int(number * step)] for number in range(min(section.frames, len(paths)))]
-        return find_bad_pixels(read_set(chosen, "defective pixels"))
+        return find_bad_pixels(read_set(spread(paths, section.frames), "defective pixels"))
     columns, rows = read_csv(Path(section.map), "map of defective pixels")
     try:
         found = sorted({(int(row["y"]), int(row["x"])) for row in rows})

@@ -45,6 +45,22 @@ def test_findings_are_all_listed_and_exit_1(tree):
     assert result.stdout.endswith("2 findings\n")
 
 
+def test_pairs_that_are_not_registered_exit_1(tree):
+    import numpy as np
+    from PIL import Image, ImageFilter
+
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 96), dtype=np.uint8))
+    scene = noise.filter(ImageFilter.GaussianBlur(3))
+    for name in "abc":
+        scene.crop((8, 8, 88, 72)).save(tree / "ir" / f"{name}.png")
+        scene.crop((2, 8, 82, 72)).save(tree / "vi" / f"{name}.png")
+    result = run("check", tree, "--layout", "folder")
+    assert result.exit_code == 1
+    assert f"misaligned: {tree}: edges of both cameras are 6.0 px apart" in result.stdout
+    assert "\n" not in result.stdout[result.stdout.index("misaligned: ") :].removesuffix("\n1 findings\n")
+    assert run("check", tree, "--layout", "folder", "--max-misalignment", 7).exit_code == 0
+
+
 def test_wrong_requests_exit_2(tree):
     result = run("check", tree, "--layout", "m3fdd")
     assert isinstance(result.exception, RequestError)

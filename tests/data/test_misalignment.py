@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fuse2task.data.check import edge_shift
+from fuse2task.data.check import MISALIGNED, check_dataset, edge_shift
+from fuse2task.data.images import write_image
+from fuse2task.data.loading import scan_dataset
 
 
 def scene(size, seed=0):
@@ -33,3 +35,16 @@ def test_shifts_beyond_reach_stay_within_it():
 @pytest.mark.parametrize("size", [(3, 3), (20, 200), (100, 100)])
 def test_nothing_to_see(size):
     assert edge_shift(np.full(size, 9, np.uint8), np.full(size, 7, np.uint8)) is None
+
+
+def test_a_set_that_is_typically_further_apart_than_the_limit_is_a_finding(tmp_path):
+    for number, shift in enumerate((7, 6, 0)):
+        large = scene((116, 136), number)
+        write_image(tmp_path / "ir" / f"{number}.png", 255 - large[8:108, 8:128])
+        write_image(tmp_path / "vi" / f"{number}.png", np.ascontiguousarray(large[8:108, 8 - shift : 128 - shift]))
+    report = check_dataset(*scan_dataset(tmp_path, "folder"))
+    assert MISALIGNED < report.counts["misalignment"]["median"] == pytest.approx(6, abs=0.3)
+    (finding,) = report.findings
+    assert finding.kind == "misaligned"
+    assert f"{tmp_path}: edges of both cameras are 6.0 px apart in half of 3 pairs" in finding.message
+    assert check_dataset(*scan_dataset(tmp_path, "folder"), max_misalignment=6.5).findings == []

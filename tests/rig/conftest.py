@@ -12,7 +12,8 @@ def write_rig(folder, sequences=("street", "yard"), frames=6, size=(64, 48)):
     for place, sequence in enumerate(sequences):
         rng = np.random.default_rng([7, place])
         still = cv2.resize(rng.uniform(28500, 29800, (6, 8)).astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
-        colour = cv2.resize(rng.integers(0, 256, (6, 8, 3), np.uint8), size, interpolation=cv2.INTER_CUBIC)
+        colour = cv2.resize(rng.integers(0, 80, (6, 8, 3), np.uint8), size, interpolation=cv2.INTER_CUBIC)
+        colour += ((still - still.min()) / np.ptp(still) * 170).astype(np.uint8)[..., None]
         for number in range(frames):
             kelvin = still + rng.normal(0, 3, still.shape)
             if number % 2:

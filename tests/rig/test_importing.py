@@ -138,7 +138,9 @@ def test_unequal_sizes_and_radiometric_jpegs_are_refused(rig, tmp_path):
 def unequal(rig, tmp_path):
     """The rig with visible images of 160x120, where infrared x, y is at 2x + 10, 2y + 12; and points that say so."""
     for path in (rig / "rgb").rglob("*.jpg"):
-        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (160, 120), interpolation=cv2.INTER_CUBIC))
+        seen = np.array([[2, 0, 10.5], [0, 2, 12.5]])  # between middles of pixels
+        wide = cv2.warpAffine(cv2.imread(str(path)), seen, (160, 120), borderMode=cv2.BORDER_REPLICATE)
+        cv2.imwrite(str(path), wide)
     points = "".join(f"{x},{y},{2 * x + 10},{2 * y + 12}\n" for x, y in ((0, 0), (60, 0), (60, 40), (0, 40), (30, 20)))
     (tmp_path / "points.csv").write_text(f"infrared_x,infrared_y,visible_x,visible_y\n{points}")
     return rig
@@ -161,6 +163,11 @@ def test_unequal_cameras_are_cut_to_what_both_see_and_truth_moves_with_its_camer
     recipe = recipe_of(unequal, registration=registration, truth=truth)
     manifest = import_pairs(recipe, tmp_path / "pairs")
     assert {"before", "after"} == set(manifest["residuals"])
+    assert manifest["residuals"]["after"]["median"] < 0.5  # the scale, not the shift, is wrong before
+    assert manifest["residuals"]["after"]["bits"] > manifest["residuals"]["before"]["bits"]
+    sheet = cv2.imread(str(tmp_path / "pairs" / "contact_sheet.png"))
+    assert sheet.shape == (3 * (96 + 24), 3 * 128, 3)
+    assert {"contact_sheet.png", "blink.gif"} <= set(manifest["files"])
     dataset = load_dataset(tmp_path / "pairs", "folder", annotations=tmp_path / "pairs" / "annotations.json")
     assert {pair.size for pair in dataset.pairs} == {(128, 96)}
     (box,) = dataset.boxes.boxes["yard__3"]
@@ -185,10 +192,17 @@ def test_unequal_cameras_are_cut_to_what_both_see_and_truth_moves_with_its_camer
 
 
 def test_each_frame_may_have_its_own_registration(unequal, tmp_path):
-    registration = {"points": str(tmp_path / "points.csv"), "per_frame": True}
-    manifest = import_pairs(recipe_of(unequal, registration=registration), tmp_path / "pairs")
+    arguments = ["import", tmp_path / "rig.yaml", "-o", tmp_path / "pairs", "registration.per_frame=true"]
+    recipe = recipe_of(unequal, registration={"points": str(tmp_path / "points.csv")})
+    (tmp_path / "rig.yaml").write_text(recipe.model_dump_json())
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / "pairs" / "import.json").read_text())
     assert all(frame["alignment"]["size"] == [128, 96] for frame in manifest["frames"])
     assert "alignment.json" not in manifest["files"]
+    worst = max(manifest["frames"], key=lambda frame: np.hypot(*frame["residual"][1]))
+    before, after = (np.hypot(*shift) for shift in worst["residual"])
+    assert f"furthest: {worst['id']}, {after:.1f} px ({before:.1f} before)" in result.stdout
 
 
 def test_what_serves_new_frames_is_made_again_where_it_is_gone(unequal, tmp_path):
