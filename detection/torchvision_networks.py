@@ -57,6 +57,7 @@ class TorchvisionNetwork:
 
 def build(model: str, classes: Sequence[str], image_size: int, frozen_norms: bool = False) -> TorchvisionNetwork:
     """A network with random weights, which takes squares of `image_size` as they are."""
+    module: Any  # torchvision's attributes are Tensor or Module to a type checker
     if model == MOBILENET_V2:
         module = _on_mobilenet_v2(len(classes) + 1)
     else:
@@ -98,7 +99,8 @@ def build_from(model: str, classes: Sequence[str], image_size: int, weights: Pat
         raise RequestError(f"{weights}: not weights of {model} or of its backbone\n{listing(sorted(problems), 5)}")
     network.module.load_state_dict(given, strict=False)
     if model == MOBILENET_V2:
-        for block in list(network.module.backbone.body.values())[:GIVEN_BLOCKS]:
+        backbone: Any = network.module.backbone
+        for block in list(backbone.body.values())[:GIVEN_BLOCKS]:
             block.requires_grad_(False)
     return network
 
