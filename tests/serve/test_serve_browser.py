@@ -66,6 +66,25 @@ def test_the_page_in_a_browser(page, browser, asked, sideways, width, tmp_path):
     browser.find_element("id", "example").send_keys(Keys.ENTER)
     until(browser, lambda _: texts(browser, ".hint") == ["640x480", "640x480"])
     assert browser.execute_script(NAMES) == ["synthetic-infrared.png", "synthetic-visible.png"]
+
+    # Infrared wiped over the visible image, both of one place and size; the arrow keys move the edge.
+    until(browser, lambda _: browser.find_element("id", "compare").is_displayed())
+    over = "const [a, b] = ['above', 'below'].map((id) => document.getElementById(id));" \
+        "const [p, q] = [a, b].map((one) => one.getBoundingClientRect());" \
+        "return [[p.x - q.x, p.y - q.y, p.width - q.width, p.height - q.height].map(Math.abs)," \
+        "a.style.clipPath, a.style.opacity, getComputedStyle(a).animationName]"  # fmt: skip
+    apart, wiped, *_ = browser.execute_script(over)
+    assert max(apart) < 1
+    assert wiped == "inset(0px 50% 0px 0px)"
+    share, look = (browser.find_element("id", name) for name in ("share", "look"))
+    share.send_keys(Keys.ARROW_RIGHT)
+    assert browser.execute_script(over)[1] == "inset(0px 49% 0px 0px)"
+    look.send_keys("blend")
+    share.send_keys(Keys.HOME)
+    assert browser.execute_script(over)[1:3] == ["none", "0"]
+    look.send_keys("blink")
+    assert browser.execute_script(over)[3] == "blink"
+    assert not share.is_enabled()
     browser.find_element("id", "method").send_keys("maximum")
     button.send_keys(Keys.ENTER)
     until(browser, lambda _: "maximum, 640x480" in browser.find_element("id", "title").text)

@@ -51,12 +51,29 @@ function choose(modality, file) {
     preview.onload = () => {
       preview.hidden = false;
       hint.textContent = `${preview.naturalWidth}x${preview.naturalHeight}`;
+      compare();
     };
     preview.onerror = () => { hint.textContent = "no preview of this format"; };
     preview.alt = `the ${modality} image`;
     preview.src = URL.createObjectURL(file);
   }
   at("fuse").disabled = !(chosen.infrared && chosen.visible);
+  compare();
+}
+
+// Both cameras on one place, where the previews have one size: edges that jump are not registered.
+function compare() {
+  const [visible, infrared] = [at("preview-visible"), at("preview-infrared")];
+  const shown = !visible.hidden && !infrared.hidden;
+  const same = ["naturalWidth", "naturalHeight"].every((side) => visible[side] === infrared[side]);
+  at("compare").hidden = !(shown && same);
+  if (at("compare").hidden) return;
+  [at("below").src, at("above").src] = [visible.src, infrared.src];
+  const [look, share, above] = [at("look").value, at("share").value, at("above")];
+  above.classList.toggle("blinks", look === "blink");
+  above.style.clipPath = look === "wipe" ? `inset(0 ${100 - share}% 0 0)` : "none";
+  above.style.opacity = look === "blend" ? share / 100 : 1;
+  at("share").disabled = look === "blink";
 }
 
 function cells(row, texts) {
@@ -166,6 +183,7 @@ async function start() {
   at("form").addEventListener("submit", (event) => { event.preventDefault(); fuse(); });
   at("example").addEventListener("click", takeExample);
   at("confidence").addEventListener("input", drawBoxes);
+  for (const id of ["look", "share"]) at(id).addEventListener("input", compare);
 }
 
 start();
