@@ -1,5 +1,6 @@
 """The `fuse2task` command: groups of commands, one readable error, the exit codes of the contract."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -83,6 +84,7 @@ def run(arguments: list[str] | None = None) -> None:
     Ctrl-C and termination are failed work too: 1, whatever a shell's convention for signals is. They are the usual
     end of `serve` alone: 0.
     """
+    _share_cores()  # before anything imports torch: OpenMP reads its settings once
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -98,3 +100,12 @@ def run(arguments: list[str] | None = None) -> None:
     except Interrupted:
         typer.echo(MESSAGE, err=True)
         sys.exit(1)
+
+
+def _share_cores() -> None:
+    """Threads that wait for their share of work sleep: by default they spin, and beside other busy processes the one
+    that is waited for gets no core. A process of low priority (`nice`) has one thread: two would both have to get a core
+    at once. What the user sets stays."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if hasattr(os, "nice") and os.nice(0) > 0:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,9 +1,12 @@
 """The command itself: help, exit codes, one readable error."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+
+from fuse2task.cli.main import run
 
 
 def test_help_does_not_import_what_is_heavy():
@@ -14,11 +17,29 @@ def test_help_does_not_import_what_is_heavy():
         "except SystemExit: pass\n"
         "heavy = {'torch', 'numpy', 'cv2', 'ultralytics', 'albumentations', 'pandas', 'pydantic'} & set(sys.modules)\n"
         "print('HEAVY', sorted(heavy))\n"
+        "import os; print('WAIT', os.environ['OMP_WAIT_POLICY'])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "HEAVY []" in done.stdout
+    assert "WAIT passive" in done.stdout
     for group in ("data", "fusion", "detection", "segmentation", "demo", "doctor"):
         assert group in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("nice", "given", "threads"), [(0, None, None), (10, None, "1"), (10, "2", "2"), (-5, None, None)]
+)
+def test_a_process_of_low_priority_has_one_thread_unless_told_otherwise(nice, given, threads, monkeypatch):
+    for name, value in {"OMP_NUM_THREADS": given, "OMP_WAIT_POLICY": "active"}.items():
+        # Set before it is removed, so that what the command sets is taken back too.
+        monkeypatch.setenv(name, value or "")
+        if value is None:
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(os, "nice", lambda step: nice + step)
+    with pytest.raises(SystemExit):
+        run(["--version"])
+    assert os.environ.get("OMP_NUM_THREADS") == threads
+    assert os.environ["OMP_WAIT_POLICY"] == "active"
 
 
 @pytest.mark.parametrize(
