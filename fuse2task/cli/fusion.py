@@ -239,12 +239,20 @@ def _named(references: list[str]) -> dict[str, Path]:
 def _explain(name: str, profile: str | None, as_json: bool) -> None:
     from fusion.quality.definitions import definition
     from fusion.quality.profiles import PROFILES, find_profile
+    from fusion.quality.temporal import DEFINITION
 
+    style: dict[str, Any] = {"title_justify": "left", "min_width": 60, "show_header": False}
     profiles = [find_profile(profile)] if profile else list(PROFILES.values())
     by_name = {each.lower(): each for found in PROFILES.values() for each in found.names}
+    if name.lower() == "flicker" and as_json:
+        print_json({"flicker": {found.name: DEFINITION for found in profiles}})
+        return
+    if name.lower() == "flicker":
+        print_table((), DEFINITION.items(), title="flicker of sequences, in every profile", **style)
+        return
     exact = by_name.get(name.lower())
     if exact is None:
-        raise RequestError(f"no score {name!r}; there are {', '.join(dict.fromkeys(by_name.values()))}")
+        raise RequestError(f"no score {name!r}; there are {', '.join(dict.fromkeys(by_name.values()))}, flicker")
     defined = {found.name: definition(found, found.chosen([exact])[0]) for found in profiles if exact in found.names}
     if as_json:
         print_json({exact: defined})
@@ -253,8 +261,7 @@ def _explain(name: str, profile: str | None, as_json: bool) -> None:
         if exact not in found.names:
             typer.echo(f"{exact}: not defined in profile {found.name}")
             continue
-        style = {"title": f"{exact} in profile {found.name}", "title_justify": "left", "min_width": 60}
-        print_table((), defined[found.name].items(), show_header=False, **style)
+        print_table((), defined[found.name].items(), title=f"{exact} in profile {found.name}", **style)
 
 
 def _show(summary: dict[str, Any]) -> None:
@@ -262,6 +269,9 @@ def _show(summary: dict[str, Any]) -> None:
     for name, definition in summary["definitions"].items():
         arrow = "↑" if definition["better"] == "higher" else "↓"
         rows.append((f"{name} {arrow}", *(_cell(methods[method][name]) for method in methods)))
+    if film := summary.get("flicker"):
+        label = f"flicker ↓ ({film['sequences']} sequences)"
+        rows.append((label, *(_cell(film["methods"][method]) for method in methods)))
     title = f"profile {summary['profile']}: mean ± standard error over {summary['images']} images"
     print_table(("score", *methods), rows, title=title)
 

@@ -25,6 +25,7 @@ from fuse2task.runtime.reading import harmless
 from fusion.quality.definitions import Profile, Score, definition, score_batch
 from fusion.quality.filters import sharing
 from fusion.quality.profiles import find_profile
+from fusion.quality.temporal import films, flicker_summary
 
 PIXELS = {"cpu": 400_000, "cuda": 16_000_000}  # of one batch: what a CPU's caches, and some 8 GB of a GPU, hold
 
@@ -60,7 +61,8 @@ def score_folders(
 
     Returns:
         The summary: profile, definitions, images, and per method each score's mean, standard error and how
-        many images it is not defined for. Undefined values are `nan` in the table and left out of the means.
+        many images it is not defined for. Undefined values are `nan` in the table and left out of the means. With
+        sequences of frames among the pairs, `flicker` of each method, see `fusion.quality.temporal`.
 
     Raises:
         RequestError: folders that do not match the pairs, an unknown profile or score, an unreadable image.
@@ -77,6 +79,9 @@ def score_folders(
     sources = {path.parent for pair in pairs for path in (pair.infrared, pair.visible)}
     for written in (out, out.with_suffix(".json")):
         files.refuse_overlap(written, *sources, *fused.values())
+    sequences = films(pairs) if any(pair.sequence for pair in pairs) else {}
+    levels = dict[str, list[float]]()
+    moving = {name for ids in sequences.values() for name in ids}
     with files.sole_file(out), Journal(out, key) as journal, Meter("score", len(pairs) * len(fused)) as meter:
         for batch in _batches(pairs, matched, chosen, workers, PIXELS.get(where.type, PIXELS["cpu"])):
             infrared = _stacked([item.infrared for item in batch], where)
@@ -85,9 +90,15 @@ def score_folders(
                 for method in fused:
                     _score_method(method, batch, infrared, visible, chosen, names, journal)
                     meter.advance(len(batch))
+            for item in (item for item in batch if item.id in moving):
+                levels[item.id] = [
+                    float(np.mean(image)) for image in (item.infrared, item.visible, *item.fused.values())
+                ]
         rows = {(method, pair.id): journal.rows[method, pair.id] for method in fused for pair in pairs}
         files.write_text(out, table(list(fused), scores, rows))
         found = summary(chosen, list(fused), scores, rows)
+        if sequences:
+            found["flicker"] = flicker_summary(sequences, levels, list(fused))
         files.remove_halves(out.with_suffix(".json"))
         files.write_json(out.with_suffix(".json"), found, sort_keys=False)
         journal.remove()
