@@ -137,6 +137,7 @@ def read_csv(path: Path, what: str = "table", text: str | None = None) -> tuple[
     return columns, rows
 
 
+_BOOLEAN, _STRING = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"  # `<<`, which may be repeated and overridden
 
 
@@ -145,6 +146,9 @@ class _Loader(yaml.SafeLoader):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE]
         if twice := next((key for key in keys if keys.count(key) > 1), None):
             raise ValueError(f"the key {twice!r} is there twice, line {node.start_mark.line + 1} and below")
+        for key, _ in node.value:
+            if key.tag == _BOOLEAN:  # YAML 1.1 takes on, off, yes and no for truth values; as keys they are names
+                key.tag = _STRING
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:

@@ -1,4 +1,4 @@
-"""Five newcomers' first hours, from an installed wheel in an empty folder: each is a script beside this file."""
+"""Six newcomers' first hours, from an installed wheel in an empty folder: each is a script beside this file."""
 
 import csv
 import importlib.util
@@ -67,17 +67,20 @@ def test_paper(journey):
     assert all(row["ci_low"] for row in compared)
 
 
-def test_new_dataset(journey):
+def write_judge(path):
+    """The detector of a few ONNX nodes that the benchmark's own tests use."""
     pytest.importorskip("onnxruntime")
-    # The detector of a few ONNX nodes that the benchmark's own tests use.
-    path = Path(__file__).parents[1] / "bench" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("bench_fixtures", path)
+    source = Path(__file__).parents[1] / "bench" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("bench_fixtures", source)
     assert spec is not None
     assert spec.loader is not None
     fixtures = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fixtures)
-    fixtures.write_judge(journey.folder / "judge.onnx")
+    fixtures.write_judge(path)
 
+
+def test_new_dataset(journey):
+    write_judge(journey.folder / "judge.onnx")
     said = journey("new_dataset")
     assert "layout rig" in said
     folder = journey.folder
@@ -89,3 +92,27 @@ def test_new_dataset(journey):
     assert metrics["images"] == 2
     assert metrics["per_class"]["Bus"]["AP"] is None
     assert any(row["judge"] == "mine" for row in rows(folder / "bench" / "results.csv"))
+
+
+def test_two_cameras(journey):
+    write_judge(journey.folder / "judge.onnx")
+    said = journey("two_cameras")
+    assert "infrared: counts 28500 to 31560 (285 to 315.6 K) by percentiles" in said
+    assert "2 defective pixels repaired" in said
+    assert "no findings" in said
+    folder = journey.folder
+    done = json.loads((folder / "pairs" / "import.json").read_text())
+    assert done["residuals"]["after"]["median"] < 1 < 5 < done["residuals"]["before"]["median"]
+    assert image_size(folder / "pairs" / "contact_sheet.png") == (3 * 154, 3 * (124 + 24))
+    sides = {
+        tuple(reversed(line.split("__")[0].split("\t"))) for line in (folder / "split.txt").read_text().splitlines()
+    }
+    assert sorted(dict(sides)) == ["gate", "street", "yard"]
+    assert len(sides) == 3, "a sequence is on both sides"
+    # The grid begins at x 6 of the infrared image, and truth that was drawn there with it.
+    truth = json.loads((folder / "pairs" / "annotations.json").read_text())
+    (first,) = (image["id"] for image in truth["images"] if image["file_name"] == "street__000.png")
+    assert [96, 67, 41, 22] in [box["bbox"] for box in truth["annotations"] if box["image_id"] == first]
+    results = rows(folder / "bench" / "results.csv")
+    assert {row["method"] for row in results if row["metric"] == "AP"} == {"visible", "infrared", "average"}
+    assert "<html" in (folder / "bench" / "report" / "index.html").read_text()[:500]

@@ -85,6 +85,12 @@ def test_merged_keys_of_yaml_may_be_overridden(tmp_path):
     assert read_yaml(path, "recipe")["own"] == {"a": 3, "b": 2}
 
 
+def test_keys_that_yaml_takes_for_truth_values_are_names(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("truth: { boxes: labels, on: infrared }\nno: yes\n")
+    assert read_yaml(path, "recipe") == {"truth": {"boxes": "labels", "on": "infrared"}, "no": True}
+
+
 def test_a_key_that_is_there_twice_is_refused_in_json(tmp_path):
     path = tmp_path / "gt.json"
     path.write_text('{"images": [], "annotations": [{"id": 1, "bbox": [], "id": 2}]}')
