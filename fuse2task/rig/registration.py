@@ -8,7 +8,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from pydantic import Field
-from scipy import fft, ndimage, optimize
+from scipy import fft, ndimage, optimize, special
 
 from fuse2task.config.recipes import Recipe
 from fuse2task.data.degradation.geometry import Size
@@ -41,6 +41,7 @@ _RADIUS = 8, 5, 5  # pixels that a tile may still be off, at each of SIDES
 _SMOOTH = (2.0, 1.5, 1.0, 0.7), (0.8, 0.5, 0.5), (0.8, 0.5, 0.5)  # of the surfaces, for each step at each of SIDES
 _COARSE_SIDE, _COARSE_FRAMES, _CANDIDATES = 144, 10, 4
 _REPLICATES = 60
+_BLOCK = 2  # tiles of a side
 _RIVAL = 0.93  # of the best agreement, from which another place may as well be the true one
 
 
@@ -171,17 +172,25 @@ class _Search:
     def error(self, corners: np.ndarray) -> float:
         """The error bar, in pixels of the fixed image, of these points of it; see `estimate`."""
         surfaces, rng = self._surfaces, np.random.default_rng(0)
-        frames, tiles = len(self.pairs), TILES[0] * TILES[1]
+        frames = len(self.pairs)
+        # Neighbouring tiles share objects and their parallax. Several frames show that themselves as they are drawn; of
+        # a single one, squares of tiles are drawn instead.
+        block = _BLOCK if frames == 1 else 1
+        across, down = (count // block for count in TILES)
+        units = across * down
         start = surfaces.fit(self.model, 0.5)[0]
         moved = transformed(surfaces.displaced(start, self.model), corners)
         distances = []
         for _ in range(_REPLICATES):
             weights = rng.multinomial(frames, np.full(frames, 1 / frames)) if frames > 1 else np.ones(1)
-            drawn = rng.multinomial(tiles, np.full(tiles, 1 / tiles))
-            values = surfaces.fit(self.model, 0.5, weights, drawn, start)[0]
+            drawn = rng.multinomial(units, np.full(units, 1 / units)).reshape(down, across)
+            tiles = np.kron(drawn, np.ones((block, block))).ravel()
+            values = surfaces.fit(self.model, 0.5, weights, tiles, start)[0]
             off = transformed(surfaces.displaced(values, self.model), corners) - moved
             distances.append(float(np.hypot(*off.T).mean()))
-        bar = float(np.quantile(distances, 0.95))
+        # Few units: what draws leave out of their variance, and Student's quantile over the normal one.
+        few = np.sqrt(units / (units - 1)) * special.stdtrit(units - 1, 0.975) / special.ndtri(0.975)
+        bar = float(few * np.quantile(distances, 0.95))
         if self.rival is not None:
             back = transformed(np.linalg.inv(self.best) @ self.rival, corners) - corners
             bar = max(bar, float(np.hypot(*back.T).mean()))
@@ -323,12 +332,14 @@ class _Surfaces:
             return ndimage.map_coordinates(surface, [row + y, middle + x], order=3, prefilter=False, mode="nearest")
 
         def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
-            x, y = across @ values, down @ values
-            total, variance = at(parts[0], x, y).sum(), max(at(parts[1], x, y).sum(), 1e-9)
-            slopes = []
-            for dx, dy in ((_STEP, 0.0), (0.0, _STEP)):
-                rise, widening = ((at(part, x + dx, y + dy) - at(part, x - dx, y - dy)) / (2 * _STEP) for part in parts)
-                slopes.append(rise / np.sqrt(variance) - 0.5 * total / variance**1.5 * widening)
+            x, y = (rows @ values + steps[:, None] for rows, steps in zip((across, down), _NEIGHBOURS, strict=True))
+            (agreement, *rises), (spread, *widenings) = (at(part, x, y) for part in parts)
+            total, variance = agreement.sum(), max(spread.sum(), 1e-9)
+            slopes = [
+                (rises[side] - rises[side + 1]) / (2 * _STEP) / np.sqrt(variance)
+                - 0.5 * total / variance**1.5 * (widenings[side] - widenings[side + 1]) / (2 * _STEP)
+                for side in (0, 2)
+            ]
             return -total / np.sqrt(variance), -(across.T @ slopes[0] + down.T @ slopes[1])
 
         first = np.zeros(across.shape[1]) if start is None else start
@@ -360,6 +371,7 @@ class _Surfaces:
 
 _EDGE = 2  # pixels repeated round a surface, so that no spline reaches into the next tile's
 _STEP = 0.05  # pixels, for slopes
+_NEIGHBOURS = np.array([[0, _STEP, -_STEP, 0, 0], [0, 0, 0, _STEP, -_STEP]])  # across and down
 
 
 def _shift(x: float, y: float) -> np.ndarray:
