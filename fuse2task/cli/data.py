@@ -121,6 +121,23 @@ def import_command(
 
 
 @app.command()
+def frames(
+    videos: Annotated[list[Path], Argument(help="Video files of one camera, a sequence each.", show_default=False)],
+    output: Annotated[Path, Output(help="Folder to write; OUTPUT/NAME/ holds the frames of NAME.mkv.")],
+    every: Annotated[int, Option(min=1, help="2 writes every second frame, and so on.")] = 1,
+) -> None:
+    """Write the frames of videos as PNG, named by their time in microseconds, for `data import`; needs PyAV.
+
+    Infrared of 16 bits stays counts. docs/camera-rig.md shows the recipe that pairs two cameras' frames by time.
+    """
+    from fuse2task.rig.video import extract_frames
+
+    for video in videos:
+        found = extract_frames(video, output, every)
+        typer.echo(f"{output / video.stem}: {len(found['frames'])} frames of {video}")
+
+
+@app.command()
 def degrade(
     root: Root,
     layout: LayoutOption,

@@ -17,6 +17,7 @@ EXTRAS = {
     "hub": ("huggingface_hub",),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),
+    "video": ("av",),
     "mlflow": ("mlflow",),
 }
 LICENCE = (
