@@ -20,8 +20,8 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from measuring import fastest, options, where
-from torch import Tensor
+from measuring import calls_a_second, fastest, options, product_rate, where
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fuse2task.data.images import luma, read_infrared, read_visible
@@ -85,23 +85,58 @@ def report(
         "   |difference|: max, 99.9 %, share <= 3"
     )
     for name, (wall, cpu) in best.items():
-        difference = (outputs[name] - outputs["baseline"]).abs().flatten()
-        tail = difference.kthvalue(int(0.999 * difference.numel())).values
+        largest, tail, near = differences(outputs[name], outputs["baseline"])
         base_wall, base_cpu = best["baseline"]
         share = 2 * gmac * batch / (cpu if on_cpu else wall) / peak
         ratios = f"{base_wall / wall:15.2f}{base_cpu / cpu:7.2f}{share:16.2f}"
         print(
-            f"{name:18s}{1000 * wall / batch:11.1f}{1000 * cpu / batch:7.0f}{ratios}{difference.max():15.5f}{tail:9.5f}"
-            f"{(difference <= 3).float().mean():9.5f}"
+            f"{name:18s}{1000 * wall / batch:11.1f}{1000 * cpu / batch:7.0f}{ratios}{largest:15.5f}{tail:9.5f}"
+            f"{near:9.5f}"
         )
+
+
+def speed(
+    run: nn.Module, network: nn.Module, images: list[Tensor], seconds: float, in_graph: bool
+) -> dict[str, object]:  # fmt: skip
+    """Pairs/s of `run`, a way to run `network`, over `seconds`; its largest difference from it in grey levels."""
+    call = captured(run, images) if in_graph else partial(run, *images)
+    rate = len(images[0]) * calls_a_second(call, seconds)
+    is_eager = run is network and not in_graph
+    apart = {} if is_eager else {"grey levels from eager": differences(call(), network(*images))[0]}
+    return {"value": rate, "unit": "pairs/s", "beside": apart}
+
+
+def captured(network: nn.Module, images: list[Tensor]) -> Callable[[], Tensor]:
+    """The network's work on `images` as one CUDA graph."""
+    stream = torch.cuda.Stream()  # what is captured has to have run before, beside the default stream
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            network(*images)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = network(*images)
+
+    def replay() -> Tensor:
+        graph.replay()
+        return out
+
+    return replay
+
+
+def differences(found: Tensor, expected: Tensor) -> tuple[float, float, float]:
+    """Of the pixels in grey levels: the largest, what 99.9 % stay within, and the share of those up to 3."""
+    difference = (found - expected).abs().flatten()
+    tail = difference.kthvalue(int(0.999 * difference.numel())).values
+    return difference.max().item(), tail.item(), (difference <= 3).float().mean().item()
 
 
 def matmul_peak(repeats: int, device: torch.device) -> float:
     """GFLOP in a second: of CPU time by the fastest fp32 product that this PyTorch offers (MKL or oneDNN), or of the
     clock in bf16 on a GPU."""
     if device.type != "cpu":
-        large = torch.rand(8192, 8192, device=device, dtype=torch.bfloat16)
-        return 2e-9 * 8192**3 / fastest({"bf16": lambda: large @ large}, 4 * repeats)["bf16"][0]
+        return product_rate(device, torch.bfloat16)
     a, b = torch.rand(MATMUL, MATMUL), torch.rand(MATMUL, MATMUL)
     runs: dict[str, Callable[[], object]] = {"mkl": lambda: a @ b}
     if has_packed_linear():
@@ -112,7 +147,7 @@ def matmul_peak(repeats: int, device: torch.device) -> float:
 
 def multiply_accumulates(network: AnyCrossFuse, infrared: Tensor, visible: Tensor) -> float:
     """10^9 multiply-accumulates of the network as trained."""
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(infrared, visible)
     return counter.get_total_flops() / 2e9
 

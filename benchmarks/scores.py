@@ -41,11 +41,12 @@ def main() -> None:
         report(profile, arrays, torch.device(device), given.batch, given.repeats, others)
 
 
-def images(paths: list[Path | None]) -> list[np.ndarray]:
+def images(paths: list[Path | None], size: tuple[int, int] = (640, 480)) -> list[np.ndarray]:
+    """Infrared, visible and fused pixels; without files smooth random ones of `size`."""
     if all(paths):
         return [read_visible(path) for path in paths if path]
     rng = np.random.default_rng(0)
-    coarse = [cv2.resize(rng.random((24, 32)), (640, 480), interpolation=cv2.INTER_CUBIC) for _ in range(2)]
+    coarse = [cv2.resize(rng.random((24, 32)), size, interpolation=cv2.INTER_CUBIC) for _ in range(2)]
     sources = [(200 * image + 40 * rng.random(image.shape)).clip(0, 255) for image in coarse]
     return [image.astype(np.uint8) for image in (*sources, np.mean(sources, axis=0))]
 
@@ -54,7 +55,7 @@ def report(
     profile: Profile, arrays: list[np.ndarray], device: torch.device, batch: int, repeats: int,
     others: dict[str, dict[str, Callable[[], object]]],
 ) -> None:  # fmt: skip
-    stacks = [torch.from_numpy(np.stack([profile.prepare(image)] * batch)).to(device) for image in arrays]
+    stacks = stacked(profile, arrays, device, batch)
     doubles = [stack.double() for stack in stacks]
 
     def timed(run: Callable[[], object]) -> float:
@@ -82,6 +83,11 @@ def report(
     fast = timed(lambda: score_batch(profile, *stacks, names))
     print(f"  together, without {', '.join(SLOW)}: {fast * 1e3:.1f} ms, {fast / LIMIT:.2f} of the limit {LIMIT} s")
     print(f"  all together: {timed(lambda: score_batch(profile, *stacks)) * 1e3:.1f} ms")
+
+
+def stacked(profile: Profile, arrays: list[np.ndarray], device: torch.device, batch: int) -> list[torch.Tensor]:
+    """Each image `batch` times, as the profile prepares it."""
+    return [torch.from_numpy(np.stack([profile.prepare(image)] * batch)).to(device) for image in arrays]
 
 
 def competitors(arrays: list[np.ndarray]) -> dict[str, dict[str, Callable[[], object]]]:
@@ -116,7 +122,7 @@ def competitors(arrays: list[np.ndarray]) -> dict[str, dict[str, Callable[[], ob
 
 def memory(profile: Profile, arrays: list[np.ndarray]) -> None:
     for batch in (1, 2, 4):
-        stacks = [torch.from_numpy(np.stack([profile.prepare(image)] * batch)) for image in arrays]
+        stacks = stacked(profile, arrays, torch.device("cpu"), batch)
         for _ in range(3):
             score_batch(profile, *stacks)
         print(f"peak memory of the process after batches of {batch}, three times each: {peak_memory():.0f} MiB")

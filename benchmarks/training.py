@@ -11,18 +11,18 @@ the release's number of samples takes at these rates.
 
 import tempfile
 import time
-from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from measuring import fastest, options, synchronize, where
+from measuring import calls_a_second, options, product_rate, synchronize, where
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from writing import synthetic
 
+from fuse2task.data.dataset import Pair
 from fuse2task.data.loading import load_pairs
 from fuse2task.runtime.compute import keep_freed_memory, pick_device
 from fuse2task.runtime.overlap import threads
@@ -76,8 +76,11 @@ def main() -> None:
             for run in runs:
                 run.step()
         speeds[stage] = report(stage, runs, rates)
-    with tempfile.TemporaryDirectory() as folder:
-        loading(given, Path(folder))
+    with tempfile.TemporaryDirectory() as name:
+        pairs = load_pairs(given.data, given.layout) if given.data else synthetic(Path(name) / "source", 16)
+        rates_of_loading = loading(pairs, given.size, given.batch, Path(name))
+    texts = (f"{how} {rate:.0f} samples/s" for how, rate in rates_of_loading.items())
+    print(f"\nloading, {threads()} threads, {len(pairs)} pairs:  {'  '.join(texts)}")
     for stage, count in RELEASE.items():
         print(f"\nthe release's {count} samples of {stage}:", end="")
         for name, speed in speeds[f"faithful, {stage}"].items():
@@ -114,6 +117,24 @@ class Run:
         """One step, timed, on the same images each time."""
         synchronize()
         began = time.perf_counter()
+        value = self._train().item()
+        synchronize()
+        if not self.seconds:
+            self.first_loss = value
+        self.seconds.append(time.perf_counter() - began)
+
+    def steady(self, seconds: float) -> float:
+        """Samples a second over about as long; losses are read one step late, as the training loop does."""
+        losses: list[Tensor] = []
+
+        def step() -> None:
+            losses.append(self._train())
+            if len(losses) > 1:
+                losses.pop(0).item()
+
+        return self.images.shape[1] * calls_a_second(step, seconds)
+
+    def _train(self) -> Tensor:
         with linear_layers_of_pytorch(not self.variant.today):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.variant.bf16):
                 deep = self.encoders(*self.images, torch.arange(self.images.shape[1])) if self.encoders else ()
@@ -121,11 +142,7 @@ class Run:
             loss.backward()
             self.optimizer.step()
             self.optimizer.zero_grad()
-        value = loss.item()
-        synchronize()
-        if not self.seconds:
-            self.first_loss = value
-        self.seconds.append(time.perf_counter() - began)
+        return loss.detach()
 
 
 def _reconstruction(network: nn.Module, infrared: Tensor, _: Tensor) -> Tensor:
@@ -163,17 +180,15 @@ def report(stage: str, runs: list[Run], rates: dict[bool, float]) -> dict[str, f
     return speeds
 
 
-def loading(given: Namespace, folder: Path) -> None:
+def loading(pairs: Sequence[Pair], size: int, batch: int, folder: Path) -> dict[str, float]:
     """Samples a second that the threads make, when a pair is new and when it is kept."""
-    pairs = load_pairs(given.data, given.layout) if given.data else synthetic(folder / "source", 16)
-    samples = PairSamples(pairs, Sampling(size=given.size), KeptTensors(folder, "pairs"))
-    print(f"\nloading, {threads()} threads, {len(pairs)} pairs:", end="")
+    samples, rates = PairSamples(pairs, Sampling(size=size), KeptTensors(folder, "pairs")), {}
     for name, epochs in (("decoded", 1), ("kept", 20)):
         draws = [draw for epoch in range(epochs) for draw in draws_of_epoch(len(pairs), len(pairs), (0, name, epoch))]
         began = time.perf_counter()
-        made = sum(len(batch[-1]) for batch in batches(samples, draws, given.batch, threads(), pinned=False))
-        print(f"  {name} {made / (time.perf_counter() - began):.0f} samples/s", end="")
-    print()
+        made = sum(len(part[-1]) for part in batches(samples, draws, batch, threads(), pinned=False))
+        rates[name] = made / (time.perf_counter() - began)
+    return rates
 
 
 @contextmanager
@@ -186,16 +201,6 @@ def linear_layers_of_pytorch(wanted: bool) -> Iterator[None]:
         yield
     finally:
         TokenLinear.forward = own  # type: ignore[method-assign]
-
-
-def product_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """GFLOP/s, by the clock, of a large product: through a 1x1 convolution on a CPU, where that is the faster way."""
-    side = 8192 if device.type == "cuda" else 1536
-    a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
-    maps = a.view(1, side, 1, side).permute(0, 3, 1, 2)
-    is_cpu = device.type == "cpu"
-    runs = {"": lambda: torch.nn.functional.conv2d(maps, b[:, :, None, None]) if is_cpu else a @ b}
-    return 2e-9 * side**3 / fastest(runs, 8)[""][0]
 
 
 if __name__ == "__main__":

@@ -105,8 +105,10 @@ class Run(NamedTuple):
     digests: dict[str, str]
 
 
-def disk_to_disk(name: str, checkpoint: Path | None, pairs: tuple[Pair, ...], folder: Path) -> Run:
-    out, method = folder / f"{name}-{len(pairs)}", make_method(name, checkpoint)
+def disk_to_disk(
+    name: str, checkpoint: Path | None, pairs: tuple[Pair, ...], folder: Path, device: str = "auto"
+) -> Run:  # fmt: skip
+    out, method = folder / f"{name}-{len(pairs)}", make_method(name, checkpoint, device)
     wall, cpu, idle = time.perf_counter(), time.process_time(), idle_seconds()
     write_fused(Dataset("folder", folder, pairs), method, out)
     wall, cpu, idle = time.perf_counter() - wall, time.process_time() - cpu, idle_seconds() - idle
@@ -131,16 +133,16 @@ def repeated(pairs: tuple[Pair, ...], count: int) -> tuple[Pair, ...]:
     return tuple(replace(pairs[number % len(pairs)], id=f"p{number:06d}", split="test") for number in range(count))
 
 
-def synthetic(folder: Path, count: int) -> tuple[Pair, ...]:
+def synthetic(folder: Path, count: int, size: tuple[int, int] = SIZE) -> tuple[Pair, ...]:
     """Smooth random pairs with sensor noise, about as large as a camera's files; infrared grey in three channels."""
     rng, pairs = np.random.default_rng(7), []
     for number in range(count):
-        coarse = cv2.resize(rng.normal(110, 60, (24, 32, 4)).astype(np.float32), SIZE, interpolation=cv2.INTER_CUBIC)
+        coarse = cv2.resize(rng.normal(110, 60, (24, 32, 4)).astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
         pixels = np.clip(coarse + rng.normal(0, 2, coarse.shape), 0, 255).astype(np.uint8)
         infrared, visible = (folder / side / f"{number}.png" for side in ("ir", "vi"))
         write_image(infrared, np.repeat(pixels[..., 3:], 3, axis=2))
         write_image(visible, np.ascontiguousarray(pixels[..., :3]))
-        pairs.append(Pair(str(number), "test", infrared, visible, SIZE))
+        pairs.append(Pair(str(number), "test", infrared, visible, size))
     return tuple(pairs)
 
 
