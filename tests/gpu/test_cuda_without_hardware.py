@@ -15,6 +15,7 @@ from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.inference import InferenceNetwork
 from fusion.network.layers import AutoEncoder
 from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
+from fusion.training.stages import FrozenEncoders
 
 CUDA = torch.device("cuda")
 NETWORKS = (CrossFuseNetwork, CrossFusePlus)
@@ -71,6 +72,20 @@ def test_training_stays_on_the_device(kind):
     assert out.shape == infrared.shape
     assert {loss.dtype for found in losses for loss in found.values()} == {torch.float32}
     assert torch.bfloat16 in watched.products
+
+
+@pytest.mark.slow
+def test_features_of_frozen_encoders_stay_on_the_device():
+    network = CrossFuseNetwork().train()
+    with FakeTensorMode():
+        on_gpu(network)
+        infrared, visible = pair()
+        with OnDevice() as watched, torch.autocast("cuda", torch.bfloat16):
+            deep = FrozenEncoders(network, None)(infrared, visible, torch.arange(2, device=CUDA))
+            losses = fusion_loss(network(infrared, visible, *deep), infrared, visible)
+    assert [tuple(features.shape) for features in deep] == 2 * [(2, 128, 12, 16)]
+    assert losses["total"].dtype == torch.float32
+    assert watched.products == {torch.bfloat16, torch.float32}  # shallow features and the last layers are fp32
 
 
 @pytest.mark.slow
