@@ -92,7 +92,9 @@ def import_command(
         print_json(manifest)
         return
     sequences = len([name for name in manifest["sequences"] if name])
-    typer.echo(f"{output}: {manifest['pairs']} pairs" + (f", sequences: {sequences}" if sequences else ""))
+    typer.echo(f"{output}: {len(manifest['frames'])} pairs" + (f", sequences: {sequences}" if sequences else ""))
+    if failed := sorted(manifest["failed"]):
+        typer.echo(f"{len(failed)} frames left out, their registration failed; {failed[0]} the first")
     for camera, names in manifest["dropped"].items():
         if names:
             typer.echo(f"{camera}: {len(names)} files without partner left out, {names[0]} the first")

@@ -136,7 +136,8 @@ class _Import:
 
     def __init__(self, recipe: ImportRecipe, paired: Paired, out: Path):
         self.recipe, self.paired, self.out, self.work = recipe, paired, out, out / ".fuse2task"
-        self.frames = paired.frames
+        self.frames: Sequence[Frame] = paired.frames
+        self.failed: dict[str, float | None] = {}  # error bar of frames that are left out
         self.infrared = [frame.infrared for frame in self.frames]
         self.sizes = self._checked_sizes()
         self.sources = self._digests()
@@ -194,10 +195,13 @@ class _Import:
 
     def _written(self) -> dict[str, Any]:
         done, before = self._journalled()
+        self._leave_out(before.get("failed", {}))
         missing = [frame for frame in self.frames if not self._holds(done.get(frame.id))]
         if before and not missing and self._are({self.out / name: digest for name, digest in before["files"].items()}):
             return before
+        self.frames = self.paired.frames
         treatment, found = self._survey()
+        missing = [frame for frame in self.frames if not self._holds(done.get(frame.id))]
         (self.out / MANIFEST).unlink(missing_ok=True)
         with (
             ThreadPoolExecutor(threads()) as workers,
@@ -210,6 +214,7 @@ class _Import:
                 meter.advance()
         rows = [done[frame.id] for frame in self.frames]
         extra = self._write_extra(treatment, rows)
+        found["failed"] = self.failed
         manifest = {**self.plan, **found, **self._pairing(), "residuals": summary(rows), "frames": rows}
         manifest["files"] = {path.name: file_digest(path) for path in extra}
         files.write_json(self.out / MANIFEST, manifest)
@@ -235,25 +240,39 @@ class _Import:
             treatment = replace(treatment, alignments=alignments, onto=self.recipe.registration.onto)
         if self.recipe.truth is not None:
             folder = self.recipe.folder(self.recipe.truth.on)
-            treatment = replace(treatment, truth=read_truth(self.recipe.truth, self.frames, folder))
+            treatment = replace(treatment, truth=read_truth(self.recipe.truth, self.paired.frames, folder))
         return treatment, {"radiometry": tone and tone.as_json(), "bad_pixels": bad.tolist()}
 
     def _registered(self, section: Registration, treatment: _Treatment) -> dict[str, Alignment]:
+        found: dict[str, Alignment] = {}
+        failed: dict[str, float | None] = {}
         if section.per_frame:
             with Meter("registration", len(self.frames)) as meter:
-                found = {}
                 for frame in self.frames:
-                    found[frame.id] = align(section, _Looks([frame], treatment))
+                    try:
+                        found[frame.id] = align(section, _Looks([frame], treatment))
+                    except RequestError:  # nothing in common
+                        if section.failed == "refuse":
+                            raise
+                        failed[frame.id] = None
                     meter.advance()
         else:
             found = {"": align(section, _Looks(spread(self.frames, section.frames), treatment))}
-        if failed := {name: way.error for name, way in found.items() if way.failed}:
+        failed |= {name: way.error for name, way in found.items() if way.failed}
+        if failed and (section.failed == "refuse" or len(failed) == max(len(self.frames), 1) or not section.per_frame):
             fix = "give `points`, a `file`, or frames with more edges in common"
+            fix += "; `registration.failed: drop` leaves such frames out" if section.per_frame else ""
             problems = (
-                f"{name or 'all frames'}: a corner may be off by {error:.1f} px" for name, error in failed.items()
+                f"{name or 'all frames'}: a corner may be off by {'?' if error is None else f'{error:.1f}'} px"
+                for name, error in failed.items()
             )
             raise RequestError(f"{self.recipe.infrared}: registration failed; {fix}\n{listing(problems)}")
-        return found
+        self._leave_out(failed)
+        return {name: way for name, way in found.items() if name not in failed}
+
+    def _leave_out(self, failed: Mapping[str, float | None]) -> None:
+        self.failed = dict(failed)
+        self.frames = [frame for frame in self.paired.frames if frame.id not in failed]
 
     def _look_for_radiometric(self) -> None:
         radiometric = [path for path in self.infrared if _is_radiometric(path)]

@@ -50,7 +50,8 @@ class Registration(Recipe):
     infrared_x, infrared_y, visible_x, visible_y, in pixels of images without distortion. Without either, it is
     estimated from up to `frames` pairs, or from each pair by itself with per_frame.
 
-    onto: camera whose pixels stay. infrared_lens, visible_lens: OpenCV calibrations.
+    onto: camera whose pixels stay. infrared_lens, visible_lens: OpenCV calibrations. failed: what is done with frames
+    whose error bar is too large, with per_frame.
     """
 
     file: str | None = None
@@ -61,6 +62,7 @@ class Registration(Recipe):
     visible_lens: str | None = None
     frames: int = Field(20, ge=1)
     per_frame: bool = False
+    failed: Literal["refuse", "drop"] = "refuse"
 
 
 def align(section: Registration, frames: Sequence[Images]) -> Alignment:

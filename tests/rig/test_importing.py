@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,7 +14,9 @@ from fuse2task.cli.data import app
 from fuse2task.cli.fusion import app as fusion_app
 from fuse2task.data.images import read_infrared, read_mask
 from fuse2task.data.loading import load_dataset, load_pairs
+from fuse2task.rig import importing
 from fuse2task.rig.importing import ImportRecipe, _Import, import_pairs
+from fuse2task.rig.registration import align
 from fuse2task.runtime.errors import RequestError
 
 KELVIN = {"unit": "centikelvin"}
@@ -203,6 +206,29 @@ def test_each_frame_may_have_its_own_registration(unequal, tmp_path):
     worst = max(manifest["frames"], key=lambda frame: np.hypot(*frame["residual"][1]))
     before, after = (np.hypot(*shift) for shift in worst["residual"])
     assert f"furthest: {worst['id']}, {after:.1f} px ({before:.1f} before)" in result.stdout
+
+
+def test_frames_whose_registration_failed_are_left_out_where_that_is_asked_for(unequal, tmp_path, monkeypatch):
+    def failing(section, frames):
+        found = align(section, frames)
+        if frames.frames[0].id == "yard__3":
+            raise RequestError("nothing in common")
+        return replace(found, error=9.5 if frames.frames[0].id == "street__1" else 0.5)
+
+    monkeypatch.setattr(importing, "align", failing)
+    registration = {"points": str(tmp_path / "points.csv"), "per_frame": True}
+    with pytest.raises(RequestError, match="nothing in common"):
+        import_pairs(recipe_of(unequal, registration=registration), tmp_path / "pairs")
+    recipe = recipe_of(unequal, registration=registration | {"failed": "drop"})
+    manifest = import_pairs(recipe, tmp_path / "dropped")
+    assert manifest["failed"] == {"street__1": 9.5, "yard__3": None}
+    assert len(manifest["frames"]) == len(load_pairs(tmp_path / "dropped", "folder")) == 10
+    before = digests(tmp_path / "dropped")
+    assert import_pairs(recipe, tmp_path / "dropped") == manifest
+    assert digests(tmp_path / "dropped") == before
+    monkeypatch.setattr(importing, "align", lambda section, frames: replace(align(section, frames), error=9.5))
+    with pytest.raises(RequestError, match=r"street__0: a corner may be off by 9\.5 px"):
+        import_pairs(recipe, tmp_path / "none")
 
 
 def test_what_serves_new_frames_is_made_again_where_it_is_gone(unequal, tmp_path):
