@@ -61,7 +61,7 @@ def write_report(folder: Path) -> Path:
     together = judge_panels(contents.judges, contents.truth_name)
     write_text(out / "summary.md", _markdown(contents, found, swept, together))
     write_text(out / "summary.csv", summary_csv([Numbers(group, baseline, contents.alpha) for group in groups]))
-    write_text(out / "summary.tex", _latex(found, swept, together))
+    write_text(out / "summary.tex", _latex(contents, found, swept, together))
     write_text(out / "index.html", html_page(contents, found, swept, together))
     return out / "index.html"
 
@@ -86,18 +86,21 @@ def _markdown(contents: Contents, found: Sequence[Study], swept: Sequence[Sweep]
         parts += [f"## Under bad conditions: {escape(sweep.title)}", ""]
         parts += [escape(sweep.intro), "", *listed(sweep.sentences)] if sweep.sentences else []
         parts += map(markdown, (*sweep.areas, *sweep.others))
+    if scores := _scores(contents):
+        parts += ["## Image scores", "", *(markdown(panel.table) for panel in scores if panel.table)]
     if contents.published:
         parts += ["## Comparison with published numbers", "", markdown(published_table(contents.published))]
     return "\n".join(parts)
 
 
-def _latex(found: Sequence[Study], swept: Sequence[Sweep], together: Sequence[Panel]) -> str:
+def _latex(contents: Contents, found: Sequence[Study], swept: Sequence[Sweep], together: Sequence[Panel]) -> str:
     tables = [r"% \usepackage{booktabs} in the preamble", ""]
     tables += [latex(panel.table) for panel in together if panel.table]
     for study in found:
         classes = [panel.table for panel in study.panels if panel.table and panel.table.kind == "classes"]
         tables += [latex(table) for table in (study.summary, *classes, *study.others)]
     tables += [latex(table) for sweep in swept for table in sweep.areas]
+    tables += [latex(panel.table) for panel in _scores(contents) if panel.table]
     return "\n".join(tables)
 
 

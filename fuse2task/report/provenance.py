@@ -33,7 +33,9 @@ def opening_sentences(contents: Contents) -> list[str]:
             f"The {split} split of {dataset} was opened by {recipes} recipe{'s' * (recipes > 1)} "
             f"({evaluations} evaluation{'s' * (evaluations != 1)} in all)."
         )
-    return sentences or ["No test split was opened: all numbers come from folds of training splits."]
+    if sentences or not any(find_task(group.keys["task"]).is_judged for group in contents.groups):
+        return sentences  # image scores use no truth
+    return ["No test split was opened: all numbers come from folds of training splits."]
 
 
 def refusals(groups: list[Group]) -> list[str]:

@@ -117,9 +117,15 @@ def test_results_alone_make_a_page(bench):
 
 
 def test_image_scores_alone_make_a_page(bench):
+    (bench / "openings.csv").unlink()
     lines = (bench / "results.csv").read_text().splitlines()
     (bench / "results.csv").write_text("\n".join([lines[0], *(line for line in lines if ",quality," in line), ""]))
-    assert "this folder holds image scores only" in Page(write_report(bench).read_text("utf-8")).text
+    page = Page(write_report(bench).read_text("utf-8")).text
+    assert "this folder holds image scores only" in page
+    assert "test split" not in page  # no truth was used
+    markdown, latex = ((bench / "report" / f"summary.{kind}").read_text() for kind in ("md", "tex"))
+    assert "Means over images" in markdown
+    assert latex.count(r"\begin{table*}") == markdown.count("Means over images")
 
 
 def test_an_empty_table_is_refused(bench):
