@@ -123,9 +123,8 @@ def test_image_scores_alone_make_a_page(bench):
     page = Page(write_report(bench).read_text("utf-8")).text
     assert "this folder holds image scores only" in page
     assert "test split" not in page  # no truth was used
-    markdown, latex = ((bench / "report" / f"summary.{kind}").read_text() for kind in ("md", "tex"))
-    assert "Means over images" in markdown
-    assert latex.count(r"\begin{table*}") == markdown.count("Means over images")
+    for kind in ("md", "tex"):
+        assert "Means over images" in (bench / "report" / f"summary.{kind}").read_text()
 
 
 def test_an_empty_table_is_refused(bench):
