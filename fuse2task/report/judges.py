@@ -47,7 +47,8 @@ def sentences(entry: Mapping[str, Any]) -> list[str]:
             f"({p_text(entry['w_p'])}{random}); 1 is full agreement."
         )
     tested = sorted((row for row in entry["methods"] if row["verdict"]), key=lambda row: row["mean_rank"])
-    for text in dict.fromkeys(row["verdict"] for row in tested):
+    # What holds comes first, what is not shown last.
+    for text in sorted({row["verdict"] for row in tested}, key=lambda text: (text.startswith("not"), text[:1] == "d")):
         names = "; ".join(first_of([_verdict(row, judges) for row in tested if row["verdict"] == text]))
         found.append(
             f"The difference from {entry['baseline']} {'is ' if text.startswith('not') else ''}{text}: {names}."
