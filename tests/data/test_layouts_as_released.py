@@ -79,7 +79,8 @@ def test_a_degraded_copy_stays_packed(packed, tmp_path):
 @pytest.fixture
 def framed(tmp_path, voc):
     """DroneVehicle with its border: its root, and the inner pixels by camera. Boxes count from the frame's corner."""
-    inner = {"trainimgr": noise(64, 48), "trainimg": noise(64, 48, 3)}
+    grey = noise(64, 48)
+    inner = {"trainimgr": grey, "trainimg": np.stack([199 - grey, 199 - grey, 99 - grey // 2], axis=2)}  # one scene
     for folder, pixels in inner.items():
         whole = np.full((264, 248, *pixels.shape[2:]), 255, np.uint8)
         whole[100:-100, 100:-100] = pixels
@@ -113,8 +114,9 @@ def test_a_border_of_one_camera_or_of_some_images_is_a_finding(framed, voc):
     root, inner = framed
     folder = root / "train" / "trainimg"
     whole = np.asarray(Image.open(folder / "00001.png"))
-    for camera in inner:
-        Image.fromarray(noise(264, 248)).save(root / "train" / camera / "00002.png")
+    grey = noise(264, 248)
+    for camera, pixels in zip(inner, (grey, 199 - grey), strict=True):
+        Image.fromarray(pixels).save(root / "train" / camera / "00002.png")
     voc(root / "train" / "trainlabelr" / "00002.xml", size=(248, 264))
     assert [item.kind for item in _findings(root, "dronevehicle")] == ["no-border"] * 2
     Image.fromarray(np.minimum(whole, 199)).save(folder / "00001.png")

@@ -292,7 +292,7 @@ def test_shipped_recipes() -> None:
     yolo = ["detection/yolo-n-demo", "detection/yolo-n-m3fd", "detection/yolo-n-msrs"]
     assert names == ["detection/frcnn-msrs", *yolo]
     for name in names:
-        model = "yolov8n.yaml" if name in yolo else "fasterrcnn_mobilenet_v3_large_320_fpn"
+        model = "yolov8n.yaml" if name in yolo else "fasterrcnn_mobilenet_v2_fpn"
         assert load_recipe(DetectionRecipe, name, ["data=OUT"]).model == model
         with pytest.raises(RequestError, match="data: Field required"):
             load_recipe(DetectionRecipe, name)
