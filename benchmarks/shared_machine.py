@@ -3,9 +3,9 @@
     python benchmarks/shared_machine.py [--busy 2] [--size 320x240] [--pairs 16] [--repeats 2] [--cases NAME ...]
 
 Every long command in a process of its own: alone, beside `--busy` processes that never wait, and beside them at `nice`
-10, as the command sets its threads; "spinning" are the same with OMP_WAIT_POLICY=active and a thread for each core, as
-OpenMP is by default. Seconds by the clock, the fewer of the repeats, and ratios to the command alone. With as many busy
-processes as cores a fair share alone makes a command of one thread take twice as long.
+10, as the command sets its threads; "spinning" are the same with OpenMP's default spin count and a thread for each core.
+Seconds by the clock, the fewer of the repeats, and ratios to the command alone. With as many busy processes as cores a
+fair share alone makes a command of one thread take twice as long.
 """
 
 import os
@@ -22,7 +22,7 @@ from killing import CASES, Material
 
 CODE = "import sys; from fuse2task.cli.main import run; run(sys.argv[1:])"
 NICE = 10
-SPINNING = {"OMP_WAIT_POLICY": "active", "OMP_NUM_THREADS": str(os.cpu_count())}
+SPINNING = {"GOMP_SPINCOUNT": "300000", "OMP_NUM_THREADS": str(os.cpu_count())}
 WAYS: dict[str, tuple[bool, int, dict[str, str]]] = {  # what to run: beside others, at which priority, with what set
     "alone": (False, 0, {}),
     "beside": (True, 0, {}),
@@ -52,8 +52,11 @@ def main() -> None:
 def timed(arguments: list[str], place: Path, busy: int, beside: bool, nice: int, given: dict[str, str]) -> float:
     """Seconds of a command in an empty folder."""
     environment = {name: value for name, value in os.environ.items() if name not in SPINNING} | given
-
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy if beside else 0)]
+    # Each in a session of its own, as other people's work is: Linux shares cores between sessions first.
+    others = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+        for _ in range(busy if beside else 0)
+    ]
     try:
         with tempfile.TemporaryDirectory(dir=place) as folder:
             start = time.perf_counter()

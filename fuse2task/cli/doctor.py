@@ -57,7 +57,9 @@ def _machine() -> dict[str, Any]:
     return {
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),  # OMP_NUM_THREADS sets it
-        "waiting": f"OMP_WAIT_POLICY={os.environ.get('OMP_WAIT_POLICY', '')}",
+        "waiting": ", ".join(
+            f"{name}={value}" for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if (value := os.environ.get(name))
+        ),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "memory": f"{_pages('SC_AVPHYS_PAGES')} GiB free of {_pages('SC_PHYS_PAGES')}",
         "disk": f"{free / GIB:.1f} GiB free in this folder",

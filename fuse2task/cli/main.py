@@ -103,9 +103,10 @@ def run(arguments: list[str] | None = None) -> None:
 
 
 def _share_cores() -> None:
-    """Threads that wait for their share of work sleep: by default they spin, and beside other busy processes the one
-    that is waited for gets no core. A process of low priority (`nice`) has one thread: two would both have to get a
-    core at once. What the user sets stays."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    """Threads that wait for one another spin for some microseconds and sleep then. OpenMP's default is to spin on, and
+    beside other busy processes the one that is waited for gets no core; sleeping at once is slow on a calm machine. A
+    process of low priority (`nice`) has one thread: two would both have to get a core at once. What is set stays."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     if hasattr(os, "nice") and os.nice(0) > 0:
         os.environ.setdefault("OMP_NUM_THREADS", "1")

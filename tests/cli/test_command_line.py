@@ -17,11 +17,11 @@ def test_help_does_not_import_what_is_heavy():
         "except SystemExit: pass\n"
         "heavy = {'torch', 'numpy', 'cv2', 'ultralytics', 'albumentations', 'pandas', 'pydantic'} & set(sys.modules)\n"
         "print('HEAVY', sorted(heavy))\n"
-        "import os; print('WAIT', os.environ['OMP_WAIT_POLICY'])\n"
+        "import os; print('SPIN', os.environ['GOMP_SPINCOUNT'])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "HEAVY []" in done.stdout
-    assert "WAIT passive" in done.stdout
+    assert "SPIN 10000" in done.stdout
     for group in ("data", "fusion", "detection", "segmentation", "demo", "doctor"):
         assert group in done.stdout
 
@@ -30,7 +30,7 @@ def test_help_does_not_import_what_is_heavy():
     ("nice", "given", "threads"), [(0, None, None), (10, None, "1"), (10, "2", "2"), (-5, None, None)]
 )
 def test_a_process_of_low_priority_has_one_thread_unless_told_otherwise(nice, given, threads, monkeypatch):
-    for name, value in {"OMP_NUM_THREADS": given, "OMP_WAIT_POLICY": "active"}.items():
+    for name, value in {"OMP_NUM_THREADS": given, "OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": None}.items():
         # Set before it is removed, so that what the command sets is taken back too.
         monkeypatch.setenv(name, value or "")
         if value is None:
@@ -40,6 +40,7 @@ def test_a_process_of_low_priority_has_one_thread_unless_told_otherwise(nice, gi
         run(["--version"])
     assert os.environ.get("OMP_NUM_THREADS") == threads
     assert os.environ["OMP_WAIT_POLICY"] == "active"
+    assert "GOMP_SPINCOUNT" not in os.environ
 
 
 @pytest.mark.parametrize(
