@@ -3,8 +3,8 @@
     python benchmarks/shared_machine.py [--busy 2] [--size 320x240] [--pairs 16] [--repeats 2] [--cases NAME ...]
 
 Every long command in a process of its own: alone, beside `--busy` processes that never wait, and beside them at `nice`
-10, as the command sets its threads; "spinning" are the same with OpenMP's default spin count and a thread for each core.
-Seconds by the clock, the fewer of the repeats, and ratios to the command alone. With as many busy processes as cores a
+10, as the command sets its threads; "spinning" are the same with OpenMP's default spin count and a thread for each
+core. Seconds by the clock, the fewer of the repeats, and ratios to the command alone. With as many busy processes as cores a
 fair share alone makes a command of one thread take twice as long.
 """
 
