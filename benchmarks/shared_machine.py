@@ -4,8 +4,8 @@
 
 Every long command in a process of its own: alone, beside `--busy` processes that never wait, and beside them at `nice`
 10, as the command sets its threads; "spinning" are the same with OpenMP's default spin count and a thread for each
-core. Seconds by the clock, the fewer of the repeats, and ratios to the command alone. With as many busy processes as cores a
-fair share alone makes a command of one thread take twice as long.
+core. Seconds by the clock, the fewer of the repeats, and ratios to the command alone. With as many busy processes as
+cores a fair share alone makes a command of one thread take twice as long.
 """
 
 import os
