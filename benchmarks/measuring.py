@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -16,6 +17,7 @@ import torch
 
 from fuse2task.runtime.compute import keep_freed_memory
 
+COMMAND = [sys.executable, "-c", "import sys; from fuse2task.cli.main import run; run(sys.argv[1:])"]
 Row = dict[str, Any]  # what was measured; its numbers, or the reason why there are none
 
 

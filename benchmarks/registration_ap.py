@@ -30,6 +30,7 @@ from fuse2task.data.images import CAMERAS, OTHER, Camera, read_pair
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.truth.coco import coco_truth
 from fuse2task.rig.geometry import Alignment, common_grid
+from fuse2task.rig.pairing import spread
 from fuse2task.rig.registration import Registration, align
 from fuse2task.runtime.errors import RequestError
 from fusion.methods.base import Method
@@ -43,9 +44,7 @@ Images = dict[str, tuple[np.ndarray, np.ndarray]]
 def registered(pairs: Sequence[Pair], moved: Images, kind: str, onto: Camera) -> dict[str, Alignment]:
     """The alignment of each pair."""
     if kind == "rig":
-        step = max(len(pairs) / 20, 1)
-        chosen = [moved[pairs[int(number * step)].id] for number in range(min(20, len(pairs)))]
-        found = align(Registration(onto=onto), chosen)
+        found = align(Registration(onto=onto), [moved[pair.id] for pair in spread(pairs, 20)])
         print(f"  one registration, error bar {found.error} px", flush=True)
         return dict.fromkeys(moved, found)
     ways, failed = {}, 0

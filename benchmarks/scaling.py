@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from measuring import options
+from measuring import COMMAND, options
 
 from fuse2task.data.images import encode_png
 from fuse2task.runtime.compute import generator
@@ -32,7 +32,6 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "robustness"
 from killing import CASES, Material, Run
 
 SIDE = 16
-CODE = "import sys; from fuse2task.cli.main import run; run(sys.argv[1:])"
 APPLY = "fusion apply --method average --data DIR/pairs --layout folder --boxes DIR/pairs/boxes -o DIR/fused"
 EVAL = "detection eval --truth DIR/fused/annotations/test.json --predictions DIR/detections.json -o DIR/metrics.json"
 STEPS = {
@@ -108,7 +107,7 @@ def write_detections(root: Path, path: Path, count: int) -> None:
 
 def measured(arguments: list[str]) -> Cost:
     """Run a command and measure it."""
-    command = [sys.executable, "-c", CODE, *arguments]
+    command = [*COMMAND, *arguments]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     files = most = 0
 

@@ -15,12 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from measuring import options
+from measuring import COMMAND, options
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "robustness"))
 from killing import CASES, Material
 
-CODE = "import sys; from fuse2task.cli.main import run; run(sys.argv[1:])"
 NICE = 10
 SPINNING = {"GOMP_SPINCOUNT": "300000", "OMP_NUM_THREADS": str(os.cpu_count())}
 WAYS: dict[str, tuple[bool, int, dict[str, str]]] = {  # what to run: beside others, at which priority, with what set
@@ -60,7 +59,7 @@ def timed(arguments: list[str], place: Path, busy: int, beside: bool, nice: int,
     try:
         with tempfile.TemporaryDirectory(dir=place) as folder:
             start = time.perf_counter()
-            command = ["nice", "-n", str(nice), sys.executable, "-c", CODE, *arguments]
+            command = ["nice", "-n", str(nice), *COMMAND, *arguments]
             done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
             seconds = time.perf_counter() - start
     finally:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from fuse2task.results.schema import DEPENDS, HOLDS, OPEN
+
 ORDERS = 9999  # random orders behind the p value of W
 
 
@@ -94,9 +96,6 @@ def _standardised(values: np.ndarray, baseline: int) -> np.ndarray:
     spread = values.std(axis=1, ddof=1, keepdims=True)
     difference = values - values[:, baseline : baseline + 1]
     return np.divide(difference, spread, out=np.full(values.shape, np.nan), where=spread > 0)
-
-
-HOLDS, DEPENDS, OPEN = "holds for every judge", "depends on the judge", "not shown for every judge"
 
 
 def verdict(differences: list[float], significant: list[bool]) -> str:

@@ -93,7 +93,7 @@ def import_command(
         return
     sequences = len([name for name in manifest["sequences"] if name])
     typer.echo(f"{output}: {len(manifest['frames'])} pairs" + (f", sequences: {sequences}" if sequences else ""))
-    if failed := sorted(manifest["failed"]):
+    if failed := sorted(manifest.get("failed", {})):
         typer.echo(f"{len(failed)} frames left out, their registration failed; {failed[0]} the first")
     for camera, names in manifest["dropped"].items():
         if names:

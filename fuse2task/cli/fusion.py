@@ -243,19 +243,21 @@ def _explain(name: str, profile: str | None, as_json: bool) -> None:
 
     style: dict[str, Any] = {"title_justify": "left", "min_width": 60, "show_header": False}
     profiles = [find_profile(profile)] if profile else list(PROFILES.values())
-    by_name = {each.lower(): each for found in PROFILES.values() for each in found.names}
-    if name.lower() == "flicker" and as_json:
-        print_json({"flicker": {found.name: DEFINITION for found in profiles}})
-        return
-    if name.lower() == "flicker":
-        print_table((), DEFINITION.items(), title="flicker of sequences, in every profile", **style)
-        return
+    by_name = {each.lower(): each for found in PROFILES.values() for each in found.names} | {"flicker": "flicker"}
     exact = by_name.get(name.lower())
     if exact is None:
-        raise RequestError(f"no score {name!r}; there are {', '.join(dict.fromkeys(by_name.values()))}, flicker")
-    defined = {found.name: definition(found, found.chosen([exact])[0]) for found in profiles if exact in found.names}
+        raise RequestError(f"no score {name!r}; there are {', '.join(dict.fromkeys(by_name.values()))}")
+    if exact == "flicker":
+        defined = {found.name: DEFINITION for found in profiles}
+    else:
+        defined = {
+            found.name: definition(found, found.chosen([exact])[0]) for found in profiles if exact in found.names
+        }
     if as_json:
         print_json({exact: defined})
+        return
+    if exact == "flicker":
+        print_table((), DEFINITION.items(), title="flicker of sequences, in every profile", **style)
         return
     for found in profiles:
         if exact not in found.names:

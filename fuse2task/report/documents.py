@@ -58,15 +58,18 @@ def write_report(folder: Path) -> Path:
     found = studies(groups, baseline, contents.alpha, contents.judges)
     out = Path(folder) / "report"
     swept = sweeps(contents)
-    together = judge_panels(contents.judges, contents.truth_name)
-    write_text(out / "summary.md", _markdown(contents, found, swept, together))
+    together, scores = judge_panels(contents.judges, contents.truth_name), _scores(contents)
+    write_text(out / "summary.md", _markdown(contents, found, swept, together, scores))
     write_text(out / "summary.csv", summary_csv([Numbers(group, baseline, contents.alpha) for group in groups]))
-    write_text(out / "summary.tex", _latex(contents, found, swept, together))
-    write_text(out / "index.html", html_page(contents, found, swept, together))
+    write_text(out / "summary.tex", _latex(found, swept, together, scores))
+    write_text(out / "index.html", html_page(contents, found, swept, together, scores))
     return out / "index.html"
 
 
-def _markdown(contents: Contents, found: Sequence[Study], swept: Sequence[Sweep], together: Sequence[Panel]) -> str:
+def _markdown(
+    contents: Contents, found: Sequence[Study], swept: Sequence[Sweep], together: Sequence[Panel],
+    scores: Sequence[Panel],
+) -> str:  # fmt: skip
     def listed(sentences: Iterable[str]) -> list[str]:
         return [*(f"- {escape(sentence)}" for sentence in sentences), ""]
 
@@ -86,27 +89,30 @@ def _markdown(contents: Contents, found: Sequence[Study], swept: Sequence[Sweep]
         parts += [f"## Under bad conditions: {escape(sweep.title)}", ""]
         parts += [escape(sweep.intro), "", *listed(sweep.sentences)] if sweep.sentences else []
         parts += map(markdown, (*sweep.areas, *sweep.others))
-    if scores := _scores(contents):
+    if scores:
         parts += ["## Image scores", "", *(markdown(panel.table) for panel in scores if panel.table)]
     if contents.published:
         parts += ["## Comparison with published numbers", "", markdown(published_table(contents.published))]
     return "\n".join(parts)
 
 
-def _latex(contents: Contents, found: Sequence[Study], swept: Sequence[Sweep], together: Sequence[Panel]) -> str:
+def _latex(
+    found: Sequence[Study], swept: Sequence[Sweep], together: Sequence[Panel], scores: Sequence[Panel]
+) -> str:  # fmt: skip
     tables = [r"% \usepackage{booktabs} in the preamble", ""]
     tables += [latex(panel.table) for panel in together if panel.table]
     for study in found:
         classes = [panel.table for panel in study.panels if panel.table and panel.table.kind == "classes"]
         tables += [latex(table) for table in (study.summary, *classes, *study.others)]
     tables += [latex(table) for sweep in swept for table in sweep.areas]
-    tables += [latex(panel.table) for panel in _scores(contents) if panel.table]
+    tables += [latex(panel.table) for panel in scores if panel.table]
     return "\n".join(tables)
 
 
 def html_page(
-    contents: Contents, studies: Sequence[Study], sweeps: Sequence[Sweep], judges: Sequence[Panel] = ()
-) -> str:
+    contents: Contents, studies: Sequence[Study], sweeps: Sequence[Sweep], judges: Sequence[Panel],
+    scores: Sequence[Panel],
+) -> str:  # fmt: skip
     """The page's text. Every name from a file is escaped by the template."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -117,7 +123,7 @@ def html_page(
         title=", ".join(dict.fromkeys(results["dataset"])), methods=list(dict.fromkeys(results["method"])),
         studies=studies, sweeps=sweeps, judges=judges, openings=opening_sentences(contents),
         scenes=viewer_scenes(contents),
-        scores=_scores(contents), rankings=_rankings(contents), costs=_costs(contents, studies),
+        scores=scores, rankings=_rankings(contents), costs=_costs(contents, studies),
         published=published_table(contents.published) if contents.published else None,
         refusals=refusals(groups), warnings=warnings(groups, results),
         provenance=[keys_table(groups), *method_tables(contents)],

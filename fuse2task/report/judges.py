@@ -18,7 +18,7 @@ from fuse2task.report.tables import (
     placed,
     signed,
 )
-from fuse2task.results.schema import significance
+from fuse2task.results.schema import JUDGES_SAY, OPEN, significance
 
 FEW = 5  # judges; with fewer an interval over judges is a hint
 
@@ -47,12 +47,9 @@ def sentences(entry: Mapping[str, Any]) -> list[str]:
             f"({p_text(entry['w_p'])}{random}); 1 is full agreement."
         )
     tested = sorted((row for row in entry["methods"] if row["verdict"]), key=lambda row: row["mean_rank"])
-    # What holds comes first, what is not shown last.
-    for text in sorted({row["verdict"] for row in tested}, key=lambda text: (text.startswith("not"), text[:1] == "d")):
-        names = "; ".join(first_of([_verdict(row, judges) for row in tested if row["verdict"] == text]))
-        found.append(
-            f"The difference from {entry['baseline']} {'is ' if text.startswith('not') else ''}{text}: {names}."
-        )
+    for text in dict.fromkeys((*JUDGES_SAY, *(row["verdict"] for row in tested))):
+        if names := "; ".join(first_of([_verdict(row, judges) for row in tested if row["verdict"] == text])):
+            found.append(f"The difference from {entry['baseline']} {'is ' if text == OPEN else ''}{text}: {names}.")
     found += [through_note(row["method"], row["trained_through"]) + _without(row)
               for row in entry["methods"] if row["trained_through"]]  # fmt: skip
     if entry["one_training"]:

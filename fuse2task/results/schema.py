@@ -58,6 +58,8 @@ NUMBERS = frozenset({
 """Columns of numbers, in whatever table; all others are texts."""
 SINGLE = ("visible", "infrared")
 """The methods that are one camera's images."""
+HOLDS, DEPENDS, OPEN = JUDGES_SAY = "holds for every judge", "depends on the judge", "not shown for every judge"
+"""What judges say together of a method and the baseline; see `fuse2task.bench.agreement.verdict`."""
 LEVEL = 0.95
 """Confidence of intervals where a recipe says nothing."""
 MARK = "@"  # in the name of a degraded copy; no name of a recipe may hold it

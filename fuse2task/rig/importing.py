@@ -36,7 +36,7 @@ from fuse2task.runtime.files import by_content, bytes_digest, file_digest, lines
 from fuse2task.runtime.overlap import SPARE, ahead, threads
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter, say
-from fuse2task.runtime.records import differing, refuse
+from fuse2task.runtime.records import begun, differing, refuse
 
 FORMAT = "fuse2task.import"
 MANIFEST = "import.json"
@@ -195,13 +195,12 @@ class _Import:
 
     def _written(self) -> dict[str, Any]:
         done, before = self._journalled()
-        self._leave_out(before.get("failed", {}))
-        missing = [frame for frame in self.frames if not self._holds(done.get(frame.id))]
-        if before and not missing and self._are({self.out / name: digest for name, digest in before["files"].items()}):
+        held = {frame.id for frame in self.frames if self._holds(done.get(frame.id))}
+        whole = bool(before) and all(frame.id in held or frame.id in before.get("failed", {}) for frame in self.frames)
+        if whole and self._are({self.out / name: digest for name, digest in before["files"].items()}):
             return before
-        self.frames = self.paired.frames
         treatment, found = self._survey()
-        missing = [frame for frame in self.frames if not self._holds(done.get(frame.id))]
+        missing = [frame for frame in self.frames if frame.id not in held]
         (self.out / MANIFEST).unlink(missing_ok=True)
         with (
             ThreadPoolExecutor(threads()) as workers,
@@ -259,7 +258,8 @@ class _Import:
         else:
             found = {"": align(section, _Looks(spread(self.frames, section.frames), treatment))}
         failed |= {name: way.error for name, way in found.items() if way.failed}
-        if failed and (section.failed == "refuse" or len(failed) == max(len(self.frames), 1) or not section.per_frame):
+        kept = {name: way for name, way in found.items() if name not in failed}
+        if failed and (section.failed == "refuse" or not kept):
             fix = "give `points`, a `file`, or frames with more edges in common"
             fix += "; `registration.failed: drop` leaves such frames out" if section.per_frame else ""
             problems = (
@@ -267,12 +267,9 @@ class _Import:
                 for name, error in failed.items()
             )
             raise RequestError(f"{self.recipe.infrared}: registration failed; {fix}\n{listing(problems)}")
-        self._leave_out(failed)
-        return {name: way for name, way in found.items() if name not in failed}
-
-    def _leave_out(self, failed: Mapping[str, float | None]) -> None:
-        self.failed = dict(failed)
-        self.frames = [frame for frame in self.paired.frames if frame.id not in failed]
+        self.failed = failed
+        self.frames = [frame for frame in self.frames if frame.id not in failed]
+        return kept
 
     def _look_for_radiometric(self) -> None:
         radiometric = [path for path in self.infrared if _is_radiometric(path)]
@@ -365,12 +362,8 @@ class _Import:
         return all(path.is_file() and file_digest(path) == digest for path, digest in digests.items())
 
     def _refuse_foreign(self) -> None:
-        found = next((path for path in (self.work / "plan.json", self.out / MANIFEST) if path.is_file()), None)
-        if found is not None:
-            before = read_json(found, "manifest")
+        if (before := begun(self.out, MANIFEST)) is not None:
             refuse(self.out, "an import", differing({key: before.get(key) for key in self.plan}, self.plan))
-        elif self.out.exists() and not (self.out.is_dir() and set(self.out.iterdir()) <= {self.work}):
-            raise RequestError(f"{self.out}: not an empty folder; give another -o")
 
     def _journalled(self) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
         """Rows by id, and the manifest of a finished import."""

@@ -15,13 +15,12 @@ from pydantic import Field, field_validator, model_validator
 
 from fuse2task.config.recipes import Recipe
 from fuse2task.data.dataset import defects, files_by_id, is_safe_id
-from fuse2task.data.images import CAMERAS, SUFFIXES, Camera, exif_time
+from fuse2task.data.images import CAMERAS, OTHER, SUFFIXES, Camera, exif_time
 from fuse2task.data.splits import natural_order
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.reading import read_csv
 
 UNITS = {"seconds": 1.0, "milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
-PARTNER: dict[Camera, Camera] = {"infrared": "visible", "visible": "infrared"}
 Item = TypeVar("Item")
 _FIELDS = {"id": r"[^/]+", "sequence": r".+", "time": r"[^/]+"}
 
@@ -150,7 +149,7 @@ def pair_files(infrared: Path, visible: Path, match: Match) -> Paired:
         dropped = {camera: tuple(sorted(item.path for item in without[camera])) for camera in CAMERAS}
         if match.unmatched == "refuse" and match.by != "table":
             for camera in CAMERAS:
-                problems += [f"{path}: no {PARTNER[camera]} file belongs to it" for path in dropped[camera]]
+                problems += [f"{path}: no {OTHER[camera]} file belongs to it" for path in dropped[camera]]
         problems += _bad_ids(frames)
     if problems:
         fix = "fix `match`, or say `unmatched: drop` where files may be left out"
@@ -294,7 +293,7 @@ def _by_time(found: _Found, _folders: Mapping[Camera, Path], match: Match, probl
                 if _time(one) == _time(other):
                     problems.append(f"{one.path}: the same time stamp as {other.path}; which one is meant?")
         nearest = {
-            camera: [_nearest(item, items[PARTNER[camera]], match.tolerance, problems) for item in items[camera]]
+            camera: [_nearest(item, items[OTHER[camera]], match.tolerance, problems) for item in items[camera]]
             for camera in CAMERAS
         }
         paired: dict[Camera, set[int]] = {camera: set() for camera in CAMERAS}

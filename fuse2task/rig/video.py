@@ -10,11 +10,11 @@ import numpy as np
 
 from fuse2task.data.images import encode_png
 from fuse2task.runtime.errors import RequestError
-from fuse2task.runtime.files import bytes_digest, file_digest, filling, read_json, write_bytes, write_json
+from fuse2task.runtime.files import bytes_digest, file_digest, filling, write_bytes, write_json
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter
 from fuse2task.runtime.reading import check_regular, one_line
-from fuse2task.runtime.records import differing, refuse
+from fuse2task.runtime.records import begun, differing, refuse
 
 FORMAT = "fuse2task.frames"
 MANIFEST = "frames.json"
@@ -34,15 +34,10 @@ def extract_frames(video: Path, out: Path, every: int = 1) -> dict[str, Any]:
     check_regular(video, "video")
     plan = {"format": FORMAT, "video": video.name, "sha256": file_digest(video), "every": every, **versions("av")}
     folder = out / video.stem
-    manifest, work = folder / MANIFEST, folder / ".fuse2task"
 
     def refuse_foreign() -> None:
-        begun = next((path for path in (work / "plan.json", manifest) if path.is_file()), None)
-        if begun is not None:
-            before = read_json(begun, "list of frames")
+        if (before := begun(folder, MANIFEST)) is not None:
             refuse(folder, "frames", differing({key: before.get(key) for key in plan}, plan))
-        elif folder.exists() and not (folder.is_dir() and set(folder.iterdir()) <= {work}):
-            raise RequestError(f"{folder}: not an empty folder; give another -o")
 
     with filling(folder, plan, refuse_foreign):
         rows: list[dict[str, str]] = []
@@ -63,7 +58,7 @@ def extract_frames(video: Path, out: Path, every: int = 1) -> dict[str, Any]:
         if not rows:
             raise RequestError(f"{video}: holds no frame")
         found = {**plan, "frames": rows}
-        write_json(manifest, found)
+        write_json(folder / MANIFEST, found)
     return found
 
 

@@ -27,6 +27,18 @@ def differing(before: Any, made_of: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def begun(folder: Path, manifest: str) -> Any:
+    """What a folder that `files.filling` fills says of its content: its plan, or its `manifest` once it is filled.
+    None for a folder that is new or empty. RequestError: other files are in it."""
+    work = folder / ".fuse2task"
+    found = next((path for path in (work / "plan.json", folder / manifest) if path.is_file()), None)
+    if found is not None:
+        return read_json(found, "manifest")
+    if folder.exists() and not (folder.is_dir() and set(folder.iterdir()) <= {work}):
+        raise RequestError(f"{folder}: not an empty folder; give another -o")
+    return None
+
+
 def refuse(folder: Path, what: str, names: Sequence[str]) -> None:
     """RequestError where `names`, of inputs as `differing` gives them, keep the `what` in `folder` from being used."""
     if names:

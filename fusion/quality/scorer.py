@@ -79,7 +79,7 @@ def score_folders(
     sources = {path.parent for pair in pairs for path in (pair.infrared, pair.visible)}
     for written in (out, out.with_suffix(".json")):
         files.refuse_overlap(written, *sources, *fused.values())
-    sequences = films(pairs) if any(pair.sequence for pair in pairs) else {}
+    sequences = films(pairs)
     levels = dict[str, list[float]]()
     moving = {name for ids in sequences.values() for name in ids}
     with files.sole_file(out), Journal(out, key) as journal, Meter("score", len(pairs) * len(fused)) as meter:

@@ -33,9 +33,9 @@ def flicker(infrared: np.ndarray, visible: np.ndarray, fused: np.ndarray) -> np.
 def films(pairs: Sequence[Pair]) -> dict[str, list[str]]:
     """Ids of the frames of each sequence in natural order; without pairs that are alone or of no sequence."""
     found: dict[str, list[str]] = {}
-    for pair in sorted(pairs, key=lambda pair: natural_order(pair.id)):
+    for pair in sorted((pair for pair in pairs if pair.sequence), key=lambda pair: natural_order(pair.id)):
         found.setdefault(pair.sequence, []).append(pair.id)
-    return {name: ids for name, ids in found.items() if name and len(ids) > 1}
+    return {name: ids for name, ids in found.items() if len(ids) > 1}
 
 
 def flicker_summary(
@@ -45,10 +45,10 @@ def flicker_summary(
 
     levels: mean grey levels by id, of infrared, visible and every method's image.
     """
-    films = [np.array([levels[name] for name in ids]).T for ids in sequences.values()]
+    means = [np.array([levels[name] for name in ids]).T for ids in sequences.values()]
     found = {}
     for number, method in enumerate(methods):
-        values = [float(flicker(film[0], film[1], film[2 + number]).mean()) for film in films]
+        values = [float(flicker(film[0], film[1], film[2 + number]).mean()) for film in means]
         error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
         found[method] = {"mean": float(np.mean(values)), "standard_error": error, "undefined": 0}
-    return {"sequences": len(films), "methods": found, "definition": DEFINITION}
+    return {"sequences": len(means), "methods": found, "definition": DEFINITION}

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from fuse2task.bench.across_judges import trained_through
-from fuse2task.bench.agreement import DEPENDS, HOLDS, OPEN, agree, kendall_w, verdict
+from fuse2task.bench.agreement import agree, kendall_w, verdict
 from fuse2task.bench.api import run_bench
 from fuse2task.report import write_report
+from fuse2task.results.schema import DEPENDS, HOLDS, OPEN
 from fuse2task.results.tables import ResultsTable
 
 

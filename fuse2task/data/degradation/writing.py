@@ -31,7 +31,7 @@ from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import bytes_digest, file_digest, read_json, refuse_overlap, write_bytes, write_json
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import Meter
-from fuse2task.runtime.records import differing, refuse
+from fuse2task.runtime.records import begun, differing, refuse
 
 Role = Literal["visible", "infrared", "voc", "yolo", "vedai", "masks", "coco", "list"]
 _TRUTH_SUFFIXES = {"voc": (".xml",), "yolo": (".txt",), "vedai": (".txt",), "masks": SUFFIXES}
@@ -213,14 +213,10 @@ class _Copy:
         return DegradedFolder(self.out, truth or self.given)
 
     def _refuse_foreign(self) -> None:
-        found = next((path for path in (self.work / "plan.json", self.out / MANIFEST) if path.is_file()), None)
-        if found is not None:
-            before = read_json(found, "manifest")
+        if (before := begun(self.out, MANIFEST)) is not None:
             known = before.get("versions", {})  # older manifests name more packages
             before["versions"] = {name: known[name] for name in versions(*_PACKAGES) if name in known}
             refuse(self.out, "a copy", differing({key: before.get(key) for key in self.plan}, self.plan))
-        elif self.out.exists() and not (self.out.is_dir() and set(self.out.iterdir()) <= {self.work}):
-            raise RequestError(f"{self.out}: not an empty folder; give another -o")
 
     def _journalled(self) -> dict[str, dict[str, Any]]:
         done = {}
