@@ -10,7 +10,7 @@ from fuse2task.data.images import read_visible, write_image
 from fuse2task.runtime.files import write_text
 from fuse2task.runtime.progress import say
 
-SIZE, SEED = (320, 256), 0
+SIZE, SEED = (256, 208), 0
 M3FD_SCENES, MSRS_TRAIN, MSRS_TEST = 96, 48, 16
 
 
@@ -24,6 +24,12 @@ def run_demo(out: Path) -> Path:
 
     started, out = time.monotonic(), Path(out)
     m3fd, msrs = _draw_scenes(out / "scenes")
+    _write_sheet(out / "scenes.png", [
+        (f"{dataset.name}, {camera}", dataset / folder)
+        for dataset, folders in ((m3fd, ("Vis", "Ir")), (msrs, ("test/vi", "test/ir")))
+        for camera, folder in zip(("visible", "infrared"), folders, strict=True)
+    ])  # fmt: skip
+    say(f"{out}/scenes.png: some of them")
     say("2/3 CrossFuse: two auto-encoders, then cross attention and fusion decoder")
     overrides = [f"data.0.root={m3fd}", f"data.0.split={m3fd / 'split.txt'}", f"data.1.root={msrs}"]
     weights = train(load_recipe(FusionRecipe, "fusion/crossfuse-demo", overrides), out / "crossfuse")
@@ -32,7 +38,11 @@ def run_demo(out: Path) -> Path:
     overrides += [f"datasets.msrs.root={msrs}", f"methods.3.checkpoint={weights}"]
     run_bench(load_recipe(BenchRecipe, "bench/demo", overrides), out / "bench")
     page = report_bench(out / "bench")
-    _write_sheet(out)
+    fused = out / "bench" / "fused"
+    _write_sheet(out / "sheet.png", [
+        (method, fused / dataset / method / "images" / "test")
+        for dataset in ("m3fd", "msrs") for method in ("visible", "infrared", "average", "crossfuse")
+    ])  # fmt: skip
     say("Synthetic scenes, one seed, minutes of training: a look at the loop, not a ranking of methods.")
     say(f"{page} and {out}/sheet.png; {(time.monotonic() - started) / 60:.1f} minutes")
     return page
@@ -54,17 +64,17 @@ def _draw_scenes(folder: Path) -> tuple[Path, Path]:
     return m3fd, msrs
 
 
-def _write_sheet(out: Path, columns: int = 4) -> None:
-    """One labelled row per method (both tasks), the same test scenes in each column, by day and by night in turn."""
+def _write_sheet(path: Path, rows: list[tuple[str, Path]], columns: int = 4) -> None:
+    """One row for each label and folder of images: the same scenes in each column, by day and by night in turn."""
     import cv2
 
     sheet = []
-    for dataset in ("m3fd", "msrs"):
-        for method in ("visible", "infrared", "average", "crossfuse"):
-            images = sorted((out / "bench" / "fused" / dataset / method / "images" / "test").glob("*.png"))
-            # Every other scene is by night.
-            places = [number * len(images) // columns // 2 * 2 + number % 2 for number in range(columns)]
-            row = np.concatenate([read_visible(images[min(place, len(images) - 1)]) for place in places], axis=1)
-            cv2.putText(row, method, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 0), 1, cv2.LINE_AA)
-            sheet.append(row)
-    write_image(out / "sheet.png", np.concatenate(sheet, axis=0))
+    for label, folder in rows:
+        images = sorted(folder.glob("*.png"))
+        # Every other scene is by night.
+        places = [number * len(images) // columns // 2 * 2 + number % 2 for number in range(columns)]
+        chosen = (np.atleast_3d(read_visible(images[min(place, len(images) - 1)])) for place in places)
+        row = np.concatenate([np.broadcast_to(image, (*image.shape[:2], 3)) for image in chosen], axis=1)
+        cv2.putText(row, label, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 0), 1, cv2.LINE_AA)
+        sheet.append(row)
+    write_image(path, np.concatenate(sheet, axis=0))

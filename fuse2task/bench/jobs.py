@@ -21,10 +21,11 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work. needs: ids of jobs that must be done before. units: its size.
+    """One piece of work. needs: ids of jobs that must be done before. units: its size, that of images counted in
+    images of 640x480.
 
-    method, judge and seed are empty or None where the job is for all of them. guess: seconds a unit on two CPU cores
-    at 640x480, until one has been timed; a GPU is ten times as fast or more.
+    method, judge and seed are empty or None where the job is for all of them. guess: seconds a unit on two CPU
+    cores, until one has been timed; a GPU is ten times as fast or more.
     """
 
     dataset: str

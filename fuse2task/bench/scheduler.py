@@ -12,6 +12,7 @@ import yaml
 from fuse2task.bench.datasets import TRAIN
 from fuse2task.bench.jobs import Cost, Degrade, Evaluate, Fuse, Job, ScoreImages, Train
 from fuse2task.bench.workspace import Workspace, record_openings, record_truths, training_recipe
+from fuse2task.data.dataset import Pair
 from fuse2task.results.schema import TIMINGS, BenchFolder, source_of
 from fuse2task.results.tables import read_table, write_table
 from fuse2task.runtime.files import refuse_overlap, remove_halves, write_text
@@ -25,7 +26,8 @@ Result = tuple[list[dict[str, Any]], float]
 """What a job gives back: rows of the results table, and the seconds it took."""
 POLL = 2.0  # seconds between looks at work that another process does
 # Guesses of seconds a unit, see `Job`.
-FUSE, CROSSFUSE_FUSE, OTHERS = 0.1, 0.5, {"degrade": 0.3, "cost": 10.0, "score": 1.0, "evaluate": 0.3}
+FUSE, CROSSFUSE_FUSE, OTHERS = 0.05, 0.5, {"degrade": 0.3, "cost": 2.0, "score": 0.5, "evaluate": 0.3}
+START_TRAINING = 5.0  # seconds, whatever the size: the network is made, its data read, its weights written
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def make_jobs(bench: Workspace) -> list[Job]:
 
     def fuse(dataset: str, method: str) -> str:
         bench.method_hash(dataset, method)
-        pairs = len(bench.dataset(dataset).dataset.pairs)
+        pairs = full_images(bench.dataset(dataset).dataset.pairs)
         network = method in CROSSFUSE or recipe.method(method).checkpoint
         needs: tuple[str, ...] = ()
         if dataset in recipe.degraded:
@@ -78,7 +80,7 @@ def make_jobs(bench: Workspace) -> list[Job]:
     recipe, first = bench.recipe, next(iter(bench.recipe.datasets))
     for dataset in bench.datasets:
         methods = recipe.methods_on(dataset)
-        images = len(bench.dataset(dataset).ids)
+        images = full_images(bench.dataset(dataset).evaluated)
         judges = bench.judges_of(dataset)
         for name in judges:
             bench.judge(dataset, name)
@@ -96,6 +98,7 @@ def make_jobs(bench: Workspace) -> list[Job]:
                         task, trained = find_task(section.task), training_recipe(section, Path("data"), 0, "auto")
                         trained_images = len(bench.dataset(source).dataset.part(TRAIN))
                         units = trained_images * trained.epochs * task.training_size(trained)
+                        units += START_TRAINING / task.training_seconds
                         train = Train(source, on, name, seed, (fuse(source, on),), units, task.training_seconds)
                         needs.append(add(train))
                     add(Evaluate(dataset, method, name, seed, tuple(needs), images, OTHERS["evaluate"]))
@@ -103,6 +106,11 @@ def make_jobs(bench: Workspace) -> list[Job]:
             bench.score_sources(dataset)
             add(ScoreImages(dataset, needs=tuple(fused), units=images * len(methods), guess=OTHERS["score"]))
     return list(jobs.values())
+
+
+def full_images(pairs: Sequence[Pair]) -> float:
+    """How many images of 640x480 have as many pixels as these."""
+    return sum(pair.size[0] * pair.size[1] for pair in pairs) / (640 * 480)
 
 
 def make_plan(bench: Workspace, jobs: Sequence[Job]) -> list[Step]:
@@ -262,8 +270,9 @@ class Progress:
     def __init__(self, steps: Sequence[Step]):
         self.left = {step.job.id: step for step in steps if not step.done}
         self.total, self.finished = len(steps), len(steps) - len(self.left)
-        self.expected: dict[str, float] = defaultdict(float)
-        self.spent: dict[str, float] = defaultdict(float)
+        # Seconds expected and spent, of each kind of job, and of each method or judge in it.
+        self.expected: dict[tuple[str, ...], float] = defaultdict(float)
+        self.spent: dict[tuple[str, ...], float] = defaultdict(float)
         if self.left:
             say(f"bench: {self.finished}/{self.total} jobs are done, about {duration(self._seconds(1))} left")
 
@@ -272,18 +281,24 @@ class Progress:
         step = self.left.pop(job.id, None)
         self.finished += 1
         if step is not None and seconds is not None:
-            # A guess is corrected by what jobs of its kind have taken so far.
-            self.expected[job.kind] += step.seconds
-            self.spent[job.kind] += seconds
+            for key in ((job.kind,), (job.kind, job.what)):
+                self.expected[key] += step.seconds
+                self.spent[key] += seconds
         say(f"bench: {self.finished}/{self.total} jobs, about {duration(self._seconds(slots))} left")
 
     def _seconds(self, slots: int) -> float:
-        factors = {kind: self.spent[kind] / expected for kind, expected in self.expected.items() if expected > 0}
-        return sum(step.seconds * factors.get(step.job.kind, 1.0) for step in self.left.values()) / slots
+        return sum(step.seconds * self._factor(step.job) for step in self.left.values()) / slots
+
+    def _factor(self, job: Job) -> float:
+        # A guess is corrected by what such jobs have taken so far, if there was none by the others of its kind.
+        for key in ((job.kind, job.what), (job.kind,)):
+            if self.expected.get(key):
+                return self.spent[key] / self.expected[key]
+        return 1.0
 
 
 def duration(seconds: float) -> str:
     """Seconds, minutes or hours, whichever says it best."""
-    if seconds < 90:
+    if seconds < 180:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -115,8 +115,8 @@ class Task:
     trained_class_map = False
     results_key = ""
     """The key of a recipe's judge that names finished results, "" where results are not taken."""
-    training_seconds = 0.1
-    """Guess of what training takes for one image and epoch on two CPU cores, until one has been timed."""
+    training_seconds = 1.0
+    """Guess of what training takes for one image of full size and epoch on two CPU cores, until one has been timed."""
 
     @property
     def is_judged(self) -> bool:

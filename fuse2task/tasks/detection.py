@@ -28,7 +28,7 @@ class Detection(Task):
     floor = ("AP50", 0.1)
     takes_class_map = trained_class_map = True
     results_key = "predictions"
-    training_seconds = 0.15
+    training_seconds = 0.2
 
     def bias_order(self, metric: str) -> float:
         return AP_ORDER if metric.startswith("AP") else 1.0

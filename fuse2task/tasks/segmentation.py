@@ -30,6 +30,10 @@ class Segmentation(Task):
 
         return SegmentationRecipe
 
+    def training_size(self, recipe: Any) -> float:
+        height, width = recipe.crop
+        return float(height * width) / (480 * 640)
+
     def train(self, recipe: Any, folder: Path) -> None:
         from segmentation.training import train
 

@@ -9,7 +9,7 @@ import pytest
 
 from fuse2task.bench import printing, scheduler
 from fuse2task.bench.api import run_bench
-from fuse2task.bench.jobs import Fuse, Job
+from fuse2task.bench.jobs import Fuse, Job, Train
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.bench.scheduler import Progress, Step, duration, make_jobs, make_plan, part_of
 from fuse2task.bench.workspace import Workspace
@@ -152,6 +152,24 @@ def test_time_left_follows_what_jobs_took(capsys):
     assert said[1] == "bench: 2/4 jobs, about 80 s left"
     assert said[2] == "bench: 3/4 jobs, about 40 s left"
     assert [duration(value) for value in (30, 600, 7200)] == ["30 s", "10 min", "2.0 h"]
+
+
+def test_time_left_of_a_judge_follows_its_own_jobs_then_those_of_others(capsys):
+    jobs = [Train("d", method, judge, 0) for judge in ("slow", "quick") for method in "ab"]
+    progress = Progress([Step(job, False, 10.0, False) for job in jobs])
+    for job, seconds in zip(jobs, (40.0, 60.0, 5.0, 5.0), strict=True):
+        progress.ended(job, seconds, 1)
+    left = [line.split("about ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert left == ["40 s left", "120 s left", "100 s left", "5 s left", "0 s left"]
+
+
+def test_guesses_count_images_by_their_pixels(make_recipe, tmp_path):
+    bench = Workspace(make_recipe(), tmp_path)
+    found = {job.id: job.units for job in make_jobs(bench)}
+    dataset = bench.dataset("tiny").dataset
+    assert found["fuse tiny average"] == pytest.approx(
+        sum(w * h for w, h in (pair.size for pair in dataset.pairs)) / 307200
+    )
 
 
 def test_best_and_second_are_marked(tmp_path, capsys, finished, make_recipe):
