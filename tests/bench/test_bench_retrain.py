@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from fuse2task.bench.api import Resources, run_bench
+from fuse2task.bench.engines import OnRay
 from fuse2task.bench.recipe import BenchRecipe
 from fuse2task.data.images import read_mask
 from fuse2task.results.schema import RESULTS
@@ -106,13 +107,26 @@ def test_killed_at_any_moment_it_ends_with_the_same_table(tmp_path, values):
     assert (killed / "comparisons.csv").read_bytes() == (whole / "comparisons.csv").read_bytes()
 
 
+@pytest.fixture
+def two_nodes(monkeypatch):
+    """Address of a Ray cluster of two nodes on this machine, one CPU each."""
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # socket paths must be short
+    utilities = pytest.importorskip("ray.cluster_utils")
+    cluster = utilities.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    yield cluster.address
+    cluster.shutdown()
+
+
 @pytest.mark.slow
-def test_ray_gives_the_same_table(tmp_path, recipe_values, finished, monkeypatch):
-    pytest.importorskip("ray")
+def test_two_ray_nodes_give_the_same_table(tmp_path, recipe_values, finished, two_nodes, monkeypatch):
+    slots, made = [], OnRay.__init__
+    monkeypatch.setattr(OnRay, "__init__", lambda engine, *given: made(engine, *given) or slots.append(engine.slots))
     recipe = BenchRecipe.model_validate(recipe_values())
     whole = finished(tmp_path / "whole", recipe)
-    monkeypatch.setenv("RAY_TMPDIR", "/tmp")  # socket paths must be short
-    assert run_bench(recipe, tmp_path / "ray", resources=Resources("ray", cpus=1.0))
+    assert run_bench(recipe, tmp_path / "ray", resources=Resources("ray", cpus=1.0, address=two_nodes))
+    assert slots == [2]  # with one CPU a node, jobs at the same time are on both
     order = list(RESULTS[:-1])
     tables = [ResultsTable(root).read().sort_values(order, ignore_index=True) for root in (tmp_path / "ray", whole)]
     pd.testing.assert_frame_equal(*tables)

@@ -148,29 +148,30 @@ def test_the_first_fused_image_is_what_the_autoencoders_make_of_the_mean(recipe,
 
 
 @pytest.mark.slow
-def test_two_processes_train_like_one(recipe_file, tmp_path):
+def test_two_and_four_processes_train_like_one(recipe_file, tmp_path):
     # Stage 1 has no batch normalisation and this loss is a mean over samples, so that splitting a batch changes no
     # more than the order of sums; Adam makes a step of full size of any gradient, also of one that is mere rounding.
     overrides = [
         "sampling.size=176",
         "stage1.ms_ssim=standard",
-        "stage1.epochs=1",
-        "stage2.epochs=1",
-        "stage2.samples=2",
+        *(f"stage{number}.{setting}" for number in (1, 2) for setting in ("epochs=1", "samples=4", "batch=4")),
     ]
     script = tmp_path / "launch.py"
     script.write_text("from fuse2task.cli.main import run; run()")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29777"]
-    for name, start in (("two", launcher), ("one", [sys.executable])):
-        command = [*start, str(script), "fusion", "train", str(recipe_file), *overrides, "-o", str(tmp_path / name)]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--master-port=29777"]
+    for count in (1, 2, 4):
+        start = [*launcher, f"--nproc-per-node={count}"] if count > 1 else [sys.executable]
+        out = str(tmp_path / str(count))
+        command = [*start, str(script), "fusion", "train", str(recipe_file), *overrides, "-o", out]
         done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
-    one, two = (read_safetensors(tmp_path / run / "stage1_infrared.safetensors")[0] for run in ("one", "two"))
-    differences = torch.cat([(one[name] - two[name]).abs().flatten() for name in one])
-    assert (differences > 1e-4).float().mean() < 0.01
+    weights = [read_safetensors(tmp_path / run / "stage1_infrared.safetensors")[0] for run in "124"]
+    for other in weights[1:]:
+        differences = torch.cat([(weights[0][name] - other[name]).abs().flatten() for name in other])
+        assert (differences > 1e-4).float().mean() < 0.01
     # What is logged is of the whole batch, not of one process's share.
-    logs = [next(csv.DictReader((tmp_path / run / "log.csv").open())) for run in ("one", "two")]
-    assert float(logs[1]["train_total"]) == pytest.approx(float(logs[0]["train_total"]), rel=1e-3)
+    losses = [float(next(csv.DictReader((tmp_path / run / "log.csv").open()))["train_total"]) for run in "124"]
+    assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-3)
 
 
 def test_a_loss_that_is_not_finite_names_the_pairs(recipe, tmp_path, monkeypatch):
