@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +24,18 @@ def test_there_are_scripts():
 def test_a_script_finds_everything_that_it_imports(script, monkeypatch):
     monkeypatch.syspath_prepend(str(script.parent))
     runpy.run_path(str(script), run_name="not main")
+
+
+def test_contrast_of_an_object_is_its_grey_level_less_that_around_it():
+    contrast = runpy.run_path(str(ROOT / "tools" / "gains.py"), run_name="not main")["contrast"]
+    image = np.full((40, 60), 50.0)
+    image[10:20, 20:40] = 80
+    assert contrast(image, (20, 10, 20, 10)) == 30
+    assert contrast(image, (20.2, 9.8, 20.1, 10.3)) == 30
+    assert contrast(image, (30, 10, 10, 10)) == 30 - 30 * 20 / (
+        14 * 14 - 100
+    )  # 20 pixels of the ring are the object's other half
+    assert contrast(image, (-5, -5, 5, 5)) == 0
 
 
 @pytest.fixture
