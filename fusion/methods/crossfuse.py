@@ -16,6 +16,7 @@ from fusion.methods.base import Fused, LumaMethod
 from fusion.network.crossfuse import MIN_SIDE
 from fusion.network.inference import InferenceNetwork, pick_inference_precision
 
+VERSIONS = {"fp32": 3, "bf16": 4}  # of the bytes that come out
 BATCH_PIXELS = 1 << 22  # thirteen pairs of 640x480, in about 2 GiB of a GPU's memory
 
 
@@ -43,7 +44,8 @@ class CrossFuseMethod(LumaMethod):
         self.fast_network = InferenceNetwork(self.network, self.device, self.precision, memory)
 
     def identity(self) -> dict[str, Any]:
-        return {"name": self.name, "version": 3, "checkpoint": self.tensor_hash, "precision": self.precision}
+        version, checkpoint = VERSIONS[self.precision], self.tensor_hash
+        return {"name": self.name, "version": version, "checkpoint": checkpoint, "precision": self.precision}
 
     def check(self, pairs: Sequence[Pair]) -> None:
         if small := [pair.id for pair in pairs if min(pair.size) < MIN_SIDE]:

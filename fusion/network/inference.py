@@ -24,15 +24,21 @@ MEMORY = 2.0
 """GB that fusing a large pair may take on a CPU, the whole process included."""
 STRIP = 0.125  # of the memory is for what a strip takes; the rest is PyTorch and what is kept of the whole image
 PIXEL, ATTENDED = 600, 3e6  # bytes that crossfuse-plus takes for a pixel, and in attention for a tile
+ATTENTION_INPUTS = ("qkv", "q", "k", "v")
 ROWS = 32  # of the shallow maps at once: what lies between stays in the cache of a CPU
 
 
 class PackedLinear(nn.Module):
-    """A trained `nn.Linear` and, if asked for, the GELU behind it. The result is fp32 whatever the arithmetic."""
+    """A trained `nn.Linear` and, if asked for, the GELU behind it.
 
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype = torch.float32, gelu: bool = False):
+    dtype: of the arithmetic. wide: whether the result is fp32 all the same: what is added to the tokens.
+    """
+
+    def __init__(
+        self, linear: nn.Linear, dtype: torch.dtype = torch.float32, gelu: bool = False, wide: bool = True
+    ):  # fmt: skip
         super().__init__()
-        self.dtype, self.gelu = dtype, gelu
+        self.dtype, self.gelu, self.out = dtype, gelu, torch.float32 if wide else dtype
         # Not parameters: they cannot be trained, moved or saved.
         self.weight, self.bias = linear.weight.detach().to(dtype), linear.bias.detach().to(dtype)
         self.packed = has_packed_linear(dtype)
@@ -40,23 +46,23 @@ class PackedLinear(nn.Module):
             self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight, TOKENS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., inputs) to (..., outputs) fp32."""
+        """(..., inputs) to (..., outputs)."""
         x = x.to(self.dtype)
         if self.packed:
             after = "gelu" if self.gelu else "none"
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, after, [], "none").float()
-        x = F.linear(x, self.weight, self.bias).float()
-        return F.gelu(x) if self.gelu else x
+            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, after, [], "none").to(self.out)
+        x = F.linear(x, self.weight, self.bias)
+        return (F.gelu(x) if self.gelu else x).to(self.out)
 
 
 def pack(module: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     """Replace every linear layer inside `module`, in place."""
     for name, child in module.named_children():
         if isinstance(child, Mlp):
-            packed = PackedLinear(child.fc1, dtype, gelu=True), PackedLinear(child.fc2, dtype)
+            packed = PackedLinear(child.fc1, dtype, gelu=True, wide=False), PackedLinear(child.fc2, dtype)
             setattr(module, name, nn.Sequential(*packed))
         elif isinstance(child, nn.Linear):
-            setattr(module, name, PackedLinear(child, dtype))
+            setattr(module, name, PackedLinear(child, dtype, wide=name not in ATTENTION_INPUTS))
         else:
             pack(child, dtype)
     return module
@@ -92,7 +98,7 @@ class FoldedDecoder(nn.Module):
         (ir_shallow, ir_deep), (vi_shallow, vi_deep) = infrared, visible
         w_ir, w_vi = deep_weights(ir_deep, vi_deep)
         x = fused + w_ir * ir_deep + w_vi * vi_deep
-        x = self.conv3(self.conv2(self.conv1(pad_one(x))))
+        x = self.conv3(self.conv2(self.conv1(pad_one(x.to(self.conv1.weight.dtype)))))
         with full_precision(x):
             x = pad_to(self.conv4(x.float()), *ir_shallow.shape[-2:])
             return x + self._shallow(ir_shallow, vi_shallow)
@@ -154,6 +160,28 @@ def joined_in_place(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     return out
 
 
+class InBf16(nn.Module):
+    """A module of bf16 weights, fed with maps of any type."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module.to(torch.bfloat16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the module makes of the maps in bf16."""
+        return self.module(x.to(torch.bfloat16))  # type: ignore[no-any-return]
+
+
+def in_bf16(network: CrossFuseNetwork | CrossFusePlus) -> None:
+    """Give the convolutions between shallow features and last layers bf16 weights, in place."""
+    for encoder in (network.encoder_ir, network.encoder_vi):
+        encoder.dense1, encoder.dense2 = InBf16(encoder.dense1), InBf16(encoder.dense2)  # type: ignore[assignment]
+    decoder = network.decoder
+    names = ("mix", "conv1", "conv2", "conv3", "conv4", "conv5")
+    for name in names if isinstance(network, CrossFusePlus) else names[1:4]:
+        decoder.get_submodule(name).to(torch.bfloat16)
+
+
 def fold_norm(layer: Conv) -> tuple[Tensor, Tensor]:
     """Weight and bias, fp64, of one convolution that equals `layer` with its batch normalisation in eval mode."""
     norm, conv = layer.norm, layer.conv
@@ -168,8 +196,8 @@ class InferenceNetwork(nn.Module):
     """An equal, faster copy of a trained network for one device and one precision; `network` stays as it is.
 
     The faithful network's decoder is folded. On a CPU linear layers run in oneDNN and, in fp32, the faithful network's
-    dense blocks in the frequency domain. bf16 means autocast, with shallow features, weight maps and the last layers
-    kept in fp32.
+    dense blocks in the frequency domain. Of bf16 are convolutions and products, but for shallow features, weight maps
+    and the last layers: by autocast on a GPU. On a CPU, where autocast would pad and upsample in fp32, by `in_bf16`.
 
     memory: GB within which crossfuse-plus fuses on a CPU, in strips where a pair needs more as a whole; None: `MEMORY`.
     """
@@ -182,15 +210,18 @@ class InferenceNetwork(nn.Module):
         # Folded on the CPU: some devices have no fp64.
         made: nn.Module = copy.deepcopy(network).cpu().eval().requires_grad_(False)
         made = made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.autocast = precision == "bf16"
+        self.autocast = precision == "bf16" and device.type != "cpu"
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         if isinstance(made, CrossFuseNetwork):
             made.decoder = FoldedDecoder(made.decoder)  # type: ignore[assignment]
-            if device.type == "cpu" and not self.autocast:
+            if device.type == "cpu" and precision == "fp32":
                 made.encoder_ir, made.encoder_vi = spectral_encoder(made.encoder_ir), spectral_encoder(made.encoder_vi)
         if device.type == "cpu":
             if isinstance(made, CrossFusePlus):
                 made.decoder.joined = joined_in_place
-            pack(made.attention, torch.bfloat16 if self.autocast else torch.float32)  # type: ignore[arg-type]
+            pack(made.attention, dtype)  # type: ignore[arg-type]
+            if precision == "bf16":
+                in_bf16(made)  # type: ignore[arg-type]
         self.network = made.to(device)
         self.strip = (
             (memory or MEMORY) * 1e9 * STRIP if device.type == "cpu" and isinstance(made, CrossFusePlus) else None

@@ -71,9 +71,9 @@ class PlusCrossAttention(nn.Module):
         self.unembed = nn.Linear(TOKEN, DEEP * PATCH**2)
 
     def forward(self, infrared: Tensor, visible: Tensor) -> Tensor:
-        """Deep features of both modalities, (B, 64, h, w), to the fused deep map of that shape."""
+        """Deep features of both modalities, (B, 64, h, w), to the fused deep map of that shape and dtype."""
         tiles = self.attend(to_overlapping_tiles(infrared), to_overlapping_tiles(visible))
-        return from_overlapping_tiles(tiles, infrared.shape)
+        return from_overlapping_tiles(tiles, infrared.shape).to(infrared.dtype)
 
     def attend(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """Tiles of both modalities, (T, 64, 32, 32), to fused ones; each by itself."""
