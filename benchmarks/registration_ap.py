@@ -8,11 +8,14 @@ other camera stay. "frames": by its own draw for each pair, and each pair is reg
 a pair whose error bar says that it failed stays as it was. "rig": all by the draw for one name, and one registration
 from 20 pairs brings all back. All are cut to what both cameras see after registration: the judge has the same field.
 
-"Back" is the share of the lost AP that registration brings back; differences are paired over the images. The last
-interval is that of (registered - misaligned) - 0.8 (aligned - misaligned): above 0 where at least 80 % come back.
+"Undone" moves the images back by the very motion: what a perfect registration would leave of the loss, the images
+being resampled twice. "Back" is the share of the lost AP that registration brings back; differences are paired over
+the images. The last interval is that of (registered - misaligned) - 0.8 (aligned - misaligned): above 0 where at least
+80 % come back.
 """
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +28,7 @@ from detection.judge import LoadedDetector, load_judge, predict_images
 from fuse2task.bench.statistics import Distribution, bootstrap, compare, jackknife
 from fuse2task.data.class_maps import match_classes
 from fuse2task.data.dataset import BoxTruth, Pair
-from fuse2task.data.degradation.geometry import motion_of, move_image
+from fuse2task.data.degradation.geometry import Motion, motion_of, move_image
 from fuse2task.data.images import CAMERAS, OTHER, Camera, read_pair
 from fuse2task.data.loading import load_dataset
 from fuse2task.data.truth.coco import coco_truth
@@ -37,8 +40,15 @@ from fusion.methods.base import Method
 from fusion.methods.registry import make_method
 
 SHARE = 0.8
-ARMS = ("aligned", "misaligned", "registered")
+ARMS = ("aligned", "misaligned", "registered", "undone")
 Images = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def inverse(motion: Motion) -> Motion:
+    """What takes a moved image back."""
+    turn = math.radians(motion.degrees)
+    cos, sin = math.cos(turn), math.sin(turn)
+    return Motion(-cos * motion.dx - sin * motion.dy, sin * motion.dx - cos * motion.dy, -motion.degrees)
 
 
 def registered(pairs: Sequence[Pair], moved: Images, kind: str, onto: Camera) -> dict[str, Alignment]:
@@ -93,7 +103,7 @@ def combined(weights: Mapping[str, float], values: Mapping[str, Distribution]) -
 
 def line(name: str, found: Mapping[str, Mapping[str, Distribution]]) -> str:
     values = {arm: distributions[name] for arm, distributions in found.items()}
-    aligned, misaligned, back = (float(values[arm][0][0]) for arm in ARMS)
+    aligned, misaligned, back, undone = (float(values[arm][0][0]) for arm in ARMS)
     differences = [
         compare(values["misaligned"], values["aligned"]),
         compare(values["registered"], values["misaligned"]),
@@ -102,7 +112,7 @@ def line(name: str, found: Mapping[str, Mapping[str, Distribution]]) -> str:
     ]  # fmt: skip
     shown = [f"{one.difference:+.4f} [{one.ends[0]:+.4f}, {one.ends[1]:+.4f}]" for one in differences if one.interval]
     share = (back - misaligned) / (aligned - misaligned) if aligned > misaligned else np.nan
-    numbers = f"{aligned:.4f} {misaligned:.4f} {back:.4f}"
+    numbers = f"{aligned:.4f} {misaligned:.4f} {back:.4f} {undone:.4f}"
     return f"  {name:4} {numbers}  lost, back, above {SHARE:.0%}: {'; '.join(shown)}  back {share:.0%}"
 
 
@@ -127,18 +137,21 @@ def main() -> None:
     for kind in options.kinds:
         for level in options.levels:
             print(f"{kind}, level {level}", flush=True)
-            moved = {}
+            moved, undone = {}, {}
             for pair in pairs:
                 motion = motion_of(0, "rig" if kind == "rig" else pair.id, level)
                 images = dict(zip(CAMERAS, recorded[pair.id], strict=True))
                 images[options.move] = move_image(images[options.move], motion)
                 moved[pair.id] = images["infrared"], images["visible"]
+                images[options.move] = move_image(images[options.move], inverse(motion))
+                undone[pair.id] = images["infrared"], images["visible"]
             ways = registered(pairs, moved, kind, onto)
             # As `onto` both images are only cut, to what both cameras see in the end.
             views = {
                 "aligned": (recorded, (onto, onto)),
                 "misaligned": (moved, (onto, onto)),
                 "registered": (moved, CAMERAS),
+                "undone": (undone, (onto, onto)),
             }
             arms: dict[str, Images] = {}
             for arm, (shown, (first, second)) in views.items():
@@ -148,7 +161,7 @@ def main() -> None:
                 }
             for name, method in methods.items():
                 found = judged(judge, method, pairs, truth, arms, ways, onto, options.replicates)
-                print(f" {name}: AP of aligned, misaligned, registered", flush=True)
+                print(f" {name}: AP of {', '.join(ARMS)}", flush=True)
                 for number in ("AP50", "AP"):
                     print(line(number, found), flush=True)
 
