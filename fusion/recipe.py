@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer
+from pydantic import Discriminator, Field, Tag
 
 from fuse2task.config.recipes import Recipe
 from fuse2task.runtime.compute import Precision
@@ -17,6 +17,7 @@ class Source(Recipe):
     flags of boxes that do not count, as for `load_dataset`.
     """
 
+    later_keys = ("annotations", "ignore")
     root: Path
     layout: str
     split: str | None = None
@@ -24,11 +25,6 @@ class Source(Recipe):
     boxes: Path | None = None
     annotations: Path | None = None
     ignore: str | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Runs that were begun before these keys were there go on.
-        return {key: value for key, value in serialize(self).items() if value or key not in ("annotations", "ignore")}
 
 
 class Sampling(Recipe):

@@ -20,7 +20,6 @@ ALWAYS = ("visible", "infrared", "average")
 
 
 RESULTS_KEYS = ("predictions", "masks")
-LATER_KEYS = ("plugin", "options", *RESULTS_KEYS)
 
 
 class Fold(Recipe):
@@ -43,6 +42,7 @@ DATASET = "{dataset}"
 class DatasetSection(Recipe):
     """Where a dataset lies, and what is true about it."""
 
+    later_keys = ("palette", "ignore")
     root: Path
     layout: str
     split: str | None = None
@@ -68,14 +68,6 @@ class DatasetSection(Recipe):
         named = {key: value for key in ("palette", "ignore") if (value := getattr(self, key)) is not None}
         return {"boxes": self.boxes, "annotations": self.annotations, "masks": self.masks, **named}
 
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {
-            key: value
-            for key, value in serialize(self).items()
-            if value is not None or key not in ("palette", "ignore")
-        }
-
 
 class MethodSection(Recipe):
     """A fusion method: a name of the registry, or a folder of fused images, in which {dataset} stands for the dataset's
@@ -85,16 +77,12 @@ class MethodSection(Recipe):
     in its training; cards of weights say it themselves.
     """
 
+    later_keys = ("datasets", "trained_through")
     name: Name
     checkpoint: Path | None = None
     folder: Path | None = None
     datasets: list[Name] = Field(default=[])
     trained_through: list[str] = Field(default=[])
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        later = ("datasets", "trained_through")
-        return {key: value for key, value in serialize(self).items() if value or key not in later}
 
 
 class JudgeSection(Recipe):
@@ -106,6 +94,7 @@ class JudgeSection(Recipe):
     map, with the dataset's name for {dataset} as well.
     """
 
+    later_keys = ("plugin", "options", *RESULTS_KEYS)
     task: str
     protocol: Literal["frozen", "retrain"] = "frozen"
     weights: Path | None = None
@@ -151,11 +140,6 @@ class JudgeSection(Recipe):
             if template and "{method}" not in template:
                 raise ValueError(f"{key}: holds no {{method}}; give a file or folder of every method")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Without plug-ins and results a recipe keeps the id that it had before there were any.
-        return {key: value for key, value in serialize(self).items() if value or key not in LATER_KEYS}
 
     @property
     def is_trained(self) -> bool:
@@ -215,15 +199,12 @@ class PublishedRow(Recipe):
 class Intervals(Recipe):
     """The bootstrap over images, or over whole sequences of frames, behind every interval."""
 
+    later_keys = ("resample",)
     replicates: int = Field(default=1000, ge=50)
     level: float = Field(default=0.95, gt=0.5, lt=1)
     seed: int = 0
     resample: Literal["auto", "images", "sequences"] = "auto"
     """auto: sequences where the dataset states enough of them, else images."""
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in serialize(self).items() if (key, value) != ("resample", "auto")}
 
 
 class ConditionSection(Recipe):

@@ -6,18 +6,31 @@ Not OmegaConf: pydantic checks the values, and interpolation would let a strange
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from fuse2task.runtime.errors import RequestError, listing
 from fuse2task.runtime.reading import parse_yaml, read_yaml
 
 
 class Recipe(BaseModel):
-    """Base of every recipe and of its sections: unknown keys and numbers that are not finite are refused."""
+    """Base of every recipe and of its sections: unknown keys and numbers that are not finite are refused.
+
+    later_keys: those that were added later. With its default such a key is not written, so that a recipe without it
+    keeps the hash that it had before, and what was made or begun by it is still its own.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    later_keys: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_unused_later_keys(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        unused = {
+            key for key in self.later_keys if getattr(self, key) == fields[key].get_default(call_default_factory=True)
+        }
+        return {key: value for key, value in serialize(self).items() if key not in unused}
 
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
