@@ -3,7 +3,7 @@
 import pytest
 
 from fuse2task.bench.api import report_bench, run_bench
-from fuse2task.bench.scheduler import CROSSFUSE_FUSE, FUSE, make_jobs, make_plan
+from fuse2task.bench.scheduler import CROSSFUSE_FUSE, FUSE, full_images, make_jobs, make_plan
 from fuse2task.bench.workspace import Workspace
 from fuse2task.data.fused import open_fused
 from fusion.weights import DEFAULT, TASK, shipped_weights
@@ -14,7 +14,7 @@ def test_networks_without_a_checkpoint(tmp_path, make_recipe):
     recipe = make_recipe(methods=["crossfuse-plus", "crossfuse-task"])
     bench = Workspace(recipe, tmp_path / "run", "cpu")
     steps = {step.job.method: step for step in make_plan(bench, make_jobs(bench)) if step.job.kind == "fuse"}
-    pairs = len(bench.dataset("tiny").dataset.pairs)
+    pairs = full_images(bench.dataset("tiny").dataset.pairs)
     for method, guess in {"crossfuse-plus": CROSSFUSE_FUSE, "crossfuse-task": CROSSFUSE_FUSE, "average": FUSE}.items():
         assert steps[method].seconds == pytest.approx(pairs * guess)
     assert run_bench(recipe, tmp_path / "run")

@@ -63,7 +63,7 @@ def test_a_folder_that_is_removed_underneath_is_told_and_made_anew(killing, mate
     expected, _, _ = material.reference(name)
     # By then the lock is held: a folder that goes before is made anew.
     sign = {"bench run": "out/fused/scenes", "fusion apply": "out/images", "data degrade": "out/Vis",
-            "data import": "out/visible"}.get(name, "out")  # fmt: skip
+            "data import": "out/visible", "data synth": "out/train"}.get(name, "out")  # fmt: skip
     for attempt in range(10):
         run = killing.Run(material.command(name), tmp_path)
         begun = tmp_path / sign / "log.csv" if "train" in name else tmp_path / sign
