@@ -10,7 +10,6 @@ the gain is, not how large it is.
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +58,7 @@ def table(boxes: pd.DataFrame, by: str, edges: tuple[float, ...], methods: list[
     return pd.concat([parts.size().rename("boxes"), parts[methods].mean().round(3)], axis=1)
 
 
-def main(show: Callable[[str], None] = print) -> None:
+def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bench", type=Path)
@@ -84,10 +83,10 @@ def main(show: Callable[[str], None] = print) -> None:
             hits, false = found(truth, predictions, category, options.score)
             boxes[method] = [key in hits for key in boxes.index]
             alarms.append(f"{method} {false:.2f}")
-        show(f"\n{judge}: {options.category}, {len(boxes)} boxes; false alarms an image: {', '.join(alarms)}")
-        show(f"found: {', '.join(f'{method} {boxes[method].mean():.3f}' for method in options.method)}")
+        print(f"\n{judge}: {options.category}, {len(boxes)} boxes; false alarms an image: {', '.join(alarms)}")
+        print(f"found: {', '.join(f'{method} {boxes[method].mean():.3f}' for method in options.method)}")
         for by, edges in (("height", HEIGHTS), ("contrast", CONTRASTS)):
-            show(table(boxes, by, edges, options.method).to_string())
+            print(table(boxes, by, edges, options.method).to_string())
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,13 @@ def make_jobs(bench: Workspace) -> list[Job]:
         jobs.setdefault(job.id, job)
         return job.id
 
+    @cache
+    def pairs_of(dataset: str) -> float:
+        return full_images(bench.dataset(dataset).dataset.pairs)
+
     def fuse(dataset: str, method: str) -> str:
         bench.method_hash(dataset, method)
-        pairs = full_images(bench.dataset(dataset).dataset.pairs)
+        pairs = pairs_of(dataset)
         network = method in CROSSFUSE or recipe.method(method).checkpoint
         needs: tuple[str, ...] = ()
         if dataset in recipe.degraded:

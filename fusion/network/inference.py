@@ -175,7 +175,8 @@ class InBf16(nn.Module):
 def in_bf16(network: CrossFuseNetwork | CrossFusePlus) -> None:
     """Give the convolutions between shallow features and last layers bf16 weights, in place."""
     for encoder in (network.encoder_ir, network.encoder_vi):
-        encoder.dense1, encoder.dense2 = InBf16(encoder.dense1), InBf16(encoder.dense2)  # type: ignore[assignment]
+        encoder.dense1 = InBf16(encoder.dense1)  # type: ignore[assignment]
+        encoder.dense2.to(torch.bfloat16)
     decoder = network.decoder
     names = ("mix", "conv1", "conv2", "conv3", "conv4", "conv5")
     for name in names if isinstance(network, CrossFusePlus) else names[1:4]:

@@ -32,9 +32,8 @@ def test_contrast_of_an_object_is_its_grey_level_less_that_around_it():
     image[10:20, 20:40] = 80
     assert contrast(image, (20, 10, 20, 10)) == 30
     assert contrast(image, (20.2, 9.8, 20.1, 10.3)) == 30
-    assert contrast(image, (30, 10, 10, 10)) == 30 - 30 * 20 / (
-        14 * 14 - 100
-    )  # 20 pixels of the ring are the object's other half
+    around = 14 * 14 - 100  # pixels, of which 20 are the object's other half
+    assert contrast(image, (30, 10, 10, 10)) == 30 - 30 * 20 / around
     assert contrast(image, (-5, -5, 5, 5)) == 0
 
 
