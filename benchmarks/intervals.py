@@ -1,19 +1,22 @@
 """1000-replicate AP intervals against one pycocotools evaluation: durations, their ratio, equality of the point.
 
-Usage: python benchmarks/intervals.py [IMAGES]
-840 images (M3FD's scene test split), 6 classes, about 200 000 detections. The intervals' time holds all that they
-need beside the matching: 1000 bootstrap and one jackknife pass, the interval of every number.
+    python benchmarks/intervals.py [--images 840] [--methods 1]
+
+840 images (M3FD's scene test split), 6 classes, about 200 000 detections a method; M3FD has 4 200. The intervals' time
+holds all that they need beside the matching: 1000 bootstrap and one jackknife pass, the interval of every number. With
+more methods their matches are made and kept one after the other, as `bench run` does, and every pair is compared.
 """
 
+import itertools
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from measuring import peak_memory
+from measuring import options, peak_memory
 
 from detection.average_precision import WeightedAP, evaluate, match, weighted_ap
-from fuse2task.bench.statistics import bootstrap, jackknife, recentred
+from fuse2task.bench.statistics import Distribution, bootstrap, compare, jackknife, recentred
 from fuse2task.tasks.detection import AP_ORDER
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "robustness"))
@@ -23,38 +26,50 @@ MEANS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
 PER_CLASS = ("class_AP", "class_AP50", "class_AP75")
 
 
-def main(images: int) -> None:
+def main(images: int, methods: int) -> None:
     rng = np.random.default_rng(0)
     truth = simulate_truth(rng, images, classes=6, boxes=1.4)
-    results = simulate_detections(rng, truth, skill=3.0, false_alarms=37.0)
-    print(f"{images} images, 6 classes, {len(truth['annotations'])} true boxes, {len(results)} detections, 1 process")
+    weights = np.ones((1, images)), bootstrap(images, 1000, seed=0), jackknife(images)
+    kept: list[Distribution] = []
+    began = time.perf_counter()
+    for number in range(methods):
+        results = simulate_detections(rng, truth, skill=3.0 + 0.1 * number, false_alarms=37.0)
+        if not number:
+            boxes = len(truth["annotations"])
+            print(f"{images} images, 6 classes, {boxes} true boxes, {len(results)} detections, 1 process")
+            start = time.perf_counter()
+            metrics = evaluate(truth, results)
+            evaluation = time.perf_counter() - start
+            print(f"one pycocotools evaluation (AP {metrics['AP']:.4f})    {evaluation:7.1f} s")
 
+        start = time.perf_counter()
+        matches = match(truth, results)
+        matching = time.perf_counter() - start
+        start = time.perf_counter()
+        parts = [weighted_ap(matches, rows) for rows in weights]
+        found = [recentred(*columns, order=AP_ORDER) for columns in _columns(*parts)]
+        duration = time.perf_counter() - start
+        print(
+            f"matching {matching:.1f} s, {len(found)} intervals {duration:.1f} s, memory up to {peak_memory():.0f} MiB",
+            flush=True,
+        )
+        kept.append((parts[0].AP[0], parts[1].AP[None], parts[2].AP[None]))
+        if number:
+            continue
+        print(f"ratio, intervals / evaluation           {duration / evaluation:9.2f}   (at most 3)")
+        print(f"ratio, matching too                     {(duration + matching) / evaluation:9.2f}")
+        differences = [abs(getattr(parts[0], name)[0] - metrics[name]) for name in MEANS]
+        for k, name in enumerate(matches.classes):
+            row = metrics["per_class"][name]
+            differences += [abs(getattr(parts[0], f"class_{key}")[0, k] - row[key]) for key in ("AP", "AP50", "AP75")]
+        print(f"max |difference| of the point estimates {max(differences):9.1e}   (at most 1e-12)")
+
+    pairs = list(itertools.combinations(kept, 2))
     start = time.perf_counter()
-    metrics = evaluate(truth, results)
-    evaluation = time.perf_counter() - start
-    print(f"one pycocotools evaluation (AP {metrics['AP']:.4f})    {evaluation:7.1f} s")
-
-    start = time.perf_counter()
-    matches = match(truth, results)
-    matching = time.perf_counter() - start
-    print(f"matching, done once and stored          {matching:7.1f} s")
-
-    start = time.perf_counter()
-    point = weighted_ap(matches, np.ones((1, images)))
-    replicates = weighted_ap(matches, bootstrap(images, 1000, seed=0))
-    left_out = weighted_ap(matches, jackknife(images))
-    found = [recentred(*columns, order=AP_ORDER) for columns in _columns(point, replicates, left_out)]
-    duration = time.perf_counter() - start
-    print(f"{len(found)} intervals: 1000 replicates, jackknife {duration:7.1f} s")
-    print(f"ratio, intervals / evaluation           {duration / evaluation:9.2f}   (at most 3)")
-    print(f"ratio, matching too                     {(duration + matching) / evaluation:9.2f}")
-
-    differences = [abs(getattr(point, name)[0] - metrics[name]) for name in MEANS]
-    for k, name in enumerate(matches.classes):
-        row = metrics["per_class"][name]
-        differences += [abs(getattr(point, f"class_{key}")[0, k] - row[key]) for key in ("AP", "AP50", "AP75")]
-    print(f"max |difference| of the point estimates {max(differences):9.1e}   (at most 1e-12)")
-    print(f"peak memory of the whole run            {peak_memory():7.0f} MiB")
+    for first, second in pairs:
+        compare(first, second)
+    print(f"{len(pairs)} comparisons {time.perf_counter() - start:.1f} s")
+    print(f"all of it {time.perf_counter() - began:.0f} s, peak memory {peak_memory():.0f} MiB")
 
 
 def _columns(*parts: WeightedAP):
@@ -66,4 +81,5 @@ def _columns(*parts: WeightedAP):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 840)
+    given = options(__doc__, images=840, methods=1)
+    main(given.images, given.methods)

@@ -1,10 +1,11 @@
 """What commands take on a machine that is busy with something else (Linux).
 
     python benchmarks/shared_machine.py [--busy 2] [--size 320x240] [--pairs 16] [--repeats 2] [--cases NAME ...]
+        [--spinning]
 
 Every long command in a process of its own: alone, beside `--busy` processes that never wait, and beside them at `nice`
-10, as the command sets its threads; "spinning" are the same with OpenMP's default spin count and a thread for each
-core. Seconds by the clock, the fewer of the repeats, and ratios to the command alone. With as many busy processes as
+10, as the command sets its threads; with --spinning also with OpenMP's default spin count and a thread for each core.
+Seconds by the clock, the fewer of the repeats, and ratios to the command alone. With as many busy processes as
 cores a fair share alone makes a command of one thread take twice as long.
 """
 
@@ -22,27 +23,26 @@ from killing import CASES, Material
 
 NICE = 10
 SPINNING = {"GOMP_SPINCOUNT": "300000", "OMP_NUM_THREADS": str(os.cpu_count())}
-WAYS: dict[str, tuple[bool, int, dict[str, str]]] = {  # what to run: beside others, at which priority, with what set
-    "alone": (False, 0, {}),
-    "beside": (True, 0, {}),
-    f"beside, nice {NICE}": (True, NICE, {}),
-    "alone, spinning": (False, 0, SPINNING),
-    "beside, spinning": (True, 0, SPINNING),
-    f"beside, nice {NICE}, spinning": (True, NICE, SPINNING),
-}
+Ways = dict[str, tuple[bool, int, dict[str, str]]]  # what to run: beside others, at which priority, with what set
+WAYS: Ways = {"alone": (False, 0, {}), "beside": (True, 0, {}), f"beside, nice {NICE}": (True, NICE, {})}
 
 
 def main() -> None:
-    given = options(__doc__, busy=2, size="320x240", pairs=16, repeats=2, cases=list(CASES), folder=Path)
+    given = options(
+        __doc__, busy=2, size="320x240", pairs=16, repeats=2, cases=list(CASES), folder=Path, spinning=False
+    )
+    ways = WAYS | {
+        f"{way}, spinning": (beside, nice, SPINNING) for way, (beside, nice, _) in WAYS.items() if given.spinning
+    }
     print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}; {given.busy} busy processes")
-    print("| command | " + " | ".join(WAYS) + " |\n|" + "---|" * (len(WAYS) + 1))
+    print("| command | " + " | ".join(ways) + " |\n|" + "---|" * (len(ways) + 1))
     with tempfile.TemporaryDirectory(dir=given.folder, prefix="shared-") as name:
         material = Material(Path(name), given.pairs, given.size)
         material.prepare()
         for case in given.cases:
             arguments = material.command(case)
             found = {way: min(timed(arguments, Path(name), given.busy, *settings) for _ in range(given.repeats))
-                     for way, settings in WAYS.items()}  # fmt: skip
+                     for way, settings in ways.items()}  # fmt: skip
             cells = [f"{seconds:.1f} s" + (f" ({seconds / found['alone']:.1f})" if way != "alone" else "")
                      for way, seconds in found.items()]  # fmt: skip
             print(f"| {case} | " + " | ".join(cells) + " |", flush=True)
