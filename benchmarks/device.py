@@ -15,6 +15,7 @@ import runpy
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ from fuse2task.runtime.overlap import threads
 from fuse2task.runtime.packages import versions
 from fuse2task.runtime.progress import say
 from fusion.checkpoint import load_crossfuse, save_crossfuse
+from fusion.methods import Method, make_method
 from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.inference import InferenceNetwork
 from fusion.quality.definitions import score_batch
@@ -210,12 +212,13 @@ def writing(given: Given) -> Iterator[Row]:
         pairs = synthetic(folder / "source", 8, given.size)
         save_crossfuse(folder / "faithful.safetensors", CrossFuseNetwork(), {})
         for method, checkpoint in (("crossfuse", folder / "faithful.safetensors"), ("crossfuse-plus", None)):
-            yield attempt(f"{method}, disk to disk", pairs_written, method, checkpoint, pairs, folder, given)
+            make = partial(make_method, method, checkpoint, given.device)
+            yield attempt(f"{method}, disk to disk", pairs_written, make, pairs, folder, given)
 
 
-def pairs_written(method: str, checkpoint: Path | None, pairs: tuple[Pair, ...], folder: Path, given: Given) -> Row:
+def pairs_written(make: Callable[[], Method], pairs: tuple[Pair, ...], folder: Path, given: Given) -> Row:
     def run(count: int) -> tuple[int, float]:
-        return count, disk_to_disk(method, checkpoint, repeated(pairs, count), folder, given.device).wall
+        return count, disk_to_disk(make, repeated(pairs, count), folder).wall
 
     count, seconds = run(given.pairs)
     if (more := int(count * given.writing / seconds)) > count:

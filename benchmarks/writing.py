@@ -1,7 +1,8 @@
 """Disk to disk: pairs/s of `fusion apply` beside what decoding, fusing and encoding alone allow, and peak memory.
 
-Usage: python benchmarks/writing.py [--pairs 400] [--data ROOT --layout LAYOUT] [--checkpoint FILE] [--folder DIR]
-                                    [--encoders]
+    python benchmarks/writing.py [--methods average crossfuse-plus] [--pairs 400] [--data ROOT --layout LAYOUT]
+        [--precision auto] [--folder DIR] [--encoders]
+
 Without --data the pairs are synthetic, 1024x768, of the size of camera files; fewer than --pairs are repeated.
 "Allowed" is cores / (CPU seconds of a pair's decoding + fusing + encoding and writing, each measured alone); cores are
 those that other processes left free during the run (Linux: /proc/stat). With a GPU the fusing costs no core, so that
@@ -36,9 +37,10 @@ from fuse2task.data.loading import load_pairs
 from fuse2task.runtime.compute import keep_freed_memory
 from fuse2task.runtime.overlap import threads
 from fusion.dataset_writer import FusedJournal, PairWriter, Shard, write_fused
-from fusion.methods import make_method
+from fusion.methods import Method, make_method
 
 Encoder = Callable[[np.ndarray], bytes]
+Make = Callable[[], Method]
 SIZE = (1024, 768)
 ALONE = 16  # pairs that the steps alone, and the sequential loop, are measured on
 STEPS = ("decode", "fuse", "encode and write")
@@ -46,7 +48,9 @@ STRATEGIES, FILTERS = ("RLE", "HUFFMAN_ONLY", "DEFAULT"), ("SUB", "UP", "AVG", "
 
 
 def main() -> None:
-    given = options(__doc__, pairs=400, data=Path, layout=str, checkpoint=Path, folder=Path, encoders=False)
+    given = options(
+        __doc__, methods=["average"], pairs=400, data=Path, layout=str, precision="auto", folder=Path, encoders=False
+    )
     with tempfile.TemporaryDirectory(dir=given.folder, prefix="writing-") as name:
         folder = Path(name)
         pairs = load_pairs(given.data, given.layout) if given.data else synthetic(folder / "source", 8)
@@ -54,17 +58,16 @@ def main() -> None:
             compare_encoders([pairs[number] for number in np.linspace(0, len(pairs) - 1, 4).astype(int)])
             return
         print(f"{threads()} cores, load average {os.getloadavg()[0]:.1f}; {len(pairs)} distinct pairs")
-        measure("average", None, pairs, given.pairs, folder)
-        if given.checkpoint is not None:
-            measure("crossfuse", given.checkpoint, pairs, given.pairs, folder)
+        for name in given.methods:
+            measure(partial(make_method, name, precision=given.precision), name, pairs, given.pairs, folder)
 
 
-def measure(name: str, checkpoint: Path | None, pairs: tuple[Pair, ...], count: int, folder: Path) -> None:
-    seconds, sequential, digests = in_new_process(alone, name, checkpoint, repeated(pairs, min(ALONE, count)), folder)
+def measure(make: Make, name: str, pairs: tuple[Pair, ...], count: int, folder: Path) -> None:
+    seconds, sequential, digests = in_new_process(alone, make, repeated(pairs, min(ALONE, count)), folder)
     steps = ", ".join(f"{step} {value:.4f}" for step, value in zip(STEPS, seconds, strict=True))
     print(f"\n{name}: CPU seconds of a pair alone: {steps}; one after the other {sequential:.2f} pairs/s")
     for amount in sorted({min(100, count), count}):
-        run = in_new_process(disk_to_disk, name, checkpoint, repeated(pairs, amount), folder)
+        run = in_new_process(disk_to_disk, make, repeated(pairs, amount), folder)
         rate, allowed = amount / run.wall, run.free / run.wall / sum(seconds)
         equal = all(run.digests[key] == digest for key, digest in digests.items())
         print(
@@ -74,15 +77,14 @@ def measure(name: str, checkpoint: Path | None, pairs: tuple[Pair, ...], count: 
         )
 
 
-def alone(
-    name: str, checkpoint: Path | None, pairs: tuple[Pair, ...], folder: Path
-) -> tuple[list[float], float, dict[str, str]]:
+def alone(make: Make, pairs: tuple[Pair, ...], folder: Path) -> tuple[list[float], float, dict[str, str]]:
     """CPU seconds of each step, pairs/s of a sequential loop, digests of the images."""
-    out = folder / f"{name}-alone"
+    method = make()
+    out = folder / f"{method.name}-alone"
     (out / "work").mkdir(parents=True)
     keep_freed_memory()
     with FusedJournal(out / "work", Shard()) as journal:
-        writer = PairWriter(Dataset("folder", folder, pairs), make_method(name, checkpoint), out, "rgb", journal)
+        writer = PairWriter(Dataset("folder", folder, pairs), method, out, "rgb", journal)
         for warm_up in (True, False):
             seconds, began, digests = np.zeros(len(STEPS)), time.perf_counter(), {}
             for pair in pairs[: 2 if warm_up else None]:
@@ -105,10 +107,9 @@ class Run(NamedTuple):
     digests: dict[str, str]
 
 
-def disk_to_disk(
-    name: str, checkpoint: Path | None, pairs: tuple[Pair, ...], folder: Path, device: str = "auto"
-) -> Run:  # fmt: skip
-    out, method = folder / f"{name}-{len(pairs)}", make_method(name, checkpoint, device)
+def disk_to_disk(make: Make, pairs: tuple[Pair, ...], folder: Path) -> Run:
+    method = make()
+    out = folder / f"{method.name}-{len(pairs)}"
     wall, cpu, idle = time.perf_counter(), time.process_time(), idle_seconds()
     write_fused(Dataset("folder", folder, pairs), method, out)
     wall, cpu, idle = time.perf_counter() - wall, time.process_time() - cpu, idle_seconds() - idle
