@@ -9,6 +9,7 @@ from torch import Tensor
 from fusion.quality.similarity import MS_SSIM_WEIGHTS, ssim_maps
 
 MsSsim = Literal["release", "standard"]
+Intensity = Literal["maximum", "contrast"]
 
 
 def reconstruction_loss(out: Tensor, image: Tensor, ms_ssim: MsSsim = "release") -> dict[str, Tensor]:
@@ -76,16 +77,38 @@ def standard_ms_ssim(out: Tensor, image: Tensor) -> Tensor:
     return product.mean()
 
 
+def contrast_target(infrared: Tensor, visible: Tensor) -> Tensor:
+    """The mean of both cameras' local means, with the local contrast of both shared by its energy, (B, 1, H, W) in
+    [0, 255].
+
+    Local means and energies are of 31x31 pixels. As in a pyramid with a mean base (Burt & Kolczynski 1993), but with
+    one scale. It does not change where a camera's brightness is shifted, and an inverted camera keeps its share.
+    """
+    means = [_local_mean(image, 31) for image in (infrared, visible)]
+    details = [image - mean for image, mean in zip((infrared, visible), means, strict=True)]
+    ir, vi = (_local_mean(detail**2, 31) + 1 for detail in details)
+    share = ir / (ir + vi)
+    base = (means[0] + means[1]) / 2
+    return (base + share * details[0] + (1 - share) * details[1]).clamp(0, 255)
+
+
+def _local_mean(x: Tensor, side: int) -> Tensor:
+    # count_include_pad: a mean of what is there, not darker at the border
+    return F.avg_pool2d(x, side, stride=1, padding=side // 2, count_include_pad=False)
+
+
 def plus_loss(
-    out: Tensor, infrared: Tensor, visible: Tensor, gradient_weight: float, structure_weight: float
-) -> dict[str, Tensor]:
+    out: Tensor, infrared: Tensor, visible: Tensor, gradient_weight: float, structure_weight: float,
+    towards: Intensity = "maximum",
+) -> dict[str, Tensor]:  # fmt: skip
     """Intensity + gradient + structure loss of (B, 1, H, W) in [0, 255]; keys total, intensity, gradient, structure.
 
-    Intensity: L1 to the pixel-wise maximum. Gradient: L1 between the differences to the right and lower neighbour
-    and, at each place, the source's difference that is larger in size, sign kept (an unsigned target lets edges
-    flip). Structure: 1 - the mean SSIM with both sources (range 255), a grey level at a weight of 1.
+    Intensity: L1 to the pixel-wise maximum, or to `contrast_target`. Gradient: L1 between the differences to the right
+    and lower neighbour and, at each place, the source's difference that is larger in size, sign kept (an unsigned
+    target lets edges flip). Structure: 1 - the mean SSIM with both sources (range 255), a grey level at a weight of 1.
     """
-    intensity = F.l1_loss(out, torch.maximum(infrared, visible))
+    target = contrast_target if towards == "contrast" else torch.maximum
+    intensity = F.l1_loss(out, target(infrared, visible))
     gradient = out.new_zeros(())
     for dim in (-1, -2):
         ir, vi, fused = (x.diff(dim=dim) for x in (infrared, visible, out))

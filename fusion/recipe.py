@@ -1,13 +1,13 @@
 """Recipes of CrossFuse trainings."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from fuse2task.config.recipes import Recipe
 from fuse2task.runtime.compute import Precision
-from fusion.losses import MsSsim
+from fusion.losses import Intensity, MsSsim
 
 
 class Source(Recipe):
@@ -27,9 +27,24 @@ class Source(Recipe):
     ignore: str | None = None
 
 
+class Jitter(Recipe):
+    """Random changes of a sample that stand for other cameras, drawn for each camera by itself except for zoom."""
+
+    invert: float = Field(0.0, ge=0, le=1, description="how often infrared is inverted: black-hot for white-hot")
+    gain: float = Field(1.0, ge=1, description="largest factor of contrast, either way, about the sample's mean")
+    offset: float = Field(0.0, ge=0, le=255, description="largest shift of brightness in grey levels, either way")
+    zoom: float = Field(
+        1.0,
+        ge=1,
+        description="largest factor of size, either way, of both cameras and the boxes; above 1 a "
+        "crop of an image that is too small is enlarged further",
+    )
+
+
 class Sampling(Recipe):
     """How a training sample is made from a pair. resize squashes as the release does; crop cuts at native scale."""
 
+    later_keys = ("jitter",)
     size: int = Field(default=256, ge=16, description="side of the square sample in pixels")
     mode: Literal["resize", "crop"] = "crop"
     flips: bool = True
@@ -38,6 +53,8 @@ class Sampling(Recipe):
         description="how many different samples a pair gives; null: another one every time. What frozen encoders make "
         "of so few is kept, which saves half of stage 2's work",
     )  # fmt: skip
+
+    jitter: Jitter | None = Field(default=None, description="null: samples are as they were recorded; for mode: crop")
 
     @property
     def is_fixed(self) -> bool:
@@ -69,9 +86,17 @@ class Stage1(Stage):
     ms_ssim: MsSsim = "release"
 
 
+Weights = Annotated[
+    Path | None,
+    Field(description="a checkpoint of this network, or the name of shipped weights, to go on from without stage 1"),
+]
+
+
 class Stage2(Stage):
     """Cross-attention module and fusion decoder of the faithful network, encoders frozen."""
 
+    later_keys = ("weights",)
+    weights: Weights = None
     network: Literal["crossfuse"] = "crossfuse"
     gradient_weight: float = 10.0
     deep_gain: float = Field(
@@ -89,7 +114,14 @@ class Stage2(Stage):
 class PlusStage2(Stage):
     """The whole of CrossFuse-plus; the encoders start from stage 1 and learn on. Weights of `fusion.losses`."""
 
+    later_keys = ("intensity", "weights")
     network: Literal["crossfuse-plus"]
+    weights: Weights = None
+    intensity: Intensity = Field(
+        "maximum",
+        description="what grey values are drawn to: the brighter camera, or the mean of both with the stronger local "
+        "contrast at each place, which does not ask which camera is the brighter",
+    )
     gradient_weight: float = Field(5.0, ge=0)
     structure_weight: float = Field(20.0, ge=0)
 
@@ -126,7 +158,7 @@ class FusionRecipe(Recipe):
     data: tuple[Source, ...] = Field(min_length=1)
     held_out: int = Field(8, ge=1, description="pairs kept from training for validation, evenly spread over the list")
     sampling: Sampling = Sampling()
-    stage1: Stage1
+    stage1: Stage1 | None = Field(None, description="null where stage2.weights are there to go on from")
     stage2: AnyStage2
     task: TaskStage | None = None
     seed: int = 0
@@ -137,3 +169,11 @@ class FusionRecipe(Recipe):
     tracker: Literal["tensorboard", "wandb", "mlflow"] | None = Field(
         None, description="where curves go: tensorboard, wandb or mlflow, offline"
     )
+
+    @model_validator(mode="after")
+    def _starts_somewhere(self) -> Self:
+        if (self.stage1 is None) == (self.stage2.weights is None):
+            raise ValueError("give either stage1 or stage2.weights, whose encoders are trained already")
+        if self.sampling.jitter and self.sampling.mode == "resize":
+            raise ValueError("sampling.jitter is for sampling.mode=crop")
+        return self

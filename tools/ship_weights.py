@@ -38,6 +38,8 @@ def main() -> None:
         root = Path(source["root"])
         source["boxes"] = source["boxes"] and str(root.name / Path(source["boxes"]).relative_to(root))
         source["root"] = root.name
+    if started := recipe["stage2"].get("weights"):
+        recipe["stage2"]["weights"] = Path(started).name
     through = {}
     if recipe["task"]:
         detector = Path(recipe["task"]["detector"])

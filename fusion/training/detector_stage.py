@@ -16,8 +16,8 @@ from fuse2task.runtime.compute import generator
 from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.progress import say
 from fusion.checkpoint import load_crossfuse
-from fusion.recipe import FusionRecipe
-from fusion.training.samples import Draw, KeptTensors, PairDataset, TrainingPairs
+from fusion.recipe import FusionRecipe, Jitter
+from fusion.training.samples import Draw, KeptTensors, PairDataset, TrainingPairs, drawn_side, jittered, resized
 from fusion.training.stages import FusionStage, fusion_stage
 
 MOST_BOXES = 64
@@ -40,7 +40,8 @@ class DetectorStage(FusionStage):
         assert task is not None
         self.task, self.fusion = task, fusion_stage(pairs)
         classes, boxes = boxes_of(recipe)
-        boxed = BoxSamples(pairs.training.pairs, classes, boxes, task.size, KeptTensors(pairs.root, "task"))
+        kept = KeptTensors(pairs.root, "task")
+        boxed = BoxSamples(pairs.training.pairs, classes, boxes, task.size, kept, recipe.sampling.jitter)
         samples = WithGeneral(boxed, pairs.training) if task.general_weight else boxed
         super().__init__("task", task, pairs, samples)
         self.detector = load_detector(task.detector, classes)
@@ -103,15 +104,16 @@ class BoxSamples(PairDataset):
 
     def __init__(
         self, pairs: Sequence[Pair], classes: Sequence[str], boxes: Mapping[Path, tuple[Box, ...]], size: int,
-        kept: KeptTensors,
+        kept: KeptTensors, jitter: Jitter | None = None,
     ):  # fmt: skip
         self.numbers = [number for number, pair in enumerate(pairs) if pair.infrared in boxes]
         self.pairs = [pairs[number] for number in self.numbers]
         if not self.pairs:
             raise RequestError("task: no training pair has boxes; give data.N.boxes=FOLDER to a source of the recipe")
-        if small := [pair.id for pair in self.pairs if min(pair.size) < size]:
+        enlarges = jitter is not None and jitter.zoom > 1
+        if not enlarges and (small := [pair.id for pair in self.pairs if min(pair.size) < size]):
             raise RequestError(f"task: {small[0]} is smaller than the crops; lower task.size={size}")
-        self.size, self._kept = size, kept
+        self.size, self._kept, self.jitter = size, kept, jitter
         rows = ([[classes.index(b.name), b.x, b.y, b.w, b.h] for b in boxes[pair.infrared]] for pair in self.pairs)
         self._boxes = [np.array(own, dtype=np.float32).reshape(-1, 5) for own in rows]
         if crowded := sum(len(own) > MOST_BOXES for own in self._boxes):
@@ -121,11 +123,14 @@ class BoxSamples(PairDataset):
         """infrared (1, S, S), visible luma (1, S, S) and chroma Cr, Cb (2, S, S), all uint8, boxes (64, 5) float32 as
         `DetectionLoss` takes them, number of the pair in the run's list."""
         planes = self._kept.get(draw.number, lambda: _decoded(self.pairs[draw.number])).numpy()
-        size, (height, width) = self.size, planes.shape[1:]
+        height, width = planes.shape[1:]
         rng = generator(*(draw.key or ("centre",)))
-        top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
-        planes = planes[:, top : top + size, left : left + size]
-        boxes = _cropped(self._boxes[draw.number], left, top, size)
+        side = drawn_side(self.size, (height, width), self.jitter, rng)
+        top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+        planes = resized(planes[:, top : top + side, left : left + side], self.size)
+        if self.jitter:
+            planes = jittered(planes, self.jitter, rng)
+        boxes = _cropped(self._boxes[draw.number], left, top, side)
         if rng.random() < 0.5:
             planes = planes[..., ::-1]
             boxes[:, 1] = 1 - boxes[:, 1]

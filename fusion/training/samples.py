@@ -25,7 +25,7 @@ from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import atomic_path, value_hash
 from fuse2task.runtime.progress import say
 from fuse2task.training.run_folder import SCRATCH
-from fusion.recipe import FusionRecipe, Sampling
+from fusion.recipe import FusionRecipe, Jitter, Sampling
 
 Sample = tuple[np.ndarray, np.ndarray, int]  # infrared and visible (1, S, S) uint8, number of the pair
 SHARE = 0.25  # of the memory that is free at the start, for all processes of a run on one machine
@@ -125,13 +125,16 @@ class PairSamples(PairDataset):
     def __getitem__(self, draw: Draw) -> Sample:
         # (2, H, W) uint8, sides at least the sample's
         pair = self._kept.get(draw.number, lambda: self._decoded(self.pairs[draw.number])).numpy()
-        size = self.sampling.size
-        room = [side - size for side in pair.shape[1:]]
         rng = None if draw.key is None else generator(*draw.key)
-        top, left = (side // 2 if rng is None else int(rng.integers(side + 1)) for side in room)
-        crop = pair[:, top : top + size, left : left + size]
+        jitter = None if rng is None else self.sampling.jitter
+        side = drawn_side(self.sampling.size, pair.shape[1:], jitter, rng)
+        room = [length - side for length in pair.shape[1:]]
+        top, left = (length // 2 if rng is None else int(rng.integers(length + 1)) for length in room)
+        crop = resized(pair[:, top : top + side, left : left + side], self.sampling.size)
         if rng is not None and self.sampling.flips:
             crop = crop[:, :: rng.choice((1, -1)), :: rng.choice((1, -1))]
+        if jitter and rng is not None:
+            crop = jittered(crop, jitter, rng)
         return crop[:1], crop[1:], draw.number * (self.crops or 1) + draw.crop
 
     def _decoded(self, pair: Pair) -> Tensor:
@@ -147,6 +150,34 @@ class PairSamples(PairDataset):
         if dy == dx == 0:
             return plane
         return cv2.copyMakeBorder(plane, dy // 2, dy - dy // 2, dx // 2, dx - dx // 2, cv2.BORDER_REFLECT)
+
+
+def drawn_side(size: int, room: Sequence[int], jitter: Jitter | None, rng: np.random.Generator | None) -> int:
+    """Side of the crop that is to become a sample of `size`, at most that of an image of `room` (height, width)."""
+    if jitter is None or rng is None or jitter.zoom == 1:
+        return size
+    return min(round(size * jitter.zoom ** rng.uniform(-1, 1)), *room)
+
+
+def resized(planes: np.ndarray, size: int) -> np.ndarray:
+    """(C, S, S) uint8 to (C, size, size), averaged over areas where it gets smaller."""
+    if planes.shape[1] == size:
+        return planes
+    how = cv2.INTER_AREA if size < planes.shape[1] else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(plane, (size, size), interpolation=how) for plane in planes])
+
+
+def jittered(planes: np.ndarray, jitter: Jitter, rng: np.random.Generator) -> np.ndarray:
+    """A sample as other cameras would have recorded it. planes: (C, S, S) uint8, infrared and visible luma first, which
+    alone change."""
+    levels = np.arange(256, dtype=np.float32)
+    changed = []
+    for plane, inverts in zip(planes[:2], (jitter.invert, 0.0), strict=True):
+        table = 255 - levels if rng.random() < inverts else levels
+        middle = table[plane].mean()
+        table = (table - middle) * jitter.gain ** rng.uniform(-1, 1) + middle + jitter.offset * rng.uniform(-1, 1)
+        changed.append(table.round().clip(0, 255).astype(np.uint8)[plane])
+    return np.concatenate([np.stack(changed), planes[2:]])
 
 
 class TrainingPairs:

@@ -12,9 +12,18 @@ from torch import Tensor, nn
 
 from fuse2task.data.images import write_image
 from fuse2task.runtime.compute import generator
+from fuse2task.runtime.errors import RequestError
 from fuse2task.runtime.files import write_bytes
 from fuse2task.training.loop import TrainingStage
-from fusion.checkpoint import AnyAutoEncoder, AnyCrossFuse, load_autoencoder, save_autoencoder, save_crossfuse
+from fusion.checkpoint import (
+    AnyAutoEncoder,
+    AnyCrossFuse,
+    load_autoencoder,
+    load_crossfuse,
+    network_name,
+    save_autoencoder,
+    save_crossfuse,
+)  # fmt: skip
 from fusion.losses import fusion_loss, plus_loss, reconstruction_loss
 from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.layers import AutoEncoder
@@ -22,8 +31,9 @@ from fusion.network.plus import CrossFusePlus, PlusAutoEncoder
 from fusion.network.spectral_block import spectral_encoder
 from fusion.quality.information import entropy, mutual_information
 from fusion.quality.similarity import ssim
-from fusion.recipe import PlusStage2, Stage, Stage1, Stage2
+from fusion.recipe import AnyStage2, PlusStage2, Stage, Stage1, Stage2
 from fusion.training.samples import Draw, KeptTensors, PairDataset, TrainingPairs, centres, draws_of_epoch
+from fusion.weights import find_checkpoint
 
 CALIBRATION = 8  # samples by which batch norms begin as the identity
 
@@ -162,19 +172,20 @@ class FaithfulStage(FusionStage):
 
     def __init__(self, settings: Stage2, pairs: TrainingPairs):
         super().__init__("stage2", settings, pairs)
-        self.gradient_weight, self.deep_gain = settings.gradient_weight, settings.deep_gain
-        self.start = settings.start
+        self.stage2 = settings
         self._encoders: FrozenEncoders | None = None
 
     def network(self) -> nn.Module:
-        network = CrossFuseNetwork()
-        self.with_trained_encoders(network)
-        network.encoder_ir.requires_grad_(False)
-        network.encoder_vi.requires_grad_(False)
-        if self.start == "autoencoders":
-            self._start_from_autoencoders(network)
-        else:
-            nn.init.constant_(network.get_parameter("decoder.conv4.norm.weight"), self.deep_gain)
+        network = trained_already(self.stage2)
+        if network is None:
+            network = CrossFuseNetwork()
+            self.with_trained_encoders(network)
+            if self.stage2.start == "autoencoders":
+                self._start_from_autoencoders(network)
+            else:
+                nn.init.constant_(network.get_parameter("decoder.conv4.norm.weight"), self.stage2.deep_gain)
+        for part in ("encoder_ir", "encoder_vi"):
+            network.get_submodule(part).requires_grad_(False)
         return network
 
     def _start_from_autoencoders(self, network: CrossFuseNetwork) -> None:
@@ -205,7 +216,7 @@ class FaithfulStage(FusionStage):
         return self._encoders(images[0], images[1], numbers)
 
     def loss_of(self, out: Tensor, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
-        return fusion_loss(out, infrared, visible, self.gradient_weight)
+        return fusion_loss(out, infrared, visible, self.stage2.gradient_weight)
 
 
 def _become_identity(norm: nn.Module, inputs: tuple[Tensor], _: Tensor) -> Tensor:
@@ -222,19 +233,34 @@ class PlusStage(FusionStage):
 
     def __init__(self, settings: PlusStage2, pairs: TrainingPairs):
         super().__init__("stage2", settings, pairs)
-        self.weights = settings.gradient_weight, settings.structure_weight
+        self.stage2 = settings
 
     def network(self) -> nn.Module:
+        if (trained := trained_already(self.stage2)) is not None:
+            return trained
         network = CrossFusePlus()
         self.with_trained_encoders(network)
         return network
 
     def loss_of(self, out: Tensor, infrared: Tensor, visible: Tensor) -> dict[str, Tensor]:
-        return plus_loss(out, infrared, visible, *self.weights)
+        gradient, structure = self.stage2.gradient_weight, self.stage2.structure_weight
+        return plus_loss(out, infrared, visible, gradient, structure, self.stage2.intensity)
+
+
+def trained_already(settings: AnyStage2) -> AnyCrossFuse | None:
+    """The network that stage 2 goes on from, None for one from stage 1. Raises RequestError: not such a checkpoint."""
+    if settings.weights is None:
+        return None
+    network, _ = load_crossfuse(find_checkpoint(settings.weights))
+    if (name := network_name(network)) != settings.network:
+        raise RequestError(f"{settings.weights}: holds the network {name}; stage2.network is {settings.network}")
+    return network
 
 
 def stages_of(pairs: TrainingPairs) -> list[PairStage]:
     """The stages of a fusion network in the order in which they are trained."""
+    if pairs.recipe.stage1 is None:
+        return [fusion_stage(pairs)]
     kind: type[AnyAutoEncoder] = AutoEncoder if isinstance(pairs.recipe.stage2, Stage2) else PlusAutoEncoder
     encoders = [AutoEncoderStage(modality, pairs.recipe.stage1, pairs, kind) for modality in ("infrared", "visible")]
     return [*encoders, fusion_stage(pairs)]

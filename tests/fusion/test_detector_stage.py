@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from detection.differentiable import DetectionLoss
 from fuse2task.config import load_recipe
+from fuse2task.data.dataset import Box
 from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.checkpoints import read_safetensors
@@ -18,7 +19,7 @@ from fuse2task.runtime.errors import RequestError
 from fuse2task.training.loop import StageRun
 from fusion.checkpoint import load_crossfuse
 from fusion.network.plus import CrossFusePlus
-from fusion.recipe import FusionRecipe, Sampling, Source
+from fusion.recipe import FusionRecipe, Jitter, Sampling, Source
 from fusion.training.detector_stage import BoxSamples, DetectorStage, WithGeneral, _cropped, boxes_of, in_colour
 from fusion.training.run import train
 from fusion.training.samples import Draw, KeptTensors, PairSamples, TrainingPairs
@@ -139,6 +140,24 @@ def test_a_sample_is_a_crop_of_all_planes_and_its_boxes(dataset, samples):
     assert row[3] == pytest.approx((high - low) / 64, abs=1e-5)
     first, again = (samples()[Draw(2, (1, 2))][:4] for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_boxes_and_planes_are_zoomed_alike(dataset, tmp_path):
+    box = Box(dataset.boxes.classes[0], 36, 30, 24, 20)
+    boxes = {pair.infrared: (box,) for pair in dataset.pairs}
+    kept = KeptTensors(tmp_path, "task")
+    samples = BoxSamples(dataset.pairs, dataset.boxes.classes, boxes, 64, kept, Jitter(zoom=1.25))
+    marked, sides = np.zeros((4, 80, 96), dtype=np.uint8), set()
+    marked[:, 30:50, 36:60] = 255
+    samples._kept.get = lambda number, make: torch.from_numpy(marked)
+    for number in range(20):
+        infrared, _, _, rows, _ = samples[Draw(2, ("key", number))]
+        for _, x, y, w, h in rows[rows[:, 0] >= 0] * 64:
+            inside = infrared[0, round(y - h / 2) : round(y + h / 2), round(x - w / 2) : round(x + w / 2)]
+            assert inside.mean() > 200
+            assert infrared.sum() / 255 == pytest.approx(w * h, rel=0.15)
+            sides.add(round(float(w * h)))
+    assert len(sides) > 5
 
 
 def test_colour_comes_back(dataset, samples):

@@ -7,6 +7,7 @@ from scipy.ndimage import convolve, uniform_filter
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 from fusion.losses import (
+    contrast_target,
     fusion_loss,
     intensity_target,
     positive_laplacian,
@@ -79,6 +80,30 @@ def test_fusion_loss_is_zero_only_for_the_target():
     infrared, visible = torch.full((1, 1, 24, 24), 200.0), torch.full((1, 1, 24, 24), 50.0)
     assert fusion_loss(infrared, infrared, visible)["total"].item() == 0
     assert fusion_loss(visible, infrared, visible)["pixel"].item() == pytest.approx(150.0**2)
+
+
+def test_the_contrast_target_equals_one_by_scipy():
+    infrared, visible = (torch.rand(1, 1, 70, 75) * 255 for _ in range(2))
+    images = [image[0, 0].numpy().astype(np.float64) for image in (infrared, visible)]
+    means = [uniform_filter(image, 31) for image in images]
+    details = [image - mean for image, mean in zip(images, means, strict=True)]
+    ir, vi = (uniform_filter(detail**2, 31) + 1 for detail in details)
+    expected = np.clip(sum(means) / 2 + (ir * details[0] + vi * details[1]) / (ir + vi), 0, 255)
+    inside = slice(30, 40)  # away from the borders, which scipy fills otherwise
+    np.testing.assert_allclose(
+        contrast_target(infrared, visible)[0, 0, inside, inside], expected[inside, inside], atol=0.01
+    )
+
+
+def test_the_contrast_target_asks_which_camera_has_contrast_not_which_is_bright():
+    textured = torch.rand(1, 1, 64, 64) * 60 + 100
+    for level in (20.0, 230.0):
+        flat = torch.full((1, 1, 64, 64), level)
+        target = contrast_target(flat, textured)
+        spread = (target.std() / textured.std()).item()
+        assert spread == pytest.approx(1, abs=0.05)
+        assert contrast_target(textured, flat).sub(target).abs().max() < 1e-3
+    assert contrast_target(textured, textured).sub(textured).abs().max() < 1e-3
 
 
 def test_black_pairs_give_finite_losses():

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from fuse2task.data.images import luma, read_infrared, read_visible
 from fuse2task.data.loading import load_dataset
 from fuse2task.runtime.errors import RequestError
-from fusion.recipe import FusionRecipe, Sampling, Source, Stage1, Stage2
-from fusion.training.samples import Draw, KeptTensors, PairSamples, draws_of_epoch, gather
+from fusion.recipe import FusionRecipe, Jitter, Sampling, Source, Stage1, Stage2
+from fusion.training.samples import Draw, KeptTensors, PairSamples, draws_of_epoch, gather, jittered
 from fusion.training.stages import learning_rate
 
 
@@ -57,6 +57,47 @@ def test_the_same_key_gives_the_same_sample_and_others_differ(make):
 def test_small_images_are_grown_and_resizing_squashes(make):
     assert make(size=64)[Draw(0, ("k",))][0].shape == (1, 64, 64)
     assert make(size=24, mode="resize")[Draw(0, None)][1].shape == (1, 24, 24)
+
+
+def test_jitter_inverts_infrared_alone(make):
+    plain, inverted = make(size=16), make(size=16, jitter={"invert": 1.0})
+    for number in range(4):
+        (infrared, visible, _), (changed, same, _) = (part[Draw(number, ("key", number))] for part in (plain, inverted))
+        assert np.array_equal(changed, 255 - infrared)
+        assert np.array_equal(same, visible)
+
+
+@given(st.integers(0, 2**31), st.floats(1, 4), st.floats(0, 100))
+@settings(max_examples=30, deadline=None)
+def test_jitter_is_one_line_of_grey_levels_for_each_camera(seed, gain, offset):
+    rng = np.random.default_rng(seed)
+    planes = rng.integers(0, 256, (4, 12, 12), dtype=np.uint8)
+    changed = jittered(planes, Jitter(gain=gain, offset=offset), rng)
+    assert np.array_equal(changed[2:], planes[2:])
+    for before, after in zip(planes[:2].astype(float), changed[:2].astype(float), strict=True):
+        inside = (after > 0) & (after < 255)
+        if inside.sum() < 3:
+            continue
+        slope, start = np.polyfit(before[inside], after[inside], 1)
+        assert np.abs(slope * before[inside] + start - after[inside]).max() < 1.1  # both ends are rounded
+        assert 1 / gain - 0.02 <= slope <= gain + 0.02
+        assert abs(slope * before.mean() + start - before.mean()) <= offset + 1
+
+
+def test_zoom_takes_larger_and_smaller_crops_of_both_images(pairs, make):
+    ramps = np.stack([np.arange(64, dtype=np.uint8).repeat(64).reshape(64, 64).T * 3] * 2)
+    samples = make(size=32, flips=False, jitter={"zoom": 2.0})
+    samples._decoded = lambda pair: torch.from_numpy(ramps)
+    spans = []
+    for number in range(40):
+        infrared, visible, _ = samples[Draw(0, ("key", number))]
+        assert infrared.shape == (1, 32, 32)
+        assert np.array_equal(infrared, visible)
+        spans.append((int(infrared[0, 0, -1]) - int(infrared[0, 0, 0])) / 3 / 31)  # pixels of the image a pixel
+    assert min(spans) < 0.65
+    assert max(spans) > 1.5
+    assert min(spans) >= 0.48
+    assert max(spans) <= 2.02
 
 
 def test_samples_that_never_change_are_told(make):

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 import fusion.training.samples
 from fuse2task.config import load_recipe, shipped_recipes
@@ -16,9 +17,10 @@ from fuse2task.runtime.checkpoints import read_safetensors
 from fuse2task.runtime.errors import Fuse2TaskError, RequestError
 from fuse2task.training.loop import StageRun
 from fuse2task.training.run_folder import RunFolder
-from fusion.checkpoint import load_crossfuse, save_autoencoder
+from fusion.checkpoint import load_crossfuse, save_autoencoder, save_crossfuse
 from fusion.network.crossfuse import deep_weights, shallow_weights
 from fusion.network.layers import AutoEncoder
+from fusion.network.plus import CrossFusePlus
 from fusion.recipe import FusionRecipe, Sampling
 from fusion.training.run import train
 from fusion.training.samples import Draw, TrainingPairs
@@ -145,6 +147,30 @@ def test_the_first_fused_image_is_what_the_autoencoders_make_of_the_mean(recipe,
     decoder.conv2.conv.weight.data *= 1.1 / 1.2
     expected = decoder(0.5 * fine[0] * ir[0] + fine[1] * vi[0], shares[0] * ir[1] + shares[1] * vi[1])
     assert torch.allclose(found[-1], expected, atol=1e-4 * expected.detach().abs().max().item())
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_a_checkpoint_without_stage_1(recipe, tmp_path):
+    torch.manual_seed(1)
+    given, still = tmp_path / "given.safetensors", {"lr": 1e-30, "weight_decay": 0.0}
+    save_crossfuse(given, CrossFusePlus(), {})
+    stage2 = {"network": "crossfuse-plus", "weights": given, "epochs": 1, "samples": 4, "batch": 2, **still}
+    recipe = FusionRecipe.model_validate(recipe.model_dump() | {"stage1": None, "stage2": stage2})
+    best = train(recipe, tmp_path / "run")
+    before, after = (load_crossfuse(path)[0].state_dict() for path in (given, best))
+    assert all(torch.allclose(before[name], after[name], rtol=0, atol=1e-20) for name in before)
+    assert not list((tmp_path / "run").glob("stage1*"))
+    wrong = recipe.stage2.model_dump() | {"network": "crossfuse"}
+    wrong = {key: value for key, value in wrong.items() if key not in ("structure_weight", "intensity")}
+    wrong = FusionRecipe.model_validate(recipe.model_dump() | {"stage2": wrong})
+    with pytest.raises(RequestError, match=r"holds the network crossfuse-plus; stage2.network is crossfuse"):
+        train(wrong, tmp_path / "wrong")
+
+
+def test_a_run_starts_from_stage_1_or_from_weights(recipe):
+    for changes in ({"stage1": None}, {"stage2": recipe.stage2.model_dump() | {"weights": "crossfuse"}}):
+        with pytest.raises(ValidationError, match="give either stage1 or"):
+            FusionRecipe.model_validate(recipe.model_dump() | changes)
 
 
 @pytest.mark.slow
