@@ -21,6 +21,7 @@ MOST_ERROR = 3.0  # pixels of the grid; an estimate whose error bar is above cou
 MODELS = {"similarity": 2, "affine": 3, "homography": 4}  # and the point pairs that determine them
 LEAST_SHARE = 0.1  # of the grid's width and height that both cameras must see
 LEAST_GRID = 16  # pixels of a side
+_HALF = 0.501  # half a pixel at the border is the pixel next to it; a thousandth is rounding
 LARGEST_SIDE = 32766  # of what OpenCV's remap takes
 _STEPS = 20  # each leaves a tenth or less of the error
 _ROUND = 720  # points round the inscribed ellipse of a box
@@ -121,7 +122,11 @@ class Alignment:
     def moved_mask(self, mask: np.ndarray, camera: Camera) -> np.ndarray:
         """A mask of class indices (H, W) uint8 on the grid: nearest, 255 where the camera does not see.
         RequestError: not a mask of the camera's size."""
-        x, y = _maps(self._view(mask, camera), self.size)
+        view = self._view(mask, camera)
+        x, y = (
+            np.where(_beyond(places, side) < _HALF, places.clip(0, side - 1), places)
+            for places, side in zip(_maps(view, self.size), view.size, strict=True)
+        )
         return cv2.remap(mask, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=IGNORED)
 
     def moved(self, boxes: Sequence[Box], camera: Camera) -> tuple[Box, ...]:
@@ -225,9 +230,8 @@ def _common(views: Sequence[CameraView], grid: Size) -> tuple[int, int, int, int
     the one with the largest unseen share goes: exact for plain crops, and never far from the largest."""
     both = np.ones(grid[::-1], dtype=bool)
     for view in views:
-        x, y = _maps(view, grid)
-        # Half a pixel at the border is the pixel next to it; a thousandth is rounding.
-        both &= (x > -0.501) & (y > -0.501) & (x < view.size[0] - 0.499) & (y < view.size[1] - 0.499)
+        for places, side in zip(_maps(view, grid), view.size, strict=True):
+            both &= _beyond(places, side) < _HALF
     left, top, right, bottom = 0, 0, grid[0], grid[1]
     while left < right and top < bottom:
         part = both[top:bottom, left:right]
@@ -238,6 +242,11 @@ def _common(views: Sequence[CameraView], grid: Size) -> tuple[int, int, int, int
         left, top = left + (worst == 0), top + (worst == 1)
         right, bottom = right - (worst == 2), bottom - (worst == 3)
     return left, top, right, bottom
+
+
+def _beyond(places: np.ndarray, side: int) -> np.ndarray:
+    """How far coordinates of `cv2.remap` lie beyond the middles of an image's first and last pixel."""
+    return np.abs(places - places.clip(0, side - 1))
 
 
 def transformed(matrix: Any, points: np.ndarray) -> np.ndarray:

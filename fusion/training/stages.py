@@ -248,7 +248,7 @@ class PlusStage(FusionStage):
 
 
 def trained_already(settings: AnyStage2) -> AnyCrossFuse | None:
-    """The network that stage 2 goes on from, None for one from stage 1. Raises RequestError: not such a checkpoint."""
+    """The network that stage 2 continues from, None for stage 1's encoders. RequestError: not such a checkpoint."""
     if settings.weights is None:
         return None
     network, _ = load_crossfuse(find_checkpoint(settings.weights))

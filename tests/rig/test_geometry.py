@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fuse2task.data.dataset import Box
@@ -85,6 +85,7 @@ def test_the_crop_is_what_both_see_and_its_camera_is_cut_byte_for_byte():
 
 @settings(max_examples=25)
 @given(matrices, st.sampled_from([None, BARREL]))
+@example(np.array([[1.25, 0, 10], [0, 1.25, 10.5], [0, 0, 1]]), None)  # the middle of the last row on the very border
 def test_nothing_on_the_grid_is_made_up(matrix, lens):
     made = common_grid(SIZES, matrix, lenses={"infrared": lens} if lens else {})
     for camera, (width, height) in SIZES.items():
