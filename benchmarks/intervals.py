@@ -4,7 +4,7 @@
 
 840 images (M3FD's scene test split), 6 classes, about 200 000 detections a method; M3FD has 4 200. The intervals' time
 holds all that they need beside the matching: 1000 bootstrap and one jackknife pass, the interval of every number. With
-more methods their matches are made and kept one after the other, as `bench run` does, and every pair is compared.
+more methods each is matched in turn, what its AP's intervals are made of is kept, and every pair is compared.
 """
 
 import itertools

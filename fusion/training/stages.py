@@ -23,7 +23,7 @@ from fusion.checkpoint import (
     network_name,
     save_autoencoder,
     save_crossfuse,
-)  # fmt: skip
+)
 from fusion.losses import fusion_loss, plus_loss, reconstruction_loss
 from fusion.network.crossfuse import CrossFuseNetwork
 from fusion.network.layers import AutoEncoder
